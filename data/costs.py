@@ -1,0 +1,54 @@
+"""What a decision costs, and the policy that turns a score into a decision. Pure functions of values.
+
+The costs are the lab's own, chosen in the range that issuers publish; they are arguments everywhere, so a learner
+may change them and watch the threshold move.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from data.schema import Decision
+
+
+@dataclass(frozen=True)
+class DecisionCosts:
+    """EUR per outcome. A missed fraud costs its amount and the chargeback fee."""
+
+    chargeback_fee: float = 15.0  # scheme fee and handling per disputed payment
+    review: float = 3.0  # two to three minutes of an analyst
+    false_decline: float = 12.0  # lost margin and a call to the bank, per genuine payment declined
+
+    def missed_fraud(self, amount: float) -> float:
+        """Cost of approving a fraud of `amount` EUR."""
+        return amount + self.chargeback_fee
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Thresholds on the calibrated score: a versioned part of the model bundle, not a constant in the service.
+
+    `review_at` minimises expected cost under the alert capacity (pipelines/threshold.py). `decline_at` is where
+    declining outright is cheaper than reviewing: (1 - p) * false_decline < review.
+    """
+
+    review_at: float
+    decline_at: float
+    costs: DecisionCosts = DecisionCosts()
+
+    def decide(self, score: float) -> Decision:
+        """The decision for a calibrated score in [0, 1]."""
+        if score >= self.decline_at:
+            return "decline"
+        return "review" if score >= self.review_at else "approve"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> "Policy":
+        return cls(float(facts["review_at"]), float(facts["decline_at"]), DecisionCosts(**facts["costs"]))
+
+
+def decline_threshold(costs: DecisionCosts) -> float:
+    """The score above which declining costs less than reviewing."""
+    return 1.0 - costs.review / costs.false_decline

@@ -1,0 +1,160 @@
+"""Every failure that a user can meet: one class each, with a stable code, exit status and HTTP status.
+
+The same text appears in the API's error envelope, on the command line and in reports: what happened, what was
+expected, and the next thing to do. Messages never repeat the caller's input beyond names of columns and files.
+Exit statuses follow BSD sysexits.h where one fits.
+"""
+
+from typing import ClassVar
+
+
+class LabError(Exception):
+    """Base of all of them. `where` names the file, column, field or step concerned."""
+
+    code: ClassVar[str] = "lab_error"
+    exit_status: ClassVar[int] = 70  # EX_SOFTWARE
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, next_step: str, where: str | None = None) -> None:
+        super().__init__(f"{message} {next_step}")
+        self.message = message
+        self.next_step = next_step
+        self.where = where
+
+
+class BadInput(LabError):
+    """A request, file or option that does not fit the contract."""
+
+    code, exit_status, http_status = "bad_input", 65, 422  # EX_DATAERR
+
+
+class MissingFile(LabError):
+    """A file that was named is not there or cannot be read."""
+
+    code, exit_status, http_status = "missing_file", 66, 404  # EX_NOINPUT
+
+
+class UnknownSource(LabError):
+    """A data file whose columns match no adapter."""
+
+    code, exit_status, http_status = "unknown_source", 65, 422
+
+
+class BadBatch(LabError):
+    """A batch of transactions or labels broke the schema and was quarantined."""
+
+    code, exit_status, http_status = "bad_batch", 65, 422
+
+
+class EmptyWindow(LabError):
+    """Nothing to look at between two times."""
+
+    code, exit_status, http_status = "empty_window", 65, 422
+
+
+class NotEnoughLabels(LabError):
+    """Too few matured labels, or too few frauds among them, to train or judge."""
+
+    code, exit_status, http_status = "not_enough_labels", 65, 422
+
+
+class GateRefused(LabError):
+    """A trained model was not good enough to be registered."""
+
+    code, exit_status, http_status = "gate_refused", 1, 409
+
+
+class StepFailed(LabError):
+    """A step of the loop ran and did not do what it says."""
+
+    code, exit_status, http_status = "step_failed", 1, 500
+
+
+class NoModel(LabError):
+    """No verified model is in the slot."""
+
+    code, exit_status, http_status = "no_model", 69, 503  # EX_UNAVAILABLE
+
+
+class BundleRefused(LabError):
+    """A model bundle failed verification: wrong digest, signature, schema, or golden scores."""
+
+    code, exit_status, http_status = "bundle_refused", 65, 409
+
+
+class IdempotencyConflict(LabError):
+    """The same transaction id came back with another body."""
+
+    code, exit_status, http_status = "idempotency_conflict", 65, 422
+
+
+class UnknownTransaction(LabError):
+    """A label names a transaction that was never scored."""
+
+    code, exit_status, http_status = "unknown_transaction", 65, 404
+
+
+class LogUnavailable(LabError):
+    """A prediction could not be made durable, so it was not answered."""
+
+    code, exit_status, http_status = "log_unavailable", 74, 503  # EX_IOERR
+
+
+class NotAllowed(LabError):
+    """The caller lacks the key for this action."""
+
+    code, exit_status, http_status = "not_allowed", 77, 403  # EX_NOPERM
+
+
+class ServiceDown(LabError):
+    """A process that this step needs does not answer."""
+
+    code, exit_status, http_status = "service_down", 69, 503
+
+
+class PortInUse(LabError):
+    """Another program listens on a port that is ours by the settings."""
+
+    code, exit_status, http_status = "port_in_use", 69, 503
+
+
+class ProcessDied(LabError):
+    """A supervised process ended or never became healthy."""
+
+    code, exit_status, http_status = "process_died", 69, 503
+
+
+class DiskFull(LabError):
+    """A file could not be written for want of space."""
+
+    code, exit_status, http_status = "disk_full", 73, 507  # EX_CANTCREAT
+
+
+class RegistryUnavailable(LabError):
+    """The model registry did not answer in time."""
+
+    code, exit_status, http_status = "registry_unavailable", 69, 503
+
+
+class UnknownRun(LabError):
+    """No tracked run or registered version of that name."""
+
+    code, exit_status, http_status = "unknown_run", 66, 404
+
+
+class RolloutRefused(LabError):
+    """A rollout could not start: one is under way, or there is nothing to roll out."""
+
+    code, exit_status, http_status = "rollout_refused", 1, 409
+
+
+class MissingLibrary(LabError):
+    """A system library that a package needs is absent."""
+
+    code, exit_status, http_status = "missing_library", 69, 500
+
+
+class BadSetting(LabError):
+    """An environment variable or option has a value outside its range."""
+
+    code, exit_status, http_status = "bad_setting", 78, 500  # EX_CONFIG

@@ -1,0 +1,127 @@
+"""The messages and tables of the lab, said once: API models, table columns and batch checks come from here.
+
+Conventions, everywhere:
+- time is **event time** in UTC; tables hold `datetime64[ms, UTC]`, messages ISO 8601 with an offset;
+- an amount is an integer in the **minor unit** of its currency (`amount_minor`, 1234 = 12.34 EUR), as in ISO 8583
+  and the card networks' APIs; features and money reports are in major units (EUR);
+- ids are opaque tokens, never card numbers; anything that looks like one is refused before it can be stored.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+CURRENCY: Final = "EUR"  # the lab settles in one currency; conversion belongs upstream
+CHANNELS: Final = ("chip", "contactless", "online", "unknown")
+# The levels that models know. Transactions may carry others: an unseen level is a lesson, not an error.
+CATEGORIES: Final = (
+    "grocery", "fuel", "restaurant", "fashion", "electronics", "pharmacy", "travel", "hotel", "entertainment",
+    "home", "digital_goods", "gift_cards", "jewellery", "transport", "services", "cash", "unknown",
+)  # fmt: skip
+LABEL_SOURCES: Final = ("chargeback", "alert", "dispute", "investigation")
+
+_CARD_NUMBER = re.compile(r"(?:\d[ -]?){13,19}")
+
+
+def looks_like_card_number(text: str) -> bool:
+    """Whether `text` holds 13 to 19 digits that pass the Luhn check (ISO/IEC 7812-1)."""
+    for match in _CARD_NUMBER.finditer(text):
+        digits = [int(c) for c in match.group() if c.isdigit()]
+        doubled = [d * 2 - 9 if d > 4 else d * 2 for d in digits[-2::-2]]
+        if (sum(doubled) + sum(digits[-1::-2])) % 10 == 0:
+            return True
+    return False
+
+
+def _refuse_card_number(text: str) -> str:
+    if looks_like_card_number(text):
+        raise ValueError("looks like a card number; send a token instead")
+    return text
+
+
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$"), AfterValidator(_refuse_card_number)]
+Level = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$"), AfterValidator(_refuse_card_number)]
+
+
+class Message(BaseModel):
+    """Base of all messages: immutable, no unknown keys, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Transaction(Message):
+    """One card payment as the authorisation message carries it."""
+
+    transaction_id: Token = Field(description="unique and idempotent: the same id is the same payment", examples=["tx_20260105_000017"])
+    event_time: AwareDatetime = Field(description="when the payment was made", examples=["2026-01-05T09:30:00Z"])
+    card_id: Token = Field(description="card token", examples=["card_004211"])
+    terminal_id: Token = Field(description="terminal token (a shop's till, or an online shop)", examples=["term_00317"])
+    amount_minor: int = Field(ge=1, le=1_000_000_000, description="amount in minor units: 1234 is 12.34 EUR", examples=[1234])
+    currency: Literal["EUR"] = Field("EUR", description="ISO 4217 code; the lab settles in EUR")
+    channel: Literal["chip", "contactless", "online", "unknown"] = Field("unknown", description="how the card was read")
+    category: Level = Field("unknown", description="merchant category", examples=["grocery"])
+    latitude: float | None = Field(None, ge=-90, le=90, description="degrees; null online")
+    longitude: float | None = Field(None, ge=-180, le=180, description="degrees; null online")
+    device_id: Token | None = Field(None, description="device token; null when no device is involved")
+
+
+class Label(Message):
+    """What became known of a payment, and when. Labels are late, partial and sometimes wrong."""
+
+    transaction_id: Token
+    report_time: AwareDatetime = Field(description="when the label became known")
+    is_fraud: bool
+    source: Literal["chargeback", "alert", "dispute", "investigation"] = "chargeback"
+
+
+Decision = Literal["approve", "review", "decline"]
+Arm = Literal["champion", "challenger"]
+
+
+class Prediction(Message):
+    """The answer to one transaction."""
+
+    transaction_id: str
+    score: float = Field(ge=0, le=1, description="calibrated probability of fraud")
+    decision: Decision
+    reasons: tuple[str, ...] = Field(description="reason codes, the strongest first")
+    model_version: str = Field(description="the registered version that decided")
+    arm: Arm
+
+
+# Table columns: name -> (pandas dtype, nullable). `category` dtype keeps a million rows small.
+TRANSACTION_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
+    "transaction_id": ("str", False),
+    "event_time": ("datetime64[ms, UTC]", False),
+    "card_id": ("category", False),
+    "terminal_id": ("category", False),
+    "amount_minor": ("int64", False),
+    "currency": ("category", False),
+    "channel": ("category", False),
+    "category": ("category", False),
+    "latitude": ("float64", True),
+    "longitude": ("float64", True),
+    "device_id": ("category", True),
+}
+# Observed labels: one row per report. `event_time` is the payment's, repeated for convenience.
+LABEL_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
+    "transaction_id": ("str", False),
+    "event_time": ("datetime64[ms, UTC]", False),
+    "report_time": ("datetime64[ms, UTC]", False),
+    "is_fraud": ("bool", False),
+    "source": ("category", False),
+}
+# Answers. Kept in files of their own; no training, monitoring or serving code may open them.
+TRUTH_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
+    "transaction_id": ("str", False),
+    "is_fraud": ("bool", False),
+    "campaign_id": ("category", True),
+    "campaign_kind": ("category", True),
+}
+
+
+def event_seconds(moment: datetime) -> int:
+    """Whole seconds since 1970, the resolution of the feature kernel."""
+    return int(moment.timestamp())

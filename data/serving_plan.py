@@ -1,0 +1,43 @@
+"""Who answers: the champion, and a challenger in its shadow or on a share of the cards.
+
+The plan rests as a tag of the registered model; the scoring service follows it; only a rollout changes it.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from data.schema import Arm
+
+Mode = Literal["champion_only", "shadow", "canary"]
+
+
+@dataclass(frozen=True)
+class ServingPlan:
+    """One consistent statement of who serves. `epoch` grows by one with every change."""
+
+    epoch: int
+    champion: str  # registered version
+    challenger: str | None = None
+    mode: Mode = "champion_only"
+    share: float = 0.0  # of cards answered by the challenger, in canary mode
+    rollout_id: str = ""  # also the salt of the split: each rollout draws its own cards
+
+    def arm(self, card_id: str) -> Arm:
+        """The arm that answers this card: sticky, and nested, so that raising `share` moves no card back."""
+        if self.mode != "canary" or self.challenger is None:
+            return "champion"
+        return "challenger" if card_position(card_id, self.rollout_id) < self.share else "champion"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> "ServingPlan":
+        return cls(**facts)
+
+
+def card_position(card_id: str, salt: str) -> float:
+    """A card's fixed place in [0, 1) for one salt: the first 8 bytes of BLAKE2b as a fraction."""
+    digest = hashlib.blake2b(f"{salt}:{card_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

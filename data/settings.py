@@ -1,0 +1,69 @@
+"""Every setting: name, default, meaning; the unit is in the name. Each is an environment variable `LAB_<NAME>`.
+
+Built once by a composition root (`Settings.load()`) and passed on; nothing reads the environment elsewhere.
+"""
+
+from datetime import UTC, date, datetime, time
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from data.errors import BadSetting
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    """The validated settings of one process."""
+
+    model_config = SettingsConfigDict(env_prefix="LAB_", frozen=True, extra="ignore")
+
+    home: Path = Field(REPOSITORY / ".lab", description="folder for data, models, logs and databases; deleting it resets everything")
+    host: str = Field("127.0.0.1", description="address every server binds; loopback unless you know why not")
+    scoring_port: int = Field(8600, ge=1024, le=65535, description="scoring API")
+    mlflow_port: int = Field(8601, ge=1024, le=65535, description="MLflow tracking and registry")
+    prefect_port: int = Field(8602, ge=1024, le=65535, description="Prefect server")
+    seed: int = Field(7, ge=0, description="seed of the world, the splits and the models")
+    world_start: date = Field(date(2026, 1, 5), description="first day of the world (a Monday)")
+    world_days: int = Field(60, ge=21, le=3650, description="days of history before anything is served")
+    transactions_per_day: int = Field(8_000, ge=500, le=10_000_000, description="mean genuine traffic on the first day")
+    label_delay_days: int = Field(7, ge=1, le=90, description="gap kept between training rows and the rows that judge them")
+    alert_capacity_per_thousand: float = Field(10.0, gt=0, le=1000, description="payments per thousand that the fraud team can review")
+    model_name: str = Field("fraud", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="name of the registered model")
+    registry_poll_s: float = Field(1.0, gt=0, le=60, description="how often the scoring service looks at the registry")
+    http_timeout_s: float = Field(5.0, gt=0, le=60, description="limit for one call between our own processes")
+    start_timeout_s: float = Field(120.0, gt=0, le=600, description="limit for one process to become healthy")
+    threads: int = Field(0, ge=0, le=256, description="training threads; 0 takes every core")
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment. Raises BadSetting naming the variable, the value's fault and the fix."""
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "LAB_" + str(first["loc"][0]).upper()
+            raise BadSetting(
+                f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}.",
+                next_step=f"Correct or unset {name}; `lab doctor` lists every setting.",
+                where=name,
+            ) from None
+
+    @cached_property
+    def scoring_url(self) -> str:
+        return f"http://{self.host}:{self.scoring_port}"
+
+    @cached_property
+    def mlflow_url(self) -> str:
+        return f"http://{self.host}:{self.mlflow_port}"
+
+    @cached_property
+    def prefect_url(self) -> str:
+        return f"http://{self.host}:{self.prefect_port}"
+
+    @property
+    def start_time(self) -> datetime:
+        """Midnight UTC of the first day."""
+        return datetime.combine(self.world_start, time(), UTC)

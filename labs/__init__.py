@@ -1,0 +1,1 @@
+"""The `lab` command, the demo, the labs. May import everything; nothing imports it."""

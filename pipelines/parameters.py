@@ -1,0 +1,63 @@
+"""The LightGBM settings of the lab and the small space searched around them, a reason beside every number.
+
+The reasons are measured by `python -m tests.bench.handbook` and `python -m tests.bench.ulb`. Training and the benches
+read them; nothing else.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LightGBMParameters:
+    """One complete choice. `to_lightgbm` gives the dictionary that `lightgbm.train` takes."""
+
+    rounds: int = 600  # enough for learning_rate; early stopping takes fewer
+    learning_rate: float = 0.03  # above 0.05 rare-class boosting becomes erratic from seed to seed
+    num_leaves: int = 12  # fraud here is a few conditions deep; 31 leaves learn single cards
+    min_data_in_bin: int = 1  # with max_bin: a limit like "amount above 220" must fall between two bins
+    max_bin: int = 4095  # 255 bins blur knife edges and tiny risk shares: 0.03 of average precision on the Handbook
+    min_data_in_leaf: int = 20  # LightGBM's default
+    min_sum_hessian_in_leaf: float = 1.0  # leaves without hessian take huge steps and diverge at a fraud share of 0.2 %
+    lambda_l2: float = 5.0  # the second guard against such steps
+    feature_fraction: float = 0.5  # windows of one quantity stand in for each other; each tree sees half of them
+    bagging_fraction: float = 0.8  # every tree on another 80 % of the rows
+    scale_pos_weight: float = 1.0  # weights raise recall at the top and lower average precision and calibration
+
+    def to_lightgbm(self, *, seed: int, threads: int = 1) -> dict[str, Any]:
+        """Parameters for `lightgbm.train`, deterministic for one seed and number of threads. Pass `rounds` beside them."""
+        chosen = {name: value for name, value in asdict(self).items() if name != "rounds"}
+        return chosen | {
+            "objective": "binary",
+            "metric": "average_precision",
+            "bagging_freq": 1,
+            "seed": seed,
+            "num_threads": threads,
+            "deterministic": True,
+            "force_row_wise": True,  # else LightGBM times both layouts and the clock decides
+            "verbosity": -1,
+        }
+
+
+SEARCH_SPACE: Final[dict[str, tuple[Any, ...]]] = {
+    "learning_rate": (0.02, 0.03, 0.05),
+    "num_leaves": (8, 12, 16),
+    "min_sum_hessian_in_leaf": (1.0, 3.0, 10.0),
+    "lambda_l2": (1.0, 5.0, 20.0),
+    "feature_fraction": (0.3, 0.5, 0.8),
+}
+
+
+def candidates(count: int, seed: int, start: LightGBMParameters | None = None) -> list[LightGBMParameters]:
+    """`count` different choices: `start` (default: the lab's own) first, then seeded draws from SEARCH_SPACE around it."""
+    first = start or LightGBMParameters()
+    rng = np.random.default_rng(seed)
+    found = [first]
+    while len(found) < count:
+        drawn = {name: values[rng.integers(len(values))] for name, values in SEARCH_SPACE.items()}
+        candidate = replace(first, **drawn)
+        if candidate not in found:
+            found.append(candidate)
+    return found

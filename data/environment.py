@@ -28,3 +28,10 @@ def prepare_environment() -> None:
     """Set each variable that the user has not set; call before importing any heavy library."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def use_servers(mlflow_url: str, prefect_url: str, prefect_home: str) -> None:
+    """Point the MLflow and Prefect clients of this process at the lab's own servers; call before importing either."""
+    os.environ["MLFLOW_TRACKING_URI"] = mlflow_url
+    os.environ["PREFECT_API_URL"] = f"{prefect_url}/api"
+    os.environ["PREFECT_HOME"] = prefect_home

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.errors import BadSetting
@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     start_timeout_s: float = Field(120.0, gt=0, le=600, description="limit for one process to become healthy")
     threads: int = Field(0, ge=0, le=256, description="training threads; 0 takes every core")
 
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()  # child processes run in another folder
+
     @classmethod
     def load(cls) -> "Settings":
         """Read the environment. Raises BadSetting naming the variable, the value's fault and the fix."""
@@ -50,6 +55,10 @@ class Settings(BaseSettings):
                 next_step=f"Correct or unset {name}; `lab doctor` lists every setting.",
                 where=name,
             ) from None
+
+    def as_environment(self) -> dict[str, str]:
+        """The same settings as variables, for a child process."""
+        return {f"LAB_{name.upper()}": str(getattr(self, name)) for name in type(self).model_fields}
 
     @cached_property
     def scoring_url(self) -> str:

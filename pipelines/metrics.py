@@ -40,7 +40,7 @@ class Reliability(NamedTuple):
 
     predicted: Floats
     observed: Floats
-    count: Floats
+    payments: Floats
 
 
 class CostCurve(NamedTuple):
@@ -111,16 +111,16 @@ def reliability(y: ArrayLike, p: ArrayLike, *, bins: int = 15, weights: ArrayLik
     labels, probability, w = _rows(y, p, weights=weights, probability=True)
     inner = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1]))
     index = np.searchsorted(inner, probability, side="right")
-    count = np.bincount(index, w, len(inner) + 1)
-    kept = count > 0
-    sums = [np.bincount(index, w * column, len(inner) + 1)[kept] / count[kept] for column in (probability, labels)]
-    return Reliability(sums[0], sums[1], count[kept])
+    sums = [np.bincount(index, w * column, len(inner) + 1).astype(np.float64) for column in (probability, labels, np.ones_like(w))]
+    kept = sums[2] > 0
+    predicted, observed, payments = (column[kept] for column in sums)
+    return Reliability(predicted / payments, observed / payments, payments)
 
 
 def expected_calibration_error(y: ArrayLike, p: ArrayLike, *, bins: int = 15, weights: ArrayLike | None = None) -> float:
     """Mean distance between predicted probability and observed share over bins of equal mass (ECE; Naeini et al. 2015)."""
     curve = reliability(y, p, bins=bins, weights=weights)
-    return float(np.average(np.abs(curve.predicted - curve.observed), weights=curve.count))
+    return float(np.average(np.abs(curve.predicted - curve.observed), weights=curve.payments))
 
 
 def money_saved_per_thousand(

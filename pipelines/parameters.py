@@ -5,6 +5,7 @@ read them; nothing else.
 """
 
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -53,11 +54,7 @@ SEARCH_SPACE: Final[dict[str, tuple[Any, ...]]] = {
 def candidates(count: int, seed: int, start: LightGBMParameters | None = None) -> list[LightGBMParameters]:
     """`count` different choices: `start` (default: the lab's own) first, then seeded draws from SEARCH_SPACE around it."""
     first = start or LightGBMParameters()
-    rng = np.random.default_rng(seed)
-    found = [first]
-    while len(found) < count:
-        drawn = {name: values[rng.integers(len(values))] for name, values in SEARCH_SPACE.items()}
-        candidate = replace(first, **drawn)
-        if candidate not in found:
-            found.append(candidate)
-    return found
+    grid = [replace(first, **dict(zip(SEARCH_SPACE, choice, strict=True))) for choice in product(*SEARCH_SPACE.values())]
+    order = np.random.default_rng(seed).permutation(len(grid))
+    others = [grid[i] for i in order if grid[i] != first]
+    return [first, *others[: count - 1]]

@@ -82,6 +82,12 @@ class BundleRefused(LabError):
     code, exit_status, http_status = "bundle_refused", 65, 409
 
 
+class ModelFailed(LabError):
+    """A loaded model could not score a row."""
+
+    code, exit_status, http_status = "model_failed", 70, 503
+
+
 class IdempotencyConflict(LabError):
     """The same transaction id came back with another body."""
 

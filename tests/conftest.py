@@ -4,12 +4,14 @@ from data.environment import prepare_environment
 
 prepare_environment()
 
+from collections.abc import Iterator  # noqa: E402
 from datetime import date  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
 from data.settings import REPOSITORY, Settings  # noqa: E402
+from tests.mlflow_server import mlflow_server  # noqa: E402
 
 
 @pytest.fixture
@@ -33,3 +35,10 @@ def handbook_folder() -> Path:
     if folder is None:
         pytest.skip("the Fraud Detection Handbook's transactions are not here; set LAB_SHARED_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server, started once for all the tests that ask for it."""
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url

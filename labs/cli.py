@@ -1,0 +1,137 @@
+"""The `lab` command: the composition root of everything a person starts by hand.
+
+Only signatures and help live here; each command imports its work when it is called, so that `lab --help` answers at
+once. Failures become one sentence, the next command to run, and the exit status of data/errors.py.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from data.environment import prepare_environment
+from labs.failures import INTERRUPTED, report_failure
+
+Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON for a program.")]
+
+
+class _Lab(TyperGroup):
+    """Turns every exception of a command into the message and exit status that belong to it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta["json"] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.stderr.write("\nStopped.\n")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if hasattr(error, "exit_code") or ctx.params.get("debug"):  # Typer's own exceptions carry their status
+                raise
+            raise typer.Exit(report_failure(error, as_json=ctx.meta["json"])) from None
+
+
+app = typer.Typer(
+    cls=_Lab,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+drift_app = typer.Typer(no_args_is_help=True, help="What may change, and whether it did.")
+app.add_typer(drift_app, name="drift")
+
+
+@app.callback()
+def lab(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the stack trace of a failure.")] = False,  # noqa: ARG001 (_Lab reads it)
+) -> None:
+    """A production-ML sandbox: train, serve, watch, retrain and roll out a fraud model."""
+    prepare_environment()
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Payments to use instead of the synthetic world: a Parquet or CSV file.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="The drift to inject; `lab drift list` names them.")] = None,
+    keep_up: Annotated[bool, typer.Option("--keep-up", help="Leave the servers running, to look around in their pages.")] = False,
+    json: Json = False,
+) -> None:
+    """Run the closed loop: data, training, serving, load, drift, retraining, canary, report."""
+    from data.settings import Settings
+    from labs.demo import run_demo
+
+    raise typer.Exit(run_demo(Settings.load(), data=data, scenario=scenario, json_output=json, keep_up=keep_up))
+
+
+@app.command()
+def up(
+    names: Annotated[list[str] | None, typer.Argument(help="mlflow, prefect, scoring; all when none is named.")] = None,
+    json: Json = False,
+) -> None:
+    """Start the servers and leave them running."""
+    from labs.commands import servers
+
+    servers.up(tuple(names) if names else None, as_json=json)
+
+
+@app.command()
+def down(names: Annotated[list[str] | None, typer.Argument(help="Which ones; all when none is named.")] = None) -> None:
+    """Stop the servers."""
+    from labs.commands import servers
+
+    servers.down(tuple(names) if names else None)
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Say what runs, and which model answers. Exit status 0 only when everything is healthy."""
+    from labs.commands import servers
+
+    raise typer.Exit(servers.status(as_json=json))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Look for what usually goes wrong on a machine, and list every setting."""
+    from labs.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(as_json=json))
+
+
+@app.command()
+def score(
+    file: Annotated[Path | None, typer.Argument(help="One transaction as JSON; '-' reads standard input.")] = None,
+    amount: Annotated[float | None, typer.Option(help="Amount in EUR, instead of a file.")] = None,
+    card: Annotated[str, typer.Option(help="Card token.")] = "card_000001",
+    terminal: Annotated[str, typer.Option(help="Terminal token.")] = "term_00001",
+    time: Annotated[str | None, typer.Option(help="Event time, ISO 8601 with an offset; the latest one seen when absent.")] = None,
+    channel: Annotated[str, typer.Option(help="chip, contactless, online or unknown.")] = "unknown",
+    category: Annotated[str, typer.Option(help="Merchant category.")] = "unknown",
+    json: Json = False,
+) -> None:
+    """Ask the running service about one payment, and explain its answer."""
+    from labs.commands import scoring
+
+    fields = {"card_id": card, "terminal_id": terminal, "event_time": time, "channel": channel, "category": category}
+    scoring.score(file, amount, fields, as_json=json)
+
+
+@app.command()
+def report(
+    out: Annotated[Path | None, typer.Option(help="Where to write it; beside the demo's facts when absent.")] = None,
+) -> None:
+    """Write the evidence report of the last demo again, and say where it is."""
+    from labs.commands import evidence
+
+    evidence.rewrite(out)
+
+
+def main() -> None:
+    """Entry point of the `lab` script."""
+    app(prog_name="lab")

@@ -1,0 +1,71 @@
+"""`lab up`, `lab down`, `lab status`: the local servers, through the supervisor."""
+
+from dataclasses import asdict
+from typing import Any
+
+import httpx
+
+from data.settings import Settings
+from labs.terminal import console, print_json, table
+from services.supervisor import ProgramStatus, Supervisor
+
+
+def up(names: tuple[str, ...] | None, *, as_json: bool) -> None:
+    """Start the named servers (all for None) and leave them running; on a failure or Ctrl-C none of the new ones stays."""
+    settings = Settings.load()
+    out = console()
+
+    def say(status: ProgramStatus) -> None:
+        if not as_json:
+            out.print(f"[green]✓[/] {status.title:<8} {status.page}")
+
+    supervisor = Supervisor(settings, on_healthy=say)
+    with supervisor.owning(keep_up=True):
+        started = supervisor.start(names)
+    if as_json:
+        print_json([asdict(status) for status in started])
+    else:
+        out.print("They stay up until [bold]lab down[/].")
+
+
+def down(names: tuple[str, ...] | None) -> None:
+    """Stop the named servers (all for None)."""
+    stopped = Supervisor(Settings.load()).stop(names)
+    console().print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def status(*, as_json: bool) -> int:
+    """Print what runs; returns 0 when everything is healthy, 1 otherwise."""
+    settings = Settings.load()
+    found = Supervisor(settings).status()
+    serving = _serving(settings) if found[-1].state == "healthy" else None
+    if as_json:
+        print_json({"processes": [asdict(one) for one in found], "serving": serving})
+    else:
+        _print_status(found, serving)
+    return 0 if all(one.state == "healthy" for one in found) else 1
+
+
+def _print_status(found: list[ProgramStatus], serving: dict[str, Any] | None) -> None:
+    rows = table("process", "state", "address", "pid", "memory")
+    colours = {"healthy": "green", "starting": "yellow", "stopped": "dim"}
+    for one in found:
+        memory = "" if one.memory_mb is None else f"{one.memory_mb:,.0f} MB"
+        rows.add_row(one.title, f"[{colours[one.state]}]{one.state}[/]", one.page, str(one.pid or ""), memory)
+    out = console()
+    out.print(rows)
+    if serving is not None:
+        out.print("\n" + ", ".join(f"{name} {value}" for name, value in serving.items() if value is not None))
+    if all(one.state == "stopped" for one in found):
+        out.print("\nStart them with [bold]lab up[/].")
+
+
+def _serving(settings: Settings) -> dict[str, Any] | None:
+    """Who serves, in the service's own words; None when it does not say."""
+    try:
+        answer = httpx.get(f"{settings.scoring_url}/v1/serving", timeout=settings.http_timeout_s, trust_env=False)
+        answer.raise_for_status()
+    except httpx.HTTPError:
+        return None
+    facts: dict[str, Any] = answer.json()
+    return facts

@@ -1,0 +1,156 @@
+"""`lab doctor`: looks for what usually goes wrong on a machine, and names the command that mends it.
+
+Each check is a function from settings to a finding and never raises; nothing is changed. Called by the `lab` command.
+"""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from rich.padding import Padding
+
+from data.errors import BadSetting
+from data.settings import REPOSITORY, Settings
+from labs.terminal import console, print_json
+from services.processes import port_owner
+from services.programs import programs
+from services.supervisor import Supervisor
+
+_DISK_GB = 2.0  # a demo leaves about half a GB; the rest is room for a second one and the databases
+_MEMORY_GB = 2.5  # MLflow, Prefect and scoring take 0.9 GB together, training and a drift report about 1 GB more
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was seen and, when something is wrong, what mends it."""
+
+    name: str
+    ok: bool
+    seen: str
+    fix: str = ""
+
+
+def check_python(_: Settings) -> Finding:
+    """The interpreter is one that the packages are locked for."""
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    seen = f"{platform.python_version()} at {sys.executable}"
+    return Finding("python", ok, seen, "Install Python 3.11, 3.12 or 3.13, then: rm -rf .venv && make PYTHON=python3.12 install")
+
+
+def check_packages(_: Settings) -> Finding:
+    """What is installed is what the lock says."""
+    wrong = sorted(_out_of_step(REPOSITORY / "requirements.lock"))
+    seen = f"{len(wrong)} differ from requirements.lock: {', '.join(wrong[:4])}" if wrong else "as in requirements.lock"
+    return Finding("packages", not wrong, seen, "rm -rf .venv && make install")
+
+
+def check_lightgbm(_: Settings) -> Finding:
+    """LightGBM's library loads; tried in a child, because a broken one may end the process."""
+    child = subprocess.run([sys.executable, "-c", "import lightgbm"], capture_output=True, text=True, check=False, timeout=120)
+    if child.returncode == 0:
+        return Finding("lightgbm", True, f"loads, version {importlib.metadata.version('lightgbm')}")
+    last = (child.stderr.strip().splitlines() or [f"ended with status {child.returncode}"])[-1]
+    fix = "brew install libomp" if sys.platform == "darwin" else "apt-get install libgomp1"
+    return Finding("lightgbm", False, last, fix if "libgomp" in last or "libomp" in last else "rm -rf .venv && make install")
+
+
+def check_home(settings: Settings) -> Finding:
+    """The lab's folder can be written to."""
+    existing = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    ok = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    return Finding("home", ok, str(settings.home), "Point LAB_HOME at a folder of your own.")
+
+
+def check_disk(settings: Settings) -> Finding:
+    """There is room for a demo."""
+    existing = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    return Finding("disk", free >= _DISK_GB, f"{free:.1f} GB free", f"Free {_DISK_GB:g} GB, or point LAB_HOME at another disk.")
+
+
+def check_memory(_: Settings) -> Finding:
+    """There is memory for the servers and a training beside them."""
+    free = psutil.virtual_memory().available / 1e9
+    return Finding("memory", free >= _MEMORY_GB, f"{free:.1f} GB available", f"Close other programs: {_MEMORY_GB:g} GB are needed.")
+
+
+def check_ports(settings: Settings) -> Finding:
+    """Each port of ours is free, or held by our own process."""
+    ours = {status.name for status in Supervisor(settings).status() if status.state != "stopped"}
+    for program in programs(settings).values():
+        owner = None if program.name in ours else port_owner(settings.host, program.port)
+        if owner is not None:
+            seen = f"{program.port} ({program.title}) is taken by {owner}"
+            return Finding("ports", False, seen, f"Stop it, or: export {program.port_setting}=<a free port>")
+    return Finding("ports", True, ", ".join(f"{program.port} {program.title}" for program in programs(settings).values()))
+
+
+CHECKS: tuple[Callable[[Settings], Finding], ...] = (
+    check_python,
+    check_packages,
+    check_lightgbm,
+    check_home,
+    check_disk,
+    check_memory,
+    check_ports,
+)
+
+
+def run_doctor(*, as_json: bool) -> int:
+    """Run every check and list every setting; returns 0 when all is well, 1 otherwise."""
+    try:
+        settings = Settings.load()
+    except BadSetting as error:
+        console().print(f"[red]✗[/] settings  {error.message}\n            [bold]{error.next_step}[/]")
+        return 1
+    findings = [check(settings) for check in CHECKS]
+    listed = setting_rows(settings)
+    if as_json:
+        print_json({"findings": [asdict(one) for one in findings], "settings": [dict(zip(_HEADINGS, row, strict=True)) for row in listed]})
+    else:
+        _print_findings(findings)
+        _print_settings(listed)
+    return 0 if all(one.ok for one in findings) else 1
+
+
+_HEADINGS = ("setting", "value", "meaning")
+
+
+def setting_rows(settings: Settings) -> list[tuple[str, str, str]]:
+    """(variable, value in force, meaning) of every setting."""
+    fields = type(settings).model_fields
+    return [(f"LAB_{name.upper()}", str(getattr(settings, name)), field.description or "") for name, field in fields.items()]
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    out = console()
+    for one in findings:
+        out.print(f"[green]✓[/] {one.name:<9} {one.seen}" if one.ok else f"[red]✗[/] {one.name:<9} {one.seen}")
+        if not one.ok:
+            out.print(f"            [bold]{one.fix}[/]")
+
+
+def _print_settings(listed: list[tuple[str, str, str]]) -> None:
+    out = console()
+    out.print()
+    for name, value, meaning in listed:
+        out.print(f"{name}={value}", style="bold")
+        out.print(Padding(meaning, (0, 0, 0, 4)))
+
+
+def _out_of_step(lock: Path) -> list[str]:
+    """Names in the lock whose installed version it does not allow. An absent package is for another platform or extra."""
+    allowed: dict[str, set[str]] = {}  # several versions of one name, where the lock differs by Python version
+    for line in lock.read_text().splitlines():
+        name, equals, rest = line.partition("==")
+        if equals and not line.startswith((" ", "#")):
+            allowed.setdefault(name.partition("[")[0], set()).add(rest.split()[0])
+    installed = {found.name.lower().replace("_", "-"): found.version for found in importlib.metadata.distributions()}
+    return [name for name, versions in allowed.items() if name in installed and installed[name] not in versions]

@@ -1,0 +1,29 @@
+"""How facts look in a terminal: at most 80 columns, fine without colour. Used by the commands of `lab`."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 80
+
+
+def console() -> Console:
+    """A console on standard output, never wider than 80 columns, so that a log reads like a screen."""
+    plain = Console(highlight=False)
+    return plain if plain.width <= WIDTH else Console(highlight=False, width=WIDTH)
+
+
+def table(*headings: str) -> Table:
+    """A quiet table: a rule under the headings and nothing else."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
+
+
+def print_json(facts: Any) -> None:
+    """Facts for a program: one JSON document on standard output."""
+    sys.stdout.write(json.dumps(facts, indent=2, default=str) + "\n")

@@ -1,0 +1,414 @@
+"""The one definition of the features: compiled code that shows a payment its history and then remembers the payment.
+
+Only `data/history.py` calls it, for a million rows and for one; there is no second implementation. The state is a
+handful of plain arrays. Each card and each terminal owns a run of entries, sorted by event time and then by arrival,
+inside a shared pool. A payment may arrive late: it is put in its sorted place and sees only what is not after it.
+
+What a card remembers are its last CARD_MEMORY payments of the CARD_RETENTION_S before its latest one; what is older is
+folded into totals, so that "the card's mean" is over its whole life. Amounts are summed as integers (minor units), so
+sums do not depend on the order of arrival. Variance uses data shifted by the card's first amount, which
+keeps equal amounts exactly at zero (Chan, Golub and LeVeque, The American Statistician 37(3), 1983).
+"""
+
+from collections.abc import Callable
+from math import asin, cos, nan, radians, sin, sqrt
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from data.features import (
+    CARD_MEMORY,
+    CARD_WINDOWS_S,
+    DAY_S,
+    FEATURE_INDEX,
+    FEATURE_SCHEMA_HASH,
+    HOUR_S,
+    LABEL_DELAY_S,
+    RISK_PRIOR_COUNT,
+    TERMINAL_WINDOWS_S,
+)
+
+LATE_S = DAY_S  # a payment up to this late still finds its windows whole
+CARD_RETENTION_S = max(CARD_WINDOWS_S.values()) + LATE_S
+TERMINAL_RETENTION_S = max(TERMINAL_WINDOWS_S.values()) + LABEL_DELAY_S + LATE_S
+REPORT_RETENTION_S = max(TERMINAL_WINDOWS_S.values()) + LATE_S
+NEVER = 2**32 - 1
+NO_DEVICE = 0
+EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
+FIRST_RUN = 4  # entries in a new run; the typical card pays a few times a month
+
+EVENT = np.dtype(
+    [("time", "i8"), ("latitude", "f8"), ("longitude", "f8"), ("card", "i4"), ("terminal", "i4"), ("amount", "i4"),
+     ("device", "u4"), ("channel", "i2"), ("category", "i2"), ("pad", "i4")],
+)  # fmt: skip
+REPORT = np.dtype([("time", "i8"), ("card", "i4"), ("terminal", "i4")])
+
+# A run stands last in each record, at different offsets: numba would take records with a common start for one type.
+RUN = [("start", "i8"), ("capacity", "i4"), ("head", "i4"), ("size", "i4"), ("pad", "i4")]
+CARD = np.dtype(
+    [("gone_sum", "i8"), ("gone_squares", "f8"), ("gone_count", "i4"), ("gone_max", "i4"), ("first_amount", "i4"),
+     ("first_time", "u4"), *RUN],
+)  # fmt: skip
+TERMINAL = np.dtype([("dropped", "i8"), ("total", "i8"), *RUN])
+REPORTS = np.dtype(RUN)
+CARD_ENTRY = np.dtype(
+    [("time", "u4"), ("amount", "i4"), ("terminal", "i4"), ("next_visit", "u4"), ("device", "u4"), ("ratio", "f4"),
+     ("x", "f4"), ("y", "f4"), ("z", "f4")],
+)  # fmt: skip
+TERMINAL_ENTRY = np.dtype([("sum_before", "i8"), ("time", "i8")])
+REPORT_ENTRY = np.dtype([("time", "i8")])
+# How much of each pool is taken. The last field carries no data: numba's cache on disk is keyed by argument types, so
+# naming the feature schema in a type makes code compiled for other windows or another order unreachable.
+CONTROL = np.dtype(
+    [("card_used", "i8"), ("terminal_used", "i8"), ("report_used", "i8"), (f"schema_{FEATURE_SCHEMA_HASH[:16]}", "i8")],
+)  # fmt: skip
+
+
+class State(NamedTuple):
+    """The arrays behind a History. Pools grow by replacement, outside compiled code."""
+
+    control: NDArray[np.void]
+    cards: NDArray[np.void]
+    card_pool: NDArray[np.void]
+    terminals: NDArray[np.void]
+    terminal_pool: NDArray[np.void]
+    marks: NDArray[np.int64]
+    card_reports: NDArray[np.void]
+    terminal_reports: NDArray[np.void]
+    report_pool: NDArray[np.void]
+
+
+# Where the scan of a card pauses to write its windows down; -1: no such feature at this pause.
+PAUSES_S = (HOUR_S, DAY_S, 7 * DAY_S, 14 * DAY_S, 28 * DAY_S, 30 * DAY_S)
+PAUSE_WINDOW = (0, 1, 2, -1, -1, 3)
+PAUSE_RATIO = (-1, -1, 0, 1, 2, -1)
+PAUSE_MAX = (-1, -1, 0, -1, -1, 1)
+# A terminal's window borders, as ages: 1h, 1d, 7d (also the label delay), 30d, then one label delay earlier.
+BORDERS_S = (
+    HOUR_S,
+    DAY_S,
+    7 * DAY_S,
+    30 * DAY_S,
+    LABEL_DELAY_S,
+    LABEL_DELAY_S + DAY_S,
+    LABEL_DELAY_S + 7 * DAY_S,
+    LABEL_DELAY_S + 30 * DAY_S,
+)
+
+_AMOUNT, _HOUR, _WEEKDAY = FEATURE_INDEX["amount"], FEATURE_INDEX["hour"], FEATURE_INDEX["weekday"]
+_CHANNEL, _CATEGORY = FEATURE_INDEX["channel"], FEATURE_INDEX["category"]
+_CARD_COUNT, _CARD_SUM, _CARD_MEAN = FEATURE_INDEX["card_count_1h"], FEATURE_INDEX["card_sum_1h"], FEATURE_INDEX["card_mean_1h"]
+_CARD_TERMINALS, _CARD_DISTANCE = FEATURE_INDEX["card_terminals_1h"], FEATURE_INDEX["card_distance_km_1h"]
+_CARD_MAX, _CARD_MAX_RATIO = FEATURE_INDEX["card_max_7d"], FEATURE_INDEX["card_max_ratio_7d"]
+_TO_MEAN, _TO_MAX, _DEVIATION = (FEATURE_INDEX[f"amount_to_card_{kind}"] for kind in ("mean", "max", "deviation"))
+_SINCE_CARD, _SINCE_TERMINAL = FEATURE_INDEX["seconds_since_card"], FEATURE_INDEX["seconds_since_card_terminal"]
+_SINCE_DEVICE, _AGE, _SPEED = FEATURE_INDEX["seconds_since_card_device"], FEATURE_INDEX["card_age_days"], FEATURE_INDEX["speed_kmh"]
+_TERMINAL_COUNT, _TO_TERMINAL_MEAN = FEATURE_INDEX["terminal_count_1h"], FEATURE_INDEX["amount_to_terminal_mean"]
+_TERMINAL_REPORTS, _RISK = FEATURE_INDEX["terminal_reports_1d"], FEATURE_INDEX["terminal_risk_1d"]
+_SINCE_TERMINAL_REPORT, _SINCE_CARD_REPORT = FEATURE_INDEX["days_since_terminal_report"], FEATURE_INDEX["days_since_card_report"]
+_CARD_REPORTS = FEATURE_INDEX["card_reports_30d"]
+
+
+def _entry_point(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first call; keep the result beside the source, in NUMBA_CACHE_DIR or in the user's cache, else only in memory."""
+    try:
+        return cast(Callable[..., Any], njit(cache=True, error_model="numpy")(function))
+    except RuntimeError:  # numba found no writable folder
+        return cast(Callable[..., Any], njit(error_model="numpy")(function))
+
+
+@njit(error_model="numpy")
+def _room(run, pool, used):  # type: ignore[no-untyped-def]
+    """Make sure one more entry fits behind the run. Returns how much of the pool is then taken, or -1 when the pool is full."""
+    if run.head + run.size < run.capacity:
+        return used
+    begin = run.start + run.head
+    if run.head > 0 and run.head * 4 >= run.capacity:  # a quarter is free in front: moving down costs 4 copies an entry at most
+        for i in range(run.size):
+            pool[run.start + i] = pool[begin + i]
+        run.head = 0
+        return used
+    capacity = max(FIRST_RUN, 2 * run.capacity)
+    if used + capacity > len(pool):
+        return -1
+    for i in range(run.size):
+        pool[used + i] = pool[begin + i]
+    run.start, run.capacity, run.head = used, capacity, 0
+    return used + capacity
+
+
+@njit(error_model="numpy")
+def _after(pool, begin, end, hint, moment):  # type: ignore[no-untyped-def]
+    """The first index of [begin, end) whose time is after `moment`; walks from `hint`, which is usually next to it."""
+    i = min(max(hint, begin), end)
+    while i > begin and pool[i - 1].time > moment:
+        i -= 1
+    while i < end and pool[i].time <= moment:
+        i += 1
+    return i
+
+
+@njit(error_model="numpy")
+def _open(run, pool, at):  # type: ignore[no-untyped-def]
+    """Open a gap at index `at`; there must be room."""
+    i = run.start + run.head + run.size
+    while i > at:
+        pool[i] = pool[i - 1]
+        i -= 1
+    run.size += 1
+
+
+@njit(error_model="numpy")
+def _kilometres(chord_squared):  # type: ignore[no-untyped-def]
+    """Great-circle distance from the squared chord between two points of the unit sphere."""
+    return 2.0 * EARTH_RADIUS_KM * asin(min(1.0, 0.5 * sqrt(chord_squared)))
+
+
+@njit(error_model="numpy")
+def _place(event):  # type: ignore[no-untyped-def]
+    """The event's point on the unit sphere, as remembered: float32, good to a metre. NaN when it has no place."""
+    latitude, longitude = radians(event.latitude), radians(event.longitude)
+    return np.float32(cos(latitude) * cos(longitude)), np.float32(cos(latitude) * sin(longitude)), np.float32(sin(latitude))
+
+
+@njit(error_model="numpy")
+def _see_card(card, pool, event, place, row):  # type: ignore[no-untyped-def]
+    """Write the card's features. Returns the index of its last payment at this terminal (or -1) and that behind its last payment by now."""
+    t, x, y, z = event.time, place[0], place[1], place[2]
+    located = x == x and y == y
+    begin = card.start + card.head
+    behind = _after(pool, begin, begin + card.size, begin + card.size, t)
+    count, total, distinct, largest, same_terminal = 0, 0, 0, -1, -1
+    since_device, speed, squares = nan, nan, 0.0
+    highest, farthest = np.float32(-1.0), np.float32(-1.0)
+    i = behind - 1
+    for pause in range(len(PAUSES_S) + 1):
+        oldest = t - PAUSES_S[pause] if pause < len(PAUSES_S) else -1
+        while i >= begin and pool[i].time > oldest:
+            entry = pool[i]
+            count += 1
+            total += entry.amount
+            excess = float(entry.amount - card.first_amount)
+            squares += excess * excess
+            largest = max(largest, entry.amount)
+            distinct += entry.next_visit > t  # count each terminal at its last visit
+            if entry.ratio > highest:
+                highest = entry.ratio
+            if located:
+                chord = (entry.x - x) ** 2 + (entry.y - y) ** 2 + (entry.z - z) ** 2
+                if chord > farthest:
+                    farthest = chord
+                if speed != speed and chord == chord:
+                    speed = _kilometres(chord) / (max(t - entry.time, 1) / HOUR_S)
+            if same_terminal < 0 and entry.terminal == event.terminal:
+                same_terminal = i
+            if since_device != since_device and event.device != NO_DEVICE and entry.device == event.device:
+                since_device = float(t - entry.time)
+            i -= 1
+        if pause == len(PAUSES_S):
+            break
+        window = PAUSE_WINDOW[pause]
+        if window >= 0:
+            row[_CARD_COUNT + window] = count
+            row[_CARD_SUM + window] = total / 100.0
+            row[_CARD_MEAN + window] = total / 100.0 / count if count > 0 else nan
+            row[_CARD_TERMINALS + window] = distinct
+            row[_CARD_DISTANCE + window] = _kilometres(farthest) if farthest >= 0.0 else nan
+        if PAUSE_MAX[pause] >= 0:
+            row[_CARD_MAX + PAUSE_MAX[pause]] = largest / 100.0 if count > 0 else nan
+        if PAUSE_RATIO[pause] >= 0:
+            row[_CARD_MAX_RATIO + PAUSE_RATIO[pause]] = highest if highest >= 0.0 else nan
+    row[_SINCE_CARD] = t - pool[behind - 1].time if behind > begin else nan
+    row[_SINCE_TERMINAL] = t - pool[same_terminal].time if same_terminal >= 0 else nan
+    row[_SINCE_DEVICE] = since_device
+    row[_SPEED] = speed
+    _see_habit(card, event, count, total, squares, largest, row)
+    return same_terminal, behind
+
+
+@njit(error_model="numpy")
+def _see_habit(card, event, count, total, squares, largest, row):  # type: ignore[no-untyped-def]
+    """Write what compares this payment with the card's whole life: the remembered payments and the folded ones."""
+    count += card.gone_count
+    total += card.gone_sum
+    squares += card.gone_squares
+    largest = max(largest, card.gone_max)
+    row[_TO_MEAN] = event.amount * count / total if total > 0 else nan
+    row[_TO_MAX] = event.amount / largest if largest > 0 else nan
+    row[_DEVIATION] = nan
+    if count > 1:
+        excess = float(total - count * card.first_amount)
+        variance = (squares - excess * excess / count) / (count - 1)
+        if variance > 0.0:
+            row[_DEVIATION] = (event.amount - total / count) / sqrt(variance)
+    row[_AGE] = (event.time - card.first_time) / DAY_S if count > 0 and card.first_time <= event.time else nan
+
+
+@njit(error_model="numpy")
+def _remember_on_card(card, pool, event, place, ratio, same_terminal, at):  # type: ignore[no-untyped-def]
+    """Put the payment in its place, then fold what the card no longer remembers into its totals."""
+    if card.size + card.gone_count == 0:
+        card.first_amount, card.first_time, card.gone_max = event.amount, event.time, -1
+    card.first_time = min(card.first_time, event.time)
+    _open(card, pool, at)
+    end = card.start + card.head + card.size
+    entry = pool[at]
+    entry.time, entry.amount, entry.terminal, entry.device = event.time, event.amount, event.terminal, event.device
+    entry.ratio, entry.x, entry.y, entry.z = ratio, place[0], place[1], place[2]
+    entry.next_visit = NEVER
+    for later in range(at + 1, end):
+        if pool[later].terminal == event.terminal:
+            entry.next_visit = pool[later].time
+            break
+    if same_terminal >= 0:
+        pool[same_terminal].next_visit = event.time
+    horizon = np.int64(pool[end - 1].time) - CARD_RETENTION_S
+    while card.size > CARD_MEMORY or pool[card.start + card.head].time <= horizon:
+        oldest = pool[card.start + card.head]
+        excess = float(oldest.amount - card.first_amount)
+        card.gone_count += 1
+        card.gone_sum += oldest.amount
+        card.gone_squares += excess * excess
+        card.gone_max = max(card.gone_max, oldest.amount)
+        card.head += 1
+        card.size -= 1
+
+
+@njit(error_model="numpy")
+def _see_terminal(terminal, pool, marks, event, row):  # type: ignore[no-untyped-def]
+    """Write the terminal's counts. Returns (index behind the last payment not after this, payments one label delay earlier by window)."""
+    begin = terminal.start + terminal.head
+    end = begin + terminal.size
+    shift = begin - terminal.dropped  # a mark is the number of payments before a border since the terminal's first
+    behind = _after(pool, begin, end, end, event.time)
+    for border in range(len(BORDERS_S)):
+        marks[border] = _after(pool, begin, end, marks[border] + shift, event.time - BORDERS_S[border]) - shift
+    for window in range(4):
+        row[_TERMINAL_COUNT + window] = behind - shift - marks[window]
+    month = behind - shift - marks[3]
+    row[_TO_TERMINAL_MEAN] = nan
+    if month > 0:
+        total = pool[behind].sum_before if behind < end else terminal.total
+        total -= pool[marks[3] + shift].sum_before
+        if total > 0:
+            row[_TO_TERMINAL_MEAN] = event.amount * month / total
+    return behind, (marks[4] - marks[5], marks[4] - marks[6], marks[4] - marks[7])
+
+
+@njit(error_model="numpy")
+def _remember_at_terminal(terminal, pool, event, at):  # type: ignore[no-untyped-def]
+    """Put the payment in its place and drop what no window can reach any more."""
+    end = terminal.start + terminal.head + terminal.size
+    sum_before = pool[at].sum_before if at < end else terminal.total
+    _open(terminal, pool, at)
+    pool[at].time, pool[at].sum_before = event.time, sum_before
+    for later in range(at + 1, end + 1):
+        pool[later].sum_before += event.amount
+    terminal.total += event.amount
+    horizon = pool[end].time - TERMINAL_RETENTION_S
+    while pool[terminal.start + terminal.head].time <= horizon:
+        terminal.head += 1
+        terminal.size -= 1
+        terminal.dropped += 1
+
+
+@njit(error_model="numpy")
+def _see_reports(run, pool, moment):  # type: ignore[no-untyped-def]
+    """How many reports not after `moment` are younger than 1, 7 and 30 days, and the days since the last (NaN: none)."""
+    begin = run.start + run.head
+    i = _after(pool, begin, begin + run.size, begin + run.size, moment) - 1
+    since = (moment - pool[i].time) / DAY_S if i >= begin else nan
+    day, week, month = 0, 0, 0
+    while i >= begin and pool[i].time > moment - 30 * DAY_S:
+        age = moment - pool[i].time
+        day += age < DAY_S
+        week += age < 7 * DAY_S
+        month += 1
+        i -= 1
+    return (day, week, month), since
+
+
+@njit(error_model="numpy")
+def _forget_reports(run, pool, latest):  # type: ignore[no-untyped-def]
+    """Drop old reports, but keep the youngest of the old: "days since" has no limit."""
+    horizon = latest - REPORT_RETENTION_S
+    while run.size > 1 and pool[run.start + run.head + 1].time <= horizon:
+        run.head += 1
+        run.size -= 1
+
+
+@njit(error_model="numpy")
+def _advance_one(state, event, row):  # type: ignore[no-untyped-def]
+    """Write the features of one payment and remember it. Returns False, having changed nothing it matters to undo, when a pool is full."""
+    control, card, terminal = state.control[0], state.cards[event.card], state.terminals[event.terminal]
+    used = _room(card, state.card_pool, control.card_used)
+    if used < 0:
+        return False
+    control.card_used = used
+    used = _room(terminal, state.terminal_pool, control.terminal_used)
+    if used < 0:
+        return False
+    control.terminal_used = used
+
+    t = event.time
+    row[_AMOUNT] = event.amount / 100.0
+    row[_HOUR] = (t % DAY_S) / HOUR_S
+    row[_WEEKDAY] = (t // DAY_S + 3) % 7  # 1970 began on a Thursday
+    row[_CHANNEL] = event.channel
+    row[_CATEGORY] = event.category
+    place = _place(event)
+    same_terminal, card_at = _see_card(card, state.card_pool, event, place, row)
+    terminal_at, delayed = _see_terminal(terminal, state.terminal_pool, state.marks[event.terminal], event, row)
+    reported, since = _see_reports(state.terminal_reports[event.terminal], state.report_pool, t)
+    for window in range(3):
+        row[_TERMINAL_REPORTS + window] = reported[window]
+        row[_RISK + window] = reported[window] / (delayed[window] + RISK_PRIOR_COUNT)
+    row[_SINCE_TERMINAL_REPORT] = since
+    reported, since = _see_reports(state.card_reports[event.card], state.report_pool, t)
+    row[_CARD_REPORTS] = reported[2]
+    row[_SINCE_CARD_REPORT] = since
+
+    _remember_on_card(card, state.card_pool, event, place, row[_TO_MEAN], same_terminal, card_at)
+    _remember_at_terminal(terminal, state.terminal_pool, event, terminal_at)
+    _forget_reports(
+        state.card_reports[event.card], state.report_pool, np.int64(state.card_pool[card.start + card.head + card.size - 1].time)
+    )
+    _forget_reports(
+        state.terminal_reports[event.terminal],
+        state.report_pool,
+        state.terminal_pool[terminal.start + terminal.head + terminal.size - 1].time,
+    )
+    return True
+
+
+@_entry_point
+def advance(state, events, rows):  # type: ignore[no-untyped-def]
+    """Advance the state by `events` (EVENT, in order of arrival) and write their features into `rows`.
+
+    Returns how many were done; fewer than all means that a pool must grow before the rest.
+    """
+    for i in range(len(events)):
+        if not _advance_one(state, events[i], rows[i]):
+            return i
+    return len(events)
+
+
+@_entry_point
+def report(state, reports):  # type: ignore[no-untyped-def]
+    """Note `reports` (REPORT). Windows look at their times, so it is no matter how early they are given. Returns as `advance`."""
+    control = state.control[0]
+    for i in range(len(reports)):
+        card, terminal = state.card_reports[reports[i].card], state.terminal_reports[reports[i].terminal]
+        for run in (card, terminal):
+            used = _room(run, state.report_pool, control.report_used)
+            if used < 0:
+                return i
+            control.report_used = used
+        for run in (card, terminal):
+            end = run.start + run.head + run.size
+            at = _after(state.report_pool, run.start + run.head, end, end, reports[i].time)
+            _open(run, state.report_pool, at)
+            state.report_pool[at].time = reports[i].time
+    return len(reports)

@@ -154,6 +154,12 @@ class RolloutRefused(LabError):
     code, exit_status, http_status = "rollout_refused", 1, 409
 
 
+class LedgerBroken(LabError):
+    """The hash chain of the ledger does not hold: a line was changed, removed or put in."""
+
+    code, exit_status, http_status = "ledger_broken", 65, 500
+
+
 class MissingLibrary(LabError):
     """A system library that a package needs is absent."""
 

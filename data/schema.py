@@ -8,7 +8,7 @@ Conventions, everywhere:
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -22,6 +22,7 @@ CATEGORIES: Final = (
 )  # fmt: skip
 LABEL_SOURCES: Final = ("chargeback", "alert", "dispute", "investigation")
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CARD_NUMBER = re.compile(r"(?:\d[ -]?){13,19}")
 
 
@@ -125,3 +126,8 @@ TRUTH_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
 def event_seconds(moment: datetime) -> int:
     """Whole seconds since 1970, the resolution of the feature kernel."""
     return int(moment.timestamp())
+
+
+def event_milliseconds(moment: datetime) -> int:
+    """Milliseconds since 1970, the resolution of the tables; exact, where a float of seconds would round some down."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,108 @@
+"""Windows of the prediction log as frames, for monitoring, retraining and rollout. Readers of their own; they never block the writer.
+
+A window is a span of event time, [start, end). Rows come in order of arrival.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import MissingFile
+from data.features import FEATURE_COUNT, FEATURES
+from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS, event_milliseconds
+
+if TYPE_CHECKING:  # pandas is heavy; the scoring service imports this package's neighbours
+    import pandas as pd
+
+ANSWER_COLUMNS: Final[dict[str, str]] = {
+    "score": "float64",
+    "decision": "category",
+    "arm": "category",
+    "model_version": "category",
+    "champion_version": "category",
+    "champion_score": "float64",
+    "challenger_version": "category",
+    "challenger_score": "float64",  # NaN: no challenger, or it failed on this payment
+    "rollout_id": "category",
+    "epoch": "int64",
+    "latency_us": "int64",
+}
+_TIME: Final = "datetime64[ms, UTC]"
+
+
+def window_frame(path: Path, start: datetime, end: datetime) -> "pd.DataFrame":
+    """Payments of [start, end): TRANSACTION_COLUMNS, every feature, ANSWER_COLUMNS.
+
+    `channel` and `category` are the transaction's words; the models' codes for them are in `window_matrix`, whose
+    rows match these one to one. An empty window gives an empty frame with the same columns. Raises MissingFile.
+    """
+    import pandas as pd
+
+    names = [name for name in TRANSACTION_COLUMNS if name != "event_time"] + list(ANSWER_COLUMNS)
+    columns = _columns(path, _window_query(["event_time_ms", "features", *names]), _span(start, end), 2 + len(names))
+    matrix = _matrix(columns[1])
+    dtypes = {name: dtype for name, (dtype, _) in TRANSACTION_COLUMNS.items()} | ANSWER_COLUMNS
+    data: dict[str, Any] = {name: pd.Series(values, dtype=dtypes[name]) for name, values in zip(names, columns[2:], strict=True)}
+    data["event_time"] = _times(columns[0])
+    features = {name: matrix[:, i] for i, name in enumerate(FEATURES) if name not in TRANSACTION_COLUMNS}
+    return pd.DataFrame({name: data[name] for name in TRANSACTION_COLUMNS} | features | {name: data[name] for name in ANSWER_COLUMNS})
+
+
+def window_matrix(path: Path, start: datetime, end: datetime) -> NDArray[np.float64]:
+    """The features as the models saw them, (n, FEATURE_COUNT), row by row those of `window_frame`. Raises MissingFile."""
+    return _matrix(_columns(path, _window_query(["features"]), _span(start, end), 1)[0])
+
+
+def labels_frame(path: Path, known_by: datetime | None = None) -> "pd.DataFrame":
+    """Labels of logged payments reported by `known_by` (all when None): LABEL_COLUMNS, in order of report. Raises MissingFile."""
+    import pandas as pd
+
+    query = (
+        "SELECT l.transaction_id, p.event_time_ms, l.report_time_ms, l.is_fraud, l.source FROM labels l"
+        " JOIN predictions p USING (transaction_id) WHERE l.report_time_ms <= ? ORDER BY l.report_time_ms, l.sequence"
+    )
+    limit = np.iinfo(np.int64).max if known_by is None else event_milliseconds(known_by)
+    ids, events, reports, frauds, sources = _columns(path, query, (int(limit),), 5)
+    data = {
+        "transaction_id": pd.Series(ids, dtype="str"),
+        "event_time": _times(events),
+        "report_time": _times(reports),
+        "is_fraud": pd.Series(frauds, dtype="int64").astype("bool"),
+        "source": pd.Series(sources, dtype="category"),
+    }
+    return pd.DataFrame({name: data[name] for name in LABEL_COLUMNS})
+
+
+def _window_query(columns: Sequence[str]) -> str:
+    return f"SELECT {', '.join(columns)} FROM predictions WHERE event_time_ms >= ? AND event_time_ms < ? ORDER BY sequence"
+
+
+def _columns(path: Path, query: str, values: tuple[int, ...], width: int) -> list[tuple[Any, ...]]:
+    """The rows of a query, turned into columns."""
+    if not path.exists():
+        raise MissingFile(
+            f"There is no prediction log at {path.name}.", next_step="Start the service with `lab up` and send payments.", where=path.name
+        )
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute(query, values).fetchall()
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _matrix(blobs: tuple[bytes, ...]) -> NDArray[np.float64]:
+    return np.frombuffer(b"".join(blobs), dtype="<f8").reshape(len(blobs), FEATURE_COUNT).astype(np.float64)
+
+
+def _times(milliseconds: tuple[int, ...]) -> "pd.Series[Any]":
+    import pandas as pd
+
+    return pd.Series(np.array(milliseconds, dtype="datetime64[ms]")).dt.tz_localize("UTC").astype(_TIME)
+
+
+def _span(start: datetime, end: datetime) -> tuple[int, int]:
+    return event_milliseconds(start), event_milliseconds(end)

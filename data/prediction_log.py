@@ -1,0 +1,325 @@
+"""The prediction log: every answer and every label, durable before the caller hears of it, in order of arrival.
+
+Payments and labels share one arrival sequence, so that replaying the log rebuilds the state behind the features
+exactly. A transaction id is stored once: answered means stored, stored means answered the same way again. The
+scoring service writes; monitoring, retraining and rollout read (`data/prediction_frames.py` gives them frames).
+
+SQLite in WAL mode with `synchronous=FULL`: a commit returns after the bytes are on disk. Another store follows the
+same `PredictionStore` and passes the same contract tests.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import IdempotencyConflict, LogUnavailable
+from data.features import FEATURE_SCHEMA_HASH
+from data.group_commit import GroupCommit
+from data.schema import Arm, Decision, Label, Prediction, Transaction, event_milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRecord:
+    """One payment, what was seen of it, and what was answered."""
+
+    transaction: Transaction
+    features: NDArray[np.float64]  # (FEATURE_COUNT,), as the models saw them
+    score: float  # of the arm that answered
+    decision: Decision
+    reasons: tuple[str, ...]
+    arm: Arm
+    model_version: str
+    champion_version: str
+    champion_score: float
+    challenger_version: str | None = None
+    challenger_score: float | None = None  # None: no challenger, or it failed on this payment
+    rollout_id: str = ""
+    epoch: int = 0
+    latency_us: int = 0  # from decoded body to decision, without the commit
+    request_id: str = ""
+
+    @property
+    def prediction(self) -> Prediction:
+        return Prediction(
+            transaction_id=self.transaction.transaction_id,
+            score=self.score,
+            decision=self.decision,
+            reasons=self.reasons,
+            model_version=self.model_version,
+            arm=self.arm,
+        )
+
+
+class Stored(NamedTuple):
+    """What the log holds under one transaction id."""
+
+    body_digest: bytes
+    prediction: Prediction
+
+
+class Payment(NamedTuple):
+    """A logged payment, as the state behind the features takes it."""
+
+    sequence: int
+    card_id: str
+    terminal_id: str
+    event_time_s: int
+    amount_minor: int
+    channel: str
+    category: str
+    latitude: float | None
+    longitude: float | None
+    device_id: str | None
+
+
+class FraudReport(NamedTuple):
+    """The first label that says a logged payment was fraud."""
+
+    sequence: int
+    card_id: str
+    terminal_id: str
+    report_time_s: int
+
+
+class PredictionStore(Protocol):
+    """What a prediction log promises, whatever stores it."""
+
+    def submit(self, entries: "Sequence[PredictionRecord | Label]") -> "Future[frozenset[str]]": ...
+    def append(self, records: Sequence[PredictionRecord]) -> None: ...
+    def add_labels(self, labels: Sequence[Label]) -> None: ...
+    def find(self, transaction_id: str) -> Stored | None: ...
+    def parties(self, transaction_id: str) -> tuple[str, str] | None: ...
+    def is_reported(self, transaction_id: str) -> bool: ...
+    def events_since(self, sequence: int) -> Iterator[Payment | FraudReport]: ...
+    def last_sequence(self) -> int: ...
+    def check_writable(self) -> None: ...
+    def drain(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def body_digest(transaction: Transaction) -> bytes:
+    """SHA-256 of what a transaction says, whatever the order or spacing of its JSON."""
+    return hashlib.sha256(transaction.model_dump_json().encode()).digest()
+
+
+class PredictionLog:
+    """The log in one SQLite file. Any thread may submit; the reading methods belong to one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file. Raises LogUnavailable when it cannot be used."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with _connect(path) as connection:
+                _prepare(connection, path)
+            connection.close()
+            self._reader = _connect(path)
+        except sqlite3.Error as error:
+            raise _unusable(path, str(error)) from error
+        self._writer: GroupCommit[PredictionRecord | Label, frozenset[str]] = GroupCommit(lambda: _connect(path), _write, "prediction log")
+
+    def submit(self, entries: Sequence[PredictionRecord | Label]) -> Future[frozenset[str]]:
+        """Queue entries, in order, for the next group commit.
+
+        The future ends when they are durable, with the ids of the group that were refused because another body is
+        stored under them; an id stored with the same body, or a label already there, is silently the same entry.
+        It raises LogUnavailable when the group could not be committed: then none of it is stored.
+        """
+        return self._writer.submit(entries)
+
+    def append(self, records: Sequence[PredictionRecord]) -> None:
+        """Store and wait. Raises IdempotencyConflict, LogUnavailable."""
+        refused = self.submit(records).result()
+        if any(record.transaction.transaction_id in refused for record in records):
+            raise conflict()
+
+    def add_labels(self, labels: Sequence[Label]) -> None:
+        """Store labels of logged payments and wait. Raises LogUnavailable."""
+        self.submit(labels).result()
+
+    def find(self, transaction_id: str) -> Stored | None:
+        """The stored answer of one transaction, or None. Raises LogUnavailable."""
+        row = self._one(
+            "SELECT body_digest, score, decision, reasons, model_version, arm FROM predictions WHERE transaction_id = ?", transaction_id
+        )
+        if row is None:
+            return None
+        digest, score, decision, reasons, version, arm = row
+        prediction = Prediction(
+            transaction_id=transaction_id,
+            score=score,
+            decision=decision,
+            reasons=tuple(json.loads(reasons)),
+            model_version=version,
+            arm=arm,
+        )
+        return Stored(digest, prediction)
+
+    def parties(self, transaction_id: str) -> tuple[str, str] | None:
+        """(card_id, terminal_id) of a stored payment, or None."""
+        row = self._one("SELECT card_id, terminal_id FROM predictions WHERE transaction_id = ?", transaction_id)
+        return (str(row[0]), str(row[1])) if row else None
+
+    def is_reported(self, transaction_id: str) -> bool:
+        """Whether a label already says that this payment was fraud."""
+        return self._one("SELECT 1 FROM labels WHERE transaction_id = ? AND is_fraud = 1", transaction_id) is not None
+
+    def events_since(self, sequence: int) -> Iterator[Payment | FraudReport]:
+        """Payments and fraud reports after `sequence`, in order of arrival: what rebuilds the features' state.
+
+        A payment counts as reported once, when the first label that says fraud arrives.
+        """
+        for row in self._reader.execute(_EVENTS, (sequence, sequence)):
+            yield Payment(*row[1:]) if row[0] else FraudReport(*row[1:5])
+
+    def last_sequence(self) -> int:
+        """The place of the last entry; 0 when the log is empty."""
+        return _last_sequence(self._reader)
+
+    def check_writable(self) -> None:
+        """Commit a mark. Raises LogUnavailable while the disk is full or failing."""
+        self._writer.submit(()).result()
+
+    def drain(self) -> None:
+        """Wait until everything submitted so far has been committed or refused."""
+        self._writer.drain()
+
+    def close(self) -> None:
+        """Commit what is queued and let go of the file."""
+        self._writer.close()
+        self._reader.close()
+
+    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        try:
+            row: tuple[Any, ...] | None = self._reader.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise _unusable(self.path, str(error)) from error
+        return row
+
+
+def conflict() -> IdempotencyConflict:
+    """The refusal of a transaction id that is already stored with another body."""
+    return IdempotencyConflict(
+        "This transaction_id was already answered for another body.",
+        next_step="Send the original body again, or give the new payment its own id.",
+        where="transaction_id",
+    )
+
+
+_COLUMNS: Final = {
+    "sequence": "INTEGER PRIMARY KEY",
+    "transaction_id": "TEXT NOT NULL UNIQUE",
+    "body_digest": "BLOB NOT NULL",
+    "event_time_ms": "INTEGER NOT NULL",
+    "card_id": "TEXT NOT NULL",
+    "terminal_id": "TEXT NOT NULL",
+    "amount_minor": "INTEGER NOT NULL",
+    "currency": "TEXT NOT NULL",
+    "channel": "TEXT NOT NULL",
+    "category": "TEXT NOT NULL",
+    "latitude": "REAL",
+    "longitude": "REAL",
+    "device_id": "TEXT",
+    "features": "BLOB NOT NULL",  # float64, little-endian, in the order of FEATURES
+    "score": "REAL NOT NULL",
+    "decision": "TEXT NOT NULL",
+    "reasons": "TEXT NOT NULL",
+    "arm": "TEXT NOT NULL",
+    "model_version": "TEXT NOT NULL",
+    "champion_version": "TEXT NOT NULL",
+    "champion_score": "REAL NOT NULL",
+    "challenger_version": "TEXT",
+    "challenger_score": "REAL",
+    "rollout_id": "TEXT NOT NULL",
+    "epoch": "INTEGER NOT NULL",
+    "latency_us": "INTEGER NOT NULL",
+    "request_id": "TEXT NOT NULL",
+}
+_TABLES: Final = f"""
+CREATE TABLE IF NOT EXISTS predictions ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())}) STRICT;
+CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (event_time_ms);
+CREATE TABLE IF NOT EXISTS labels (
+    sequence INTEGER PRIMARY KEY, transaction_id TEXT NOT NULL, report_time_ms INTEGER NOT NULL,
+    is_fraud INTEGER NOT NULL, source TEXT NOT NULL, UNIQUE (transaction_id, report_time_ms, is_fraud, source)) STRICT;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+_EVENTS: Final = """
+SELECT 1, sequence, card_id, terminal_id, event_time_ms / 1000, amount_minor, channel, category, latitude, longitude, device_id
+  FROM predictions WHERE sequence > ?
+UNION ALL
+SELECT 0, l.sequence, p.card_id, p.terminal_id, l.report_time_ms / 1000, 0, '', '', NULL, NULL, NULL
+  FROM labels l JOIN predictions p USING (transaction_id) WHERE l.is_fraud = 1 AND l.sequence > ?
+   AND NOT EXISTS (SELECT 1 FROM labels e WHERE e.transaction_id = l.transaction_id AND e.is_fraud = 1 AND e.sequence < l.sequence)
+ORDER BY 2
+"""
+_INSERT_PREDICTION: Final = f"INSERT INTO predictions VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (transaction_id) DO NOTHING"
+_INSERT_LABEL: Final = "INSERT INTO labels VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    connection.executescript(_TABLES)
+    connection.execute("INSERT INTO facts VALUES ('feature_schema_hash', ?) ON CONFLICT DO NOTHING", (FEATURE_SCHEMA_HASH,))
+    (found,) = connection.execute("SELECT value FROM facts WHERE name = 'feature_schema_hash'").fetchone()
+    if found != FEATURE_SCHEMA_HASH:
+        raise _unusable(path, "it was written with another feature schema")
+
+
+def _last_sequence(connection: sqlite3.Connection) -> int:
+    query = "SELECT max(coalesce((SELECT max(sequence) FROM predictions), 0), coalesce((SELECT max(sequence) FROM labels), 0))"
+    return int(connection.execute(query).fetchone()[0])
+
+
+def _write(connection: sqlite3.Connection, entries: Sequence[PredictionRecord | Label]) -> frozenset[str]:
+    """Insert one group; returns the ids that another body holds already."""
+    sequence = count(_last_sequence(connection) + 1)
+    predictions, labels = [], []
+    for place, entry in zip(sequence, entries, strict=False):
+        if isinstance(entry, Label):
+            labels.append((place, *_label_row(entry)))
+        else:
+            predictions.append(_prediction_row(place, entry))
+    connection.execute("INSERT INTO facts VALUES ('groups', '1') ON CONFLICT DO UPDATE SET value = value + 1")
+    stored = connection.executemany(_INSERT_PREDICTION, predictions).rowcount if predictions else 0
+    connection.executemany(_INSERT_LABEL, labels)
+    if stored == len(predictions):
+        return frozenset()
+    held = "SELECT body_digest FROM predictions WHERE transaction_id = ?"
+    return frozenset(str(row[1]) for row in predictions if connection.execute(held, (row[1],)).fetchone()[0] != row[2])
+
+
+def _prediction_row(sequence: int, record: PredictionRecord) -> tuple[object, ...]:
+    t = record.transaction
+    return (
+        sequence, t.transaction_id, body_digest(t), event_milliseconds(t.event_time), t.card_id, t.terminal_id, t.amount_minor, t.currency,
+        t.channel, t.category, t.latitude, t.longitude, t.device_id, record.features.astype("<f8").tobytes(), record.score,
+        record.decision, json.dumps(record.reasons), record.arm, record.model_version, record.champion_version, record.champion_score,
+        record.challenger_version, record.challenger_score, record.rollout_id, record.epoch, record.latency_us, record.request_id,
+    )  # fmt: skip
+
+
+def _label_row(label: Label) -> tuple[str, int, int, str]:
+    return label.transaction_id, event_milliseconds(label.report_time), int(label.is_fraud), label.source
+
+
+def _unusable(path: Path, why: str) -> LogUnavailable:
+    return LogUnavailable(
+        f"{path.name} cannot be used: {why}.",
+        next_step="Check the disk and the file's owner; `lab down` and moving the file away starts an empty log.",
+        where=path.name,
+    )

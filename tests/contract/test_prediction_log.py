@@ -1,0 +1,115 @@
+"""What every prediction store promises. Another implementation is added to STORES and must pass unchanged."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from data.errors import IdempotencyConflict
+from data.prediction_log import FraudReport, Payment, PredictionLog, PredictionStore, body_digest
+from data.schema import event_seconds
+from tests.records import fraud_label, record, transaction
+
+STORES: dict[str, Callable[[Path], PredictionStore]] = {"sqlite": PredictionLog}
+
+
+@pytest.fixture(params=STORES)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], PredictionStore]]:
+    opened: list[PredictionStore] = []
+
+    def open_again() -> PredictionStore:
+        opened.append(STORES[request.param](tmp_path / "predictions.db"))
+        return opened[-1]
+
+    yield open_again
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Callable[[], PredictionStore]) -> PredictionStore:
+    return open_store()
+
+
+def test_an_answer_is_found_again_as_it_was_given(store: PredictionStore) -> None:
+    given = record(8, score=0.1 + 0.2, reasons=("b", "a"))
+    store.append([given])
+    stored = store.find("tx_000008")
+    assert stored is not None
+    assert stored.prediction == given.prediction
+    assert stored.body_digest == body_digest(transaction(8))
+    assert store.parties("tx_000008") == ("card_1", "term_3")
+    assert store.find("tx_000009") is None and store.parties("tx_000009") is None
+
+
+def test_what_was_appended_is_there_after_opening_again(open_store: Callable[[], PredictionStore]) -> None:
+    first = open_store()
+    first.append([record(i) for i in range(50)])
+    second = open_store()
+    assert second.last_sequence() == 50
+    assert all(second.find(f"tx_{i:06d}") is not None for i in range(50))
+
+
+def test_the_same_answer_twice_is_one_row(store: PredictionStore) -> None:
+    store.append([record(1), record(2)])
+    store.append([record(2), record(3)])
+    assert [event.card_id for event in store.events_since(0)] == ["card_1", "card_2", "card_3"]
+
+
+def test_the_same_id_with_another_body_is_a_conflict_and_the_first_answer_stays(store: PredictionStore) -> None:
+    store.append([record(1)])
+    with pytest.raises(IdempotencyConflict):
+        store.append([record(1, transaction(1, amount_minor=5), score=0.9)])
+    stored = store.find("tx_000001")
+    assert stored is not None and stored.prediction.score == record(1).score
+
+
+def test_a_conflict_refuses_only_its_own_entry_of_the_group(store: PredictionStore) -> None:
+    store.append([record(1)])
+    refused = store.submit([record(2), record(1, transaction(1, amount_minor=5)), record(3)]).result()
+    assert refused == {"tx_000001"}
+    assert store.find("tx_000002") is not None and store.find("tx_000003") is not None
+
+
+def test_events_come_in_order_of_arrival_with_reports_between_payments(store: PredictionStore) -> None:
+    store.append([record(5)])
+    store.append([record(4)])
+    store.add_labels([fraud_label(5), fraud_label(4, is_fraud=False)])
+    store.append([record(6)])
+    events = list(store.events_since(0))
+    assert [type(event) for event in events] == [Payment, Payment, FraudReport, Payment]
+    assert [event.card_id for event in events] == ["card_5", "card_4", "card_5", "card_6"]
+    assert events == sorted(events, key=lambda event: event.sequence)
+    assert events[2].report_time_s == event_seconds(fraud_label(5).report_time)
+    payment, t = events[3], transaction(6)
+    assert payment[1:] == (
+        t.card_id, t.terminal_id, event_seconds(t.event_time), t.amount_minor, t.channel, t.category, t.latitude, t.longitude, t.device_id,
+    )  # fmt: skip
+    assert list(store.events_since(events[2].sequence)) == events[3:]
+
+
+def test_a_payment_is_reported_once_whatever_labels_follow(store: PredictionStore) -> None:
+    store.append([record(5)])
+    store.add_labels([fraud_label(5, is_fraud=False)])
+    assert not store.is_reported("tx_000005")
+    store.add_labels([fraud_label(5), fraud_label(5)])
+    store.add_labels([fraud_label(5), fraud_label(5, days=9)])
+    assert store.is_reported("tx_000005")
+    reports = [event for event in store.events_since(0) if isinstance(event, FraudReport)]
+    assert [report.report_time_s for report in reports] == [event_seconds(fraud_label(5).report_time)]
+    assert list(store.events_since(reports[0].sequence)) == []
+
+
+def test_threads_append_side_by_side_and_nothing_is_lost(store: PredictionStore) -> None:
+    def work(start: int) -> None:
+        for i in range(start, start + 60):
+            store.append([record(i)])
+
+    threads = [threading.Thread(target=work, args=(k * 1_000,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sequences = [event.sequence for event in store.events_since(0)]
+    assert len(sequences) == 240 and sequences == sorted(set(sequences))

@@ -60,7 +60,8 @@ class Dataset:
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_suffix(f".{os.getpid()}.partial")
             try:
-                pq.write_table(tables[kind].cast(arrow_schema(kind)), partial, compression="zstd")
+                schema = arrow_schema(kind).with_metadata(tables[kind].schema.metadata)  # a maker may leave its mark
+                pq.write_table(tables[kind].cast(schema), partial, compression="zstd")
                 partial.replace(target)
             except OSError as error:
                 partial.unlink(missing_ok=True)

@@ -1,0 +1,44 @@
+# Every verb of the project; `make` alone prints them. CI calls these and nothing else.
+BIN := .venv/bin
+READY := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test lint bench lock clean
+
+help: ## print the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(READY) ## make .venv from the lock (PYTHON=python3.12 chooses the interpreter)
+	@:
+
+$(READY): requirements.lock pyproject.toml labs/bootstrap.sh
+	@PYTHON="$(PYTHON)" sh labs/bootstrap.sh
+
+demo: $(READY) ## run the closed loop and write the evidence report (ARGS="--keep-up")
+	@$(BIN)/lab demo $(ARGS)
+
+up: $(READY) ## start MLflow, Prefect and the scoring service
+	@$(BIN)/lab up
+
+down: $(READY) ## stop them
+	@$(BIN)/lab down
+
+test: lint ## lint, types, import contracts and tests
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(READY) ## lint, format, types and import contracts only
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(READY) ## measure what the documents claim
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lock: ## resolve pyproject.toml into requirements.lock, with hashes (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-strip-extras --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean: ## stop the servers and delete the environment, the lab's folder and the caches
+	@test ! -x $(BIN)/lab || $(BIN)/lab down
+	@rm -rf .venv .lab .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

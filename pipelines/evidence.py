@@ -1,0 +1,175 @@
+"""What a rollout looks at: payments as both models saw them, and what was reported of them. Read from the prediction log.
+
+The judge is a pure function of these values, so a rollout can be judged again from the log alone, on another machine, with
+the same verdicts. Tests build the same values by hand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.costs import Policy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+APPROVE, REVIEW, DECLINE = 0, 1, 2  # decisions as numbers, the order of strictness
+_CODES: Final = {"approve": APPROVE, "review": REVIEW, "decline": DECLINE}
+
+
+@dataclass(frozen=True)
+class Served:
+    """Answered payments in order of arrival: one array per fact, all of length n.
+
+    Both models score every payment of a shadow or canary. A NaN score means that the model failed on this payment.
+    """
+
+    transaction_id: NDArray[np.object_]
+    card_id: NDArray[np.object_]
+    event_time_s: NDArray[np.int64]
+    amount: NDArray[np.float64]  # EUR
+    rollout_id: NDArray[np.object_]
+    epoch: NDArray[np.int64]  # of the serving plan that answered
+    champion_version: NDArray[np.object_]
+    challenger_version: NDArray[np.object_]
+    by_challenger: NDArray[np.bool_]  # the arm that answered
+    champion_score: NDArray[np.float64]  # calibrated
+    challenger_score: NDArray[np.float64]
+    champion_decision: NDArray[np.int8]  # each at its own policy; rules that overrule models are in both
+    challenger_decision: NDArray[np.int8]
+    decision: NDArray[np.int8]  # what was answered
+    latency_ms: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.card_id)
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Served":
+        """The payments with True in `chosen`, shape (n,)."""
+        return Served(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Labels by time of report, arrays of length m."""
+
+    transaction_id: NDArray[np.object_]
+    report_time_s: NDArray[np.int64]
+    is_fraud: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is new since the last look."""
+
+    now: datetime  # event time
+    fresh: Served  # answered since
+    settled: Served  # older payments that reached the age at which they are judged
+    settled_fraud: NDArray[np.bool_]  # (len(settled),): reported as fraud by that age
+    newest_report: datetime | None = None
+    trouble: str = ""  # the service took the challenger out by itself; its reason
+
+
+class EvidenceSource(Protocol):
+    """Where a rollout's evidence comes from."""
+
+    def served(self, start: datetime, end: datetime) -> Served:
+        """Payments of [start, end) in event time."""
+        ...
+
+    def reports(self, known_by: datetime) -> Reports:
+        """Labels reported by then."""
+        ...
+
+    def trouble(self) -> str:
+        """Why the service took the challenger out by itself; empty while it did not."""
+        ...
+
+
+def settled_frauds(settled: Served, reports: Reports, maturity_s: int) -> NDArray[np.bool_]:
+    """Whether each payment was reported as fraud by the age of `maturity_s`; shape (n,).
+
+    A fixed age makes the answer independent of when one looks, and uses no label before its time.
+    """
+    frauds = zip(reports.transaction_id[reports.is_fraud], reports.report_time_s[reports.is_fraud], strict=True)
+    first: dict[Any, int] = {}
+    for transaction, time in frauds:
+        first[transaction] = min(time, first.get(transaction, time))
+    never = np.iinfo(np.int64).max
+    times = np.array([first.get(transaction, never) for transaction in settled.transaction_id], dtype=np.int64)
+    return times <= settled.event_time_s + maturity_s
+
+
+class LogEvidence:
+    """Evidence out of the scoring service's prediction log (an EvidenceSource)."""
+
+    def __init__(self, log: Path, policies: Mapping[str, Policy], trouble: "TroubleCheck" = lambda: "") -> None:
+        """`policies`: version -> its bundle's policy, for champion and challenger; `trouble` asks the service."""
+        self._log = log
+        self._policies = policies
+        self._trouble = trouble
+
+    def served(self, start: datetime, end: datetime) -> Served:
+        from data.prediction_frames import window_frame
+
+        return to_served(window_frame(self._log, start, end), self._policies)
+
+    def reports(self, known_by: datetime) -> Reports:
+        from data.prediction_frames import labels_frame
+
+        frame = labels_frame(self._log, known_by)
+        return Reports(frame["transaction_id"].to_numpy(object), _seconds(frame["report_time"]), frame["is_fraud"].to_numpy(bool))
+
+    def trouble(self) -> str:
+        return self._trouble()
+
+
+class TroubleCheck(Protocol):
+    """Asks the service whether it took the challenger out by itself."""
+
+    def __call__(self) -> str: ...
+
+
+def to_served(frame: "pd.DataFrame", policies: Mapping[str, Policy]) -> Served:
+    """A window frame of the prediction log as arrays, with each model's decision at its own policy."""
+    version = {arm: frame[f"{arm}_version"].astype(object).fillna("").to_numpy(object) for arm in ("champion", "challenger")}
+    score = {arm: frame[f"{arm}_score"].to_numpy(np.float64) for arm in ("champion", "challenger")}
+    own = {arm: _decide(score[arm], version[arm], policies) for arm in ("champion", "challenger")}
+    by_challenger = (frame["arm"].astype(object) == "challenger").to_numpy(bool)
+    decision = frame["decision"].astype(object).map(_CODES).to_numpy(np.int8)
+    # An answer that is not what the answering model's policy says came from a rule, and would have come from it in the other arm too.
+    ruled = decision != np.where(by_challenger, own["challenger"], own["champion"])
+    return Served(
+        transaction_id=frame["transaction_id"].to_numpy(object),
+        card_id=frame["card_id"].astype(object).to_numpy(object),
+        event_time_s=_seconds(frame["event_time"]),
+        amount=frame["amount_minor"].to_numpy(np.float64) / 100,
+        rollout_id=frame["rollout_id"].astype(object).to_numpy(object),
+        epoch=frame["epoch"].to_numpy(np.int64),
+        champion_version=version["champion"],
+        challenger_version=version["challenger"],
+        by_challenger=by_challenger,
+        champion_score=score["champion"],
+        challenger_score=score["challenger"],
+        champion_decision=np.where(ruled, decision, own["champion"]).astype(np.int8),
+        challenger_decision=np.where(ruled, decision, own["challenger"]).astype(np.int8),
+        decision=decision,
+        latency_ms=frame["latency_us"].to_numpy(np.float64) / 1000,
+    )
+
+
+def _decide(score: NDArray[np.float64], version: NDArray[np.object_], policies: Mapping[str, Policy]) -> NDArray[np.int8]:
+    """Decisions at each row's own policy; a missing score approves, as a missing model would. Shape (n,)."""
+    decision = np.zeros(len(score), dtype=np.int8)
+    for name, policy in policies.items():
+        rows = version == name
+        decision[rows] = np.where(score[rows] >= policy.decline_at, DECLINE, np.where(score[rows] >= policy.review_at, REVIEW, APPROVE))
+    return decision
+
+
+def _seconds(times: "pd.Series[Any]") -> NDArray[np.int64]:
+    return times.to_numpy("datetime64[s]").astype(np.int64)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 _PACK_EVENT = struct.Struct("=qddiiiIhh4x").pack_into
-_PACK_REPORT = struct.Struct("=qii").pack_into
+_PACK_REPORT = struct.Struct("=qqii").pack_into
 _CHANNEL_CODE: Final = {name: code for code, name in enumerate(CHANNELS)}
 _CATEGORY_CODE: Final = {name: code for code, name in enumerate(CATEGORIES)}
 _FIRST_SLOTS = 1024
@@ -35,6 +35,7 @@ _MAX_AMOUNT = 2**31 - 1
 _CARD_ARRAYS = ("cards", "card_reports")
 _TERMINAL_ARRAYS = ("terminals", "terminal_reports", "marks")
 # pool -> (field of `control` that counts it, the runs that live in it)
+_NO_EVENTS, _NO_REPORTS, _NO_ROWS = np.empty(0, kernel.EVENT), np.empty(0, kernel.REPORT), np.empty((0, FEATURE_COUNT))
 _POOLS = {"card_pool": ("card_used", ("cards",)), "terminal_pool": ("terminal_used", ("terminals",)),
           "report_pool": ("report_used", ("card_reports", "terminal_reports"))}  # fmt: skip
 
@@ -110,7 +111,7 @@ class History:
             _CATEGORY_CODE.get(category, -1),
         )
         rows = np.empty((1, FEATURE_COUNT))
-        self._advance(self._event, rows)
+        self._advance(self._event, _NO_REPORTS, rows)
         features: NDArray[np.float64] = rows[0]
         return features
 
@@ -118,8 +119,8 @@ class History:
         """A fraud on this card at this terminal became known. Report a payment once, at its first fraud report."""
         if not 0 <= report_time_s < kernel.NEVER:
             raise _out_of_range()
-        _PACK_REPORT(self._report_bytes, 0, report_time_s, self._card(card_id), self._terminal(terminal_id))
-        self._note(self._report)
+        _PACK_REPORT(self._report_bytes, 0, report_time_s, 0, self._card(card_id), self._terminal(terminal_id))
+        self._advance(_NO_EVENTS, self._report, _NO_ROWS)
 
     def save(self, path: Path) -> None:
         """Write everything to one file, whole or not at all."""
@@ -165,16 +166,12 @@ class History:
             self._state = self._state._replace(**{a: _grown(getattr(self._state, a), 2 * slot, True) for a in arrays})
         return slot
 
-    def _advance(self, events: NDArray[np.void], rows: NDArray[np.float64]) -> None:
-        """Run the kernel over all events, growing pools where it stops for want of room."""
-        done = 0
-        while (done := done + kernel.advance(self._state, events[done:], rows[done:])) < len(events):
-            self._make_room(events[done])
-
-    def _note(self, reports: NDArray[np.void]) -> None:
-        done = 0
-        while (done := done + kernel.report(self._state, reports[done:])) < len(reports):
-            self._make_room(reports[done])
+    def _advance(self, events: NDArray[np.void], reports: NDArray[np.void], rows: NDArray[np.float64]) -> None:
+        """Run the kernel to the end of both streams, growing pools where it stops for want of room."""
+        event, report = kernel.advance(self._state, events, reports, rows, 0, 0)
+        while event < len(events) or report < len(reports):
+            self._make_room(reports[report] if report < len(reports) and reports[report]["due"] <= event else events[event])
+            event, report = kernel.advance(self._state, events, reports, rows, event, report)
 
     def _make_room(self, event: np.void) -> None:
         """Grow the pools that cannot take a doubled run of this event's card and terminal."""
@@ -262,9 +259,8 @@ def build_features(
     events = _events(first, history)
     known = labels[labels["is_fraud"]].sort_values("report_time", kind="stable").drop_duplicates("transaction_id")
     position = pd.Index(known["transaction_id"]).get_indexer(pd.Index(first["transaction_id"]))
-    history._note(_reports(events, position, _seconds(known["report_time"])))
     rows = np.empty((len(events), FEATURE_COUNT))
-    history._advance(events, rows)
+    history._advance(events, _reports(events, position, _seconds(known["report_time"])), rows)
     return (rows[pd.factorize(ids)[0]] if repeated.any() else rows), history
 
 
@@ -305,9 +301,14 @@ def _events(transactions: "pd.DataFrame", history: History) -> NDArray[np.void]:
 
 
 def _reports(events: NDArray[np.void], position: NDArray[np.intp], report_times: NDArray[np.int64]) -> NDArray[np.void]:
-    """Reports on those events whose position among the labels is not -1."""
-    reported = position >= 0
-    reports = np.zeros(int(reported.sum()), kernel.REPORT)
+    """Reports on those events whose position among the labels is not -1, in the order in which they become known.
+
+    A report is known once an event of its time or later has arrived, and never before its own payment has.
+    """
+    reported = np.flatnonzero(position >= 0)
+    reports = np.zeros(len(reported), kernel.REPORT)
     reports["time"] = report_times[position[reported]]
     reports["card"], reports["terminal"] = events["card"][reported], events["terminal"][reported]
-    return reports
+    now = np.maximum.accumulate(events["time"])
+    reports["due"] = np.maximum(np.searchsorted(now, reports["time"], side="left"), reported + 1)
+    return reports[np.lexsort((reports["time"], reports["due"]))]

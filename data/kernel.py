@@ -43,7 +43,7 @@ EVENT = np.dtype(
     [("time", "i8"), ("latitude", "f8"), ("longitude", "f8"), ("card", "i4"), ("terminal", "i4"), ("amount", "i4"),
      ("device", "u4"), ("channel", "i2"), ("category", "i2"), ("pad", "i4")],
 )  # fmt: skip
-REPORT = np.dtype([("time", "i8"), ("card", "i4"), ("terminal", "i4")])
+REPORT = np.dtype([("time", "i8"), ("due", "i8"), ("card", "i4"), ("terminal", "i4")])  # due: the event it is known before
 
 # A run stands last in each record, at different offsets: numba would take records with a common start for one type.
 RUN = [("start", "i8"), ("capacity", "i4"), ("head", "i4"), ("size", "i4"), ("pad", "i4")]
@@ -383,32 +383,36 @@ def _advance_one(state, event, row):  # type: ignore[no-untyped-def]
     return True
 
 
-@_entry_point
-def advance(state, events, rows):  # type: ignore[no-untyped-def]
-    """Advance the state by `events` (EVENT, in order of arrival) and write their features into `rows`.
-
-    Returns how many were done; fewer than all means that a pool must grow before the rest.
-    """
-    for i in range(len(events)):
-        if not _advance_one(state, events[i], rows[i]):
-            return i
-    return len(events)
-
-
-@_entry_point
-def report(state, reports):  # type: ignore[no-untyped-def]
-    """Note `reports` (REPORT). Windows look at their times, so it is no matter how early they are given. Returns as `advance`."""
+@njit(error_model="numpy")
+def _note_one(state, report):  # type: ignore[no-untyped-def]
+    """Note one report on its card and its terminal. Returns False when the pool is full."""
     control = state.control[0]
-    for i in range(len(reports)):
-        card, terminal = state.card_reports[reports[i].card], state.terminal_reports[reports[i].terminal]
-        for run in (card, terminal):
-            used = _room(run, state.report_pool, control.report_used)
-            if used < 0:
-                return i
-            control.report_used = used
-        for run in (card, terminal):
-            end = run.start + run.head + run.size
-            at = _after(state.report_pool, run.start + run.head, end, end, reports[i].time)
-            _open(run, state.report_pool, at)
-            state.report_pool[at].time = reports[i].time
-    return len(reports)
+    runs = (state.card_reports[report.card], state.terminal_reports[report.terminal])
+    for run in runs:
+        used = _room(run, state.report_pool, control.report_used)
+        if used < 0:
+            return False
+        control.report_used = used
+    for run in runs:
+        end = run.start + run.head + run.size
+        at = _after(state.report_pool, run.start + run.head, end, end, report.time)
+        _open(run, state.report_pool, at)
+        state.report_pool[at].time = report.time
+    return True
+
+
+@_entry_point
+def advance(state, events, reports, rows, event, report):  # type: ignore[no-untyped-def]
+    """Advance the state by events[event:] (EVENT, in order of arrival) and reports[report:] (REPORT, in order of `due`).
+
+    Writes the features of events[i] into rows[i]. Returns the first event and report not done: either both are at the
+    end, or a pool must grow before the rest.
+    """
+    while True:
+        while report < len(reports) and reports[report].due <= event:
+            if not _note_one(state, reports[report]):
+                return event, report
+            report += 1
+        if event == len(events) or not _advance_one(state, events[event], rows[event]):
+            return event, report
+        event += 1

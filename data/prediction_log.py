@@ -107,8 +107,9 @@ class PredictionStore(Protocol):
 
 
 def body_digest(transaction: Transaction) -> bytes:
-    """SHA-256 of what a transaction says, whatever the order or spacing of its JSON."""
-    return hashlib.sha256(transaction.model_dump_json().encode()).digest()
+    """SHA-256 of what a transaction says, whatever the order, spacing or time zone of its JSON."""
+    facts = [*transaction.model_dump(exclude={"event_time"}).values(), event_milliseconds(transaction.event_time)]
+    return hashlib.sha256(json.dumps(facts).encode()).digest()
 
 
 class PredictionLog:

@@ -1,0 +1,43 @@
+"""The scoring process: `python -m services.scoring`. Its composition root, and the only place that reads its settings."""
+
+import logging
+import sys
+
+from data.environment import prepare_environment
+from data.settings import Settings
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT. Returns an exit status; a start that cannot succeed says why in one sentence."""
+    prepare_environment()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per poll otherwise
+
+    import uvicorn
+
+    from data.errors import LabError
+    from services.scoring.app import LOOPBACK, create_app
+    from services.scoring.compose import compose
+
+    try:
+        settings = Settings.load()
+        service = compose(settings)
+    except LabError as error:
+        logging.getLogger(__name__).error("%s: %s", error.code, error)
+        return error.exit_status
+    uvicorn.run(
+        create_app(service, hosts=LOOPBACK | {settings.host}),
+        host=settings.host,
+        port=settings.scoring_port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""The FastAPI application over a service that was put together elsewhere. Importing it loads nothing heavy and does nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from data.errors import LabError
+from services.scoring.edge import Edge, error_response
+from services.scoring.routes import Service, scoring_routes
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def create_app(service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastAPI:
+    """The application. It starts and stops the service's courier, and closes its engine and log at shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.courier.start()
+        yield
+        service.courier.stop()
+        service.engine.close()
+        service.log.close()
+
+    app = FastAPI(
+        title="Fraud scoring",
+        version="1",
+        description="A card payment in; approve, review or decline out. Every answer is durable before it is given.",
+        lifespan=lifespan,
+    )
+    app.include_router(scoring_routes(service))
+    app.add_exception_handler(LabError, _as_envelope)
+    app.add_exception_handler(HTTPException, _as_envelope)
+    app.add_middleware(Edge, metrics=service.metrics, hosts=hosts)
+    return app
+
+
+async def _as_envelope(request: Request, error: Exception) -> Response:
+    return error_response(error, request.state.request_id)

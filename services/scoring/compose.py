@@ -1,0 +1,37 @@
+"""Puts a scoring service together from settings; tests hand in a registry of their own."""
+
+from data.clock import SystemClock
+from data.keys import lab_key
+from data.prediction_log import PredictionLog
+from data.registry import Registry
+from data.settings import Settings
+from services.scoring.courier import Courier, PlanSource
+from services.scoring.engine import Engine
+from services.scoring.metrics import Metrics
+from services.scoring.model_store import ModelStore
+from services.scoring.recovery import Recovery
+from services.scoring.routes import Service
+from services.scoring.slots import Serving, Slots
+from services.scoring.trial import try_bundle
+
+
+def compose(settings: Settings, registry: PlanSource | None = None) -> Service:
+    """Open the log, bring the history back, and connect the parts. Raises LogUnavailable, BadInput."""
+    home, keys = settings.home, settings.home / "keys"
+    log, slots, metrics, clock = PredictionLog(home / "predictions.db"), Slots(), Metrics(), SystemClock()
+    engine = Engine(slots, log, Recovery(home / "history", log), metrics)
+
+    def on_swap(serving: Serving) -> None:
+        metrics.serves(serving)
+        if slots.serving is None:
+            engine.expect_history()
+
+    courier = Courier(
+        registry or Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s),
+        ModelStore(home / "models", key_folder=keys, trial=try_bundle),
+        slots,
+        clock,
+        poll_s=settings.registry_poll_s,
+        on_swap=on_swap,
+    )
+    return Service(engine=engine, log=log, slots=slots, courier=courier, metrics=metrics, clock=clock, lab_key=lab_key(keys))

@@ -1,0 +1,91 @@
+"""The HTTP messages that only the scoring API knows, and how a body becomes a message."""
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from data.errors import BadInput
+from data.schema import Label, Message, Prediction, Transaction
+
+MOST_PER_BATCH = 1_000  # about 400 KB of JSON, 100 ms of work
+
+
+class TransactionBatch(Message):
+    """Payments in order of arrival."""
+
+    transactions: tuple[Transaction, ...] = Field(min_length=1, max_length=MOST_PER_BATCH)
+
+
+class PredictionBatch(Message):
+    """One answer per payment, in the order of the request."""
+
+    predictions: tuple[Prediction, ...]
+
+
+class LabelBatch(Message):
+    """Labels, as they became known."""
+
+    labels: tuple[Label, ...] = Field(min_length=1, max_length=MOST_PER_BATCH)
+
+
+class LabelReceipt(Message):
+    """What became of the labels."""
+
+    accepted: int
+    unknown: tuple[str, ...] = Field(description="transaction ids that were never scored here")
+
+
+class Problem(Message):
+    """The one shape of every failure."""
+
+    code: str
+    message: str = Field(description="what happened and what was expected; never a value that was sent")
+    next_step: str
+    where: str | None
+    request_id: str
+
+
+class ErrorEnvelope(Message):
+    """What a failed request gets."""
+
+    error: Problem
+
+
+M = TypeVar("M", bound=Message)
+
+
+def decode(kind: type[M], body: bytes) -> M:
+    """One JSON body as a message, strictly: no coercion, no repeated keys. Raises BadInput, which never repeats the input."""
+    try:
+        message = kind.model_validate_json(body, strict=True)
+        # Last, when the body is known to be shallow: JSON parsers silently keep one of two equal keys.
+        json.loads(body, object_pairs_hook=_refuse_repeated_keys)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(_known_place(part) for part in first["loc"]) or "body"
+        # An error of JSON itself may quote the text; its kind and our words do not.
+        what = "is not valid JSON" if first["type"] == "json_invalid" else first["msg"][:1].lower() + first["msg"][1:]
+        raise _bad(where, what) from None
+    except UnicodeDecodeError:
+        raise _bad("body", "is not UTF-8") from None
+    return message
+
+
+_PLACES = {name for kind in (Transaction, Label, TransactionBatch, LabelBatch) for name in kind.model_fields}
+
+
+def _known_place(part: int | str) -> str:
+    """A position or a field of ours; a key that the caller made up is not repeated."""
+    return str(part) if isinstance(part, int) or part in _PLACES else "unknown field"
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _bad("body", "an object repeats a key")
+    return found
+
+
+def _bad(where: str, what: str) -> BadInput:
+    return BadInput(f"{where}: {what}.", next_step="See /docs for the schema and an example.", where=where)

@@ -1,0 +1,113 @@
+"""Models on this machine's disk: a downloaded bundle is published whole or not at all, and the last good plan is kept.
+
+    models/<version>/        verified and tried bundles
+    models/last_good.json    the plan that served last, so that a start needs no registry
+
+Only the courier uses it, from one thread.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from data.bundle import Manifest, Model, verify_bundle
+from data.errors import BundleRefused
+from data.serving_plan import ServingPlan
+
+_LAST_GOOD = "last_good.json"
+_VERSION = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True)
+class LastGood:
+    """The plan that served last, and when the registry last confirmed it."""
+
+    plan: ServingPlan
+    confirmed_at: datetime
+
+
+class ModelStore:
+    """Verified bundles by version."""
+
+    def __init__(self, folder: Path, *, key_folder: Path, trial: Callable[[Path], None]) -> None:
+        """`trial` runs a bundle where it can do no harm, and raises BundleRefused."""
+        self._folder = folder
+        self._key_folder = key_folder
+        self._trial = trial
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_over in folder.glob("*.partial"):
+            shutil.rmtree(left_over)
+
+    def model(self, version: str, download: Callable[[Path], None] | None = None) -> Model:
+        """The model of one version, from disk or through `download`. Raises BundleRefused, and what `download` raises."""
+        if not _VERSION.fullmatch(version):
+            raise BundleRefused("A version is a number.", next_step="Look at the serving plan with `lab status`.", where="version")
+        folder = self._folder / version
+        try:
+            verify_bundle(folder, key_folder=self._key_folder)
+        except BundleRefused:
+            if download is None:
+                raise
+            self._admit(version, download)
+        return Model.load(folder, version)
+
+    def remember(self, plan: ServingPlan, at: datetime) -> None:
+        """Keep `plan` as the last good one."""
+        partial = self._folder / f"{_LAST_GOOD}.new"
+        partial.write_text(json.dumps({"plan": plan.to_json(), "confirmed_at": at.isoformat()}) + "\n")
+        _sync(partial)
+        partial.replace(self._folder / _LAST_GOOD)
+        _sync(self._folder)
+
+    def last_good(self) -> LastGood | None:
+        """What served last on this machine, or None."""
+        file = self._folder / _LAST_GOOD
+        if not file.exists():
+            return None
+        facts = json.loads(file.read_bytes())
+        return LastGood(ServingPlan.from_json(facts["plan"]), datetime.fromisoformat(facts["confirmed_at"]))
+
+    def _admit(self, version: str, download: Callable[[Path], None]) -> None:
+        """Download aside, verify, try, then publish by one rename."""
+        partial = self._folder / f"{version}.{os.getpid()}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            download(partial)
+            self._refuse_replay(version, verify_bundle(partial, key_folder=self._key_folder))
+            self._trial(partial)
+            for file in (*partial.rglob("*"), partial):
+                _sync(file)
+            shutil.rmtree(self._folder / version, ignore_errors=True)  # a copy that no longer verifies
+            partial.rename(self._folder / version)
+            _sync(self._folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _refuse_replay(self, version: str, manifest: Manifest) -> None:
+        """A later version carries a later seal; otherwise somebody passes an old, correctly signed bundle for a new one."""
+        for folder in self._folder.iterdir():
+            if not _VERSION.fullmatch(folder.name) or folder.name == version:
+                continue
+            known = json.loads((folder / "manifest.json").read_bytes())["sequence"]
+            if (manifest.sequence > known) != (int(version) > int(folder.name)):
+                raise BundleRefused(
+                    f"manifest.json: expected a sequence {'above' if int(version) > int(folder.name) else 'below'} {known} "
+                    f"(version {folder.name}), found {manifest.sequence}.",
+                    next_step="An old bundle cannot pass for a new version; roll back by naming the old version instead.",
+                    where="manifest.json",
+                )
+
+
+def _sync(path: Path) -> None:
+    """Push a file, or a folder's names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

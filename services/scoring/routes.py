@@ -1,0 +1,132 @@
+"""The HTTP routes: each decodes, calls one function of the engine or the courier, and encodes."""
+
+import asyncio
+import hmac
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from data.clock import Clock
+from data.errors import NotAllowed
+from data.prediction_log import PredictionStore
+from data.schema import Message, Prediction, Transaction
+from services.scoring.courier import Courier
+from services.scoring.engine import Engine
+from services.scoring.messages import ErrorEnvelope, LabelBatch, LabelReceipt, PredictionBatch, TransactionBatch, decode
+from services.scoring.metrics import Metrics
+from services.scoring.slots import Slots
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of one scoring process, put together by its composition root."""
+
+    engine: Engine
+    log: PredictionStore
+    slots: Slots
+    courier: Courier
+    metrics: Metrics
+    clock: Clock  # only to tell people how old something is
+    lab_key: str
+
+
+def scoring_routes(service: Service) -> APIRouter:
+    """All routes over one service."""
+    router = APIRouter(responses={"4XX": {"model": ErrorEnvelope}, "5XX": {"model": ErrorEnvelope}})
+    _add_scoring(router, service)
+    _add_probes(router, service)
+    _add_control(router, service)
+    return router
+
+
+def _add_scoring(router: APIRouter, service: Service) -> None:
+    @router.post("/v1/score", response_model=Prediction, openapi_extra=_takes(Transaction))
+    async def score(request: Request) -> Response:
+        """Score one payment. The same transaction_id gets the same answer, and is stored once."""
+        transaction = decode(Transaction, await request.body())
+        return _json(await service.engine.score(transaction, request.state.request_id))
+
+    @router.post("/v1/score/batch", response_model=PredictionBatch, openapi_extra=_takes(TransactionBatch))
+    async def score_batch(request: Request) -> Response:
+        """Score payments in order of arrival. When it fails, send it again: what was stored is answered the same."""
+        batch = decode(TransactionBatch, await request.body())
+        predictions = await service.engine.score_batch(batch.transactions, request.state.request_id)
+        return _json(PredictionBatch.model_construct(predictions=tuple(predictions)))
+
+    @router.post("/v1/labels", response_model=LabelReceipt, openapi_extra=_takes(LabelBatch))
+    async def labels(request: Request) -> Response:
+        """Tell what became known of payments that were scored here."""
+        receipt = await service.engine.add_labels(decode(LabelBatch, await request.body()).labels)
+        return _json(LabelReceipt(accepted=receipt.accepted, unknown=receipt.unknown))
+
+
+def _add_probes(router: APIRouter, service: Service) -> None:
+    @router.get("/live")
+    async def live() -> dict[str, str]:
+        """The event loop turns. Depends on nothing, so that no outage becomes a restart storm."""
+        return {"status": "live"}
+
+    @router.get("/ready")
+    async def ready() -> dict[str, Any]:
+        """A verified model is in the slot and the log can be written."""
+        await service.engine.check()
+        return {"status": "ready", **_source(service)}
+
+    @router.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Prometheus metrics."""
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_control(router: APIRouter, service: Service) -> None:
+    @router.get("/v1/serving")
+    async def serving() -> dict[str, Any]:
+        """Who serves, since when, and which versions were set aside and why."""
+        return _serving(service)
+
+    @router.post("/v1/reload")
+    async def reload(request: Request) -> JSONResponse:
+        """Look at the registry now. Needs the lab's key in X-Lab-Key."""
+        if not hmac.compare_digest(request.headers.get("x-lab-key", "").encode(), service.lab_key.encode()):
+            raise NotAllowed("The X-Lab-Key header is missing or wrong.", next_step="Use the key in keys/lab.key.", where="x-lab-key")
+        await asyncio.to_thread(service.courier.reload)
+        return JSONResponse(_serving(service))
+
+
+def _source(service: Service) -> dict[str, Any]:
+    current = service.slots.current()
+    age = service.clock.now() - current.confirmed_at
+    return {"version": current.champion.version, "source": current.source, "age_s": round(age.total_seconds(), 3)}
+
+
+def _serving(service: Service) -> dict[str, Any]:
+    current = service.slots.serving
+    facts: dict[str, Any] = {
+        "plan": current.plan.to_json() if current else None,
+        "champion": current.champion.version if current else None,
+        "challenger": current.challenger.version if current and current.challenger else None,
+        "benched": service.slots.benched,
+        "refused": service.slots.refused,
+        "registry_problem": service.courier.problem,
+        "log_sequence": service.log.last_sequence(),
+    }
+    return facts | (_source(service) if current else {"source": "none"})
+
+
+def _json(message: Message) -> Response:
+    return Response(message.model_dump_json(), media_type="application/json")
+
+
+def _takes(kind: type[Message]) -> dict[str, Any]:
+    """The request body for the OpenAPI page; the route decodes it itself, strictly and without an echo in its errors."""
+    schema = kind.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    items = schema.get("properties", {})
+    for name, definition in definitions.items():  # one level of nesting is all there is: put it in place
+        for facts in items.values():
+            if facts.get("items", {}).get("$ref") == f"#/$defs/{name}":
+                facts["items"] = definition
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -1,0 +1,348 @@
+"""The scoring service as its callers meet it: over HTTP, with real bundles and a registry that can fail."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from data.bundle import MODEL, Model
+from data.costs import Policy
+from data.prediction_frames import window_frame, window_matrix
+from data.serving_plan import ServingPlan
+from data.settings import Settings
+from services.scoring.app import create_app
+from services.scoring.compose import compose
+from tests.bundles import make_bundle
+from tests.fakes import FakeRegistry
+from tests.records import START, fraud_label, transaction
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 20.0) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
+        threading.Event().wait(0.01)
+
+
+@contextmanager
+def serve(settings: Settings, registry: FakeRegistry) -> Iterator[httpx.Client]:
+    """A real server on a free port, in a thread; stopped as SIGTERM would."""
+    server = uvicorn.Server(uvicorn.Config(create_app(compose(settings, registry)), port=0, log_config=None, loop="asyncio"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive(), "server started")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def serve_ready(settings: Settings, registry: FakeRegistry) -> Iterator[httpx.Client]:
+    with serve(settings, registry) as client:
+        wait_until(lambda: client.get("/ready").status_code == 200, "ready")
+        yield client
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sealed versions and their keys, made once."""
+    root = tmp_path_factory.mktemp("bundles")
+    for number in (1, 2, 3):
+        policy = Policy(review_at=0.2 * number, decline_at=0.9)
+        make_bundle(root / str(number), root / "keys", seed=number, sequence=number, policy=policy)
+    return root
+
+
+@pytest.fixture
+def lab(settings: Settings, bundles: Path) -> Settings:
+    """A home whose keys are those that sealed the bundles, polled often."""
+    settings.home.mkdir(parents=True)
+    (settings.home / "keys").symlink_to(bundles / "keys")
+    return settings.model_copy(update={"registry_poll_s": 0.02})
+
+
+@pytest.fixture
+def registry(bundles: Path) -> FakeRegistry:
+    fake = FakeRegistry()
+    fake.ensure()
+    for number in (1, 2, 3):
+        fake.create_version(f"run-{number}", str(bundles / str(number)), {})
+    fake.set_alias("champion", "1")
+    return fake
+
+
+def body(number: int, **changes: Any) -> dict[str, Any]:
+    return json.loads(transaction(number, **changes).model_dump_json())
+
+
+def score(client: httpx.Client, number: int, **changes: Any) -> dict[str, Any]:
+    answer = client.post("/v1/score", json=body(number, **changes))
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def version_serving(client: httpx.Client) -> Any:
+    return client.get("/v1/serving").json()["champion"]
+
+
+def test_without_a_model_it_lives_and_says_what_to_do_next(lab: Settings) -> None:
+    with serve(lab, FakeRegistry()) as client:
+        assert client.get("/live").status_code == 200
+        for answer in (client.get("/ready"), client.post("/v1/score", json=body(1))):
+            assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+            assert answer.json()["error"]["code"] == "no_model" and "lab train" in answer.json()["error"]["next_step"]
+        assert client.get("/v1/serving").json()["source"] == "none"
+
+
+def test_each_answer_recomputes_from_the_features_that_were_logged(lab: Settings, registry: FakeRegistry, bundles: Path) -> None:
+    with serve_ready(lab, registry) as client:
+        answers = [score(client, i) for i in range(40)]
+    matrix = window_matrix(lab.home / "predictions.db", START, START.replace(year=2027))
+    model = Model.load(bundles / "1", "1")
+    assert [a["score"] for a in answers] == model.score_many(matrix).tolist()
+    assert {a["model_version"] for a in answers} == {"1"} and {a["arm"] for a in answers} == {"champion"}
+    for answer in answers:
+        expected = model.policy.decide(answer["score"])
+        assert answer["decision"] == expected or answer["reasons"]  # a rule may be sterner, and says so
+        assert (answer["decision"] == "approve") == (answer["reasons"] == [])
+
+
+def test_a_batch_gives_the_answers_that_single_payments_would_get(lab: Settings, registry: FakeRegistry, tmp_path: Path) -> None:
+    with serve_ready(lab, registry) as client:
+        single = [score(client, i) for i in range(150)]
+    other = lab.model_copy(update={"home": tmp_path / "other"})
+    other.home.mkdir()
+    (other.home / "keys").symlink_to(lab.home / "keys")
+    with serve_ready(other, registry) as client:
+        answer = client.post("/v1/score/batch", json={"transactions": [body(i) for i in range(150)]})
+    assert answer.json()["predictions"] == single
+
+
+def test_the_same_payment_is_answered_the_same_and_stored_once(lab: Settings, registry: FakeRegistry) -> None:
+    with serve_ready(lab, registry) as client:
+        first = client.post("/v1/score", json=body(1)).content
+        shuffled = dict(reversed(body(1).items())) | {"event_time": "2026-03-02T02:01:00.001+02:00"}
+        assert client.post("/v1/score", json=shuffled).content == first
+        both = client.post("/v1/score/batch", json={"transactions": [body(2), body(2)]}).json()["predictions"]
+        assert both[0] == both[1]
+        changed = client.post("/v1/score", json=body(1, amount_minor=7))
+        assert changed.status_code == 422 and changed.json()["error"]["code"] == "idempotency_conflict"
+        assert client.get("/v1/serving").json()["log_sequence"] == 2
+        assert "fraud_replays_total 2.0" in client.get("/metrics").text
+
+
+def test_a_hundred_callers_with_one_payment_get_one_answer_and_one_row(lab: Settings, registry: FakeRegistry) -> None:
+    with serve_ready(lab, registry) as client:
+
+        async def storm() -> set[bytes]:
+            limits = httpx.Limits(max_connections=20)
+            async with httpx.AsyncClient(base_url=client.base_url, limits=limits, timeout=30, trust_env=False) as many:
+                return {a.content for a in await asyncio.gather(*(many.post("/v1/score", json=body(1)) for _ in range(100)))}
+
+        assert len(asyncio.run(storm())) == 1
+    assert len(window_frame(lab.home / "predictions.db", START, START.replace(year=2027))) == 1
+
+
+def test_a_restart_changes_no_later_answer(lab: Settings, registry: FakeRegistry, tmp_path: Path) -> None:
+    """History comes back to the last bit: from the snapshot of a clean stop, and from the log alone."""
+    other = lab.model_copy(update={"home": tmp_path / "other"})
+    other.home.mkdir()
+    (other.home / "keys").symlink_to(lab.home / "keys")
+    with serve_ready(other, registry) as client:
+        unbroken = [score(client, i) for i in range(30)]
+        label_some(client)
+        unbroken += [score(client, i) for i in range(30, 10_000, 500)]
+    with serve_ready(lab, registry) as client:
+        broken = [score(client, i) for i in range(30)]
+        label_some(client)
+    assert list((lab.home / "history").glob("at-*.npz"))
+    with serve_ready(lab, registry) as client:
+        broken += [score(client, i) for i in range(30, 6_000, 500)]
+    for snapshot in (lab.home / "history").glob("at-*.npz"):
+        snapshot.unlink()
+    with serve_ready(lab, registry) as client:
+        broken += [score(client, i) for i in range(6_030, 10_000, 500)]
+    assert broken == unbroken
+
+
+def label_some(client: httpx.Client) -> None:
+    labels = [json.loads(fraud_label(i, days=d).model_dump_json()) for i, d in ((3, 1), (3, 2), (9, 3))]
+    assert client.post("/v1/labels", json={"labels": labels}).json() == {"accepted": 3, "unknown": []}
+
+
+def test_labels_of_unknown_payments_are_named_and_the_rest_is_taken(lab: Settings, registry: FakeRegistry) -> None:
+    with serve_ready(lab, registry) as client:
+        score(client, 3)
+        labels = [json.loads(fraud_label(i).model_dump_json()) for i in (3, 4)]
+        assert client.post("/v1/labels", json={"labels": labels}).json() == {"accepted": 1, "unknown": ["tx_000004"]}
+        alone = client.post("/v1/labels", json={"labels": labels[1:]})
+        assert alone.status_code == 404 and alone.json()["error"]["code"] == "unknown_transaction"
+        assert 'fraud_labels_total{is_fraud="true"} 1.0' in client.get("/metrics").text
+
+
+def test_promotion_swaps_the_version_under_traffic_without_a_failed_answer(lab: Settings, registry: FakeRegistry, bundles: Path) -> None:
+    models = {v: Model.load(bundles / v, v) for v in ("1", "2", "3")}
+    failures: list[str] = []
+    stop = threading.Event()
+    with serve_ready(lab, registry) as client:
+
+        def traffic(worker: int) -> None:
+            with httpx.Client(base_url=client.base_url, timeout=30, trust_env=False) as own:
+                for i in range(worker * 100_000, (worker + 1) * 100_000):
+                    if stop.is_set():
+                        return
+                    answer = own.post("/v1/score", json=body(i % 50_000, transaction_id=f"t{i}"))
+                    if answer.status_code != 200:
+                        failures.append(answer.text)
+
+        threads = [threading.Thread(target=traffic, args=(w,)) for w in range(3)]
+        for thread in threads:
+            thread.start()
+        for epoch in range(1, 13):
+            version = str(epoch % 3 + 1)
+            registry.set_plan(ServingPlan(epoch=epoch, champion=version))
+            wait_until(lambda version=version: version_serving(client) == version, f"version {version} serves")  # type: ignore[misc]
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    frame = window_frame(lab.home / "predictions.db", START, START.replace(year=2027))
+    matrix = window_matrix(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert set(frame["model_version"]) == {"1", "2", "3"}
+    for version, model in models.items():
+        rows = (frame["model_version"] == version).to_numpy()
+        assert frame["score"][rows].tolist() == model.score_many(matrix[rows]).tolist()
+
+
+def test_a_shadow_scores_every_payment_and_answers_none(lab: Settings, registry: FakeRegistry) -> None:
+    registry.set_plan(ServingPlan(epoch=1, champion="1", challenger="2", mode="shadow", rollout_id="r1"))
+    with serve_ready(lab, registry) as client:
+        answers = [score(client, i) for i in range(60)]
+    frame = window_frame(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert {a["model_version"] for a in answers} == {"1"}
+    assert frame["challenger_score"].notna().all() and set(frame["challenger_version"]) == {"2"}
+    assert (frame["challenger_score"] != frame["champion_score"]).any() and (frame["score"] == frame["champion_score"]).all()
+    assert set(frame["rollout_id"]) == {"r1"} and set(frame["epoch"]) == {1}
+
+
+def test_a_canary_answers_exactly_its_cards(lab: Settings, registry: FakeRegistry) -> None:
+    plan = ServingPlan(epoch=1, champion="1", challenger="2", mode="canary", share=0.4, rollout_id="r1")
+    registry.set_plan(plan)
+    with serve_ready(lab, registry) as client:
+        for i in range(200):
+            card = f"card_{i % 50}"
+            answer = score(client, i, card_id=card)
+            assert answer["arm"] == plan.arm(card)
+            assert answer["model_version"] == ("2" if plan.arm(card) == "challenger" else "1")
+    frame = window_frame(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert 20 < (frame["arm"] == "challenger").sum() < 180
+
+
+@pytest.mark.parametrize("fault", ["raises", "not a number"])
+def test_a_failing_challenger_is_benched_and_the_same_request_is_answered(
+    lab: Settings, registry: FakeRegistry, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.set_plan(ServingPlan(epoch=1, champion="1", challenger="2", mode="canary", share=1.0))
+    healthy = Model.score
+
+    def faulty(self: Model, features: Any) -> float:
+        if self.version != "2":
+            return healthy(self, features)
+        if fault == "raises":
+            raise RuntimeError("broken")
+        return float("nan")
+
+    with serve_ready(lab, registry) as client:
+        assert score(client, 1)["arm"] == "challenger"
+        monkeypatch.setattr(Model, "score", faulty)
+        answers = [score(client, i) for i in range(2, 12)]
+        assert {(a["arm"], a["model_version"]) for a in answers} == {("champion", "1")}
+        assert "2" in client.get("/v1/serving").json()["benched"]
+        assert "fraud_challenger_failures_total 1.0" in client.get("/metrics").text
+
+
+def test_a_damaged_challenger_or_champion_never_gets_in(lab: Settings, registry: FakeRegistry, bundles: Path, tmp_path: Path) -> None:
+    import shutil
+
+    damaged = tmp_path / "damaged"
+    shutil.copytree(bundles / "2", damaged)
+    (damaged / MODEL).write_bytes((damaged / MODEL).read_bytes()[:-200])
+    version = registry.create_version("run-4", str(damaged), {})
+    with serve_ready(lab, registry) as client:
+        for plan in (ServingPlan(1, "1", version, "canary", 1.0), ServingPlan(2, version)):
+            registry.set_plan(plan)
+            wait_until(lambda: version in client.get("/v1/serving").json()["refused"], "refusal")
+            assert score(client, plan.epoch)["model_version"] == "1"
+        reason = client.get("/v1/serving").json()["refused"][version]
+        assert "model.lgb" in reason and "expected" in reason and "found" in reason
+    assert not (lab.home / "models" / version).exists()
+
+
+def test_an_old_bundle_under_a_new_version_is_refused(lab: Settings, registry: FakeRegistry, bundles: Path) -> None:
+    registry.set_plan(ServingPlan(1, "3"))
+    replayed = registry.create_version("run-9", str(bundles / "2"), {})
+    with serve_ready(lab, registry) as client:
+        registry.set_plan(ServingPlan(2, replayed))
+        wait_until(lambda: replayed in client.get("/v1/serving").json()["refused"], "refusal")
+        assert "sequence" in client.get("/v1/serving").json()["refused"][replayed]
+        registry.set_plan(ServingPlan(3, "2"))  # going back by name is allowed
+        wait_until(lambda: version_serving(client) == "2", "version 2")
+
+
+def test_with_the_registry_down_it_starts_from_the_last_good_copy_and_says_so(lab: Settings, registry: FakeRegistry) -> None:
+    with serve_ready(lab, registry) as client:
+        before = score(client, 1)
+        assert client.get("/ready").json()["source"] == "registry"
+        registry.down = True
+        wait_until(lambda: client.get("/v1/serving").json()["registry_problem"] is not None, "registry missed")
+        assert score(client, 2)["model_version"] == "1"
+    with serve(lab, registry) as client:
+        ready = client.get("/ready")
+        assert ready.status_code == 200 and ready.json()["source"] == "last_good" and ready.json()["age_s"] >= 0
+        assert score(client, 1) == before
+        registry.down = False
+        wait_until(lambda: client.get("/ready").json()["source"] == "registry", "registry again")
+
+
+def test_a_damaged_last_good_copy_is_fetched_again(lab: Settings, registry: FakeRegistry) -> None:
+    with serve_ready(lab, registry) as client:
+        score(client, 1)
+    file = lab.home / "models" / "1" / MODEL
+    file.write_bytes(file.read_bytes()[:-10])
+    with serve_ready(lab, registry) as client:
+        assert score(client, 2)["model_version"] == "1"
+
+
+def test_reload_needs_the_labs_key_and_polls_at_once(lab: Settings, registry: FakeRegistry) -> None:
+    slow = lab.model_copy(update={"registry_poll_s": 60.0})
+    with serve_ready(slow, registry) as client:
+        registry.set_plan(ServingPlan(1, "2"))
+        for headers in ({}, {"X-Lab-Key": "guess"}):
+            refused = client.post("/v1/reload", headers=headers)
+            assert refused.status_code == 403 and refused.json()["error"]["code"] == "not_allowed"
+        assert version_serving(client) == "1"
+        key = (lab.home / "keys" / "lab.key").read_text()
+        assert client.post("/v1/reload", headers={"X-Lab-Key": key}).json()["champion"] == "2"
+        registry.down = True
+        assert client.post("/v1/reload", headers={"X-Lab-Key": key}).json()["error"]["code"] == "registry_unavailable"
+
+
+def test_the_documentation_page_shows_the_real_schema(lab: Settings, registry: FakeRegistry) -> None:
+    with serve(lab, registry) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    one = paths["/v1/score"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    many = paths["/v1/score/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert one["required"] == ["transaction_id", "event_time", "card_id", "terminal_id", "amount_minor"]
+    assert many["properties"]["transactions"]["items"] == one and "$ref" not in json.dumps(many)

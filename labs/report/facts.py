@@ -61,11 +61,11 @@ class ModelFacts:
     average_precision: Estimate
     roc_auc: Estimate
     card_precision_at_100: Estimate
+    card_precision_ceiling: float  # what a perfect ranking would reach on these days
     recall_at_capacity: Estimate
     brier: Estimate
     saved_per_thousand: Estimate  # EUR per thousand payments, against approving everything
     precision_recall: Curve  # x recall, y precision
-    calibration: Curve  # x mean predicted probability of a bin, y share of frauds in it
     run_id: str | None = None  # MLflow run
 
 
@@ -73,15 +73,19 @@ class ModelFacts:
 class TrainingFacts:
     """The first training: the models side by side, and the threshold chosen for the registered one."""
 
-    models: tuple[ModelFacts, ...]
+    models: tuple[ModelFacts, ...]  # at most four
     train_days: str  # "2026-01-05 to 2026-02-10"
     test_days: str
     test_rows: int
     test_frauds: int
     gate: tuple[str, ...]  # its reasons, one sentence each
-    cost: Curve  # x threshold, y EUR per thousand payments
-    review_at: float  # the chosen threshold
+    calibration_before: Curve  # of the registered model: x mean predicted probability of a bin, y share of frauds in it
+    calibration_after: Curve
+    savings: Curve  # x alerts per thousand payments, y EUR saved per thousand
+    review_at: float  # the chosen threshold on the calibrated score
     decline_at: float
+    alerts_per_thousand: float  # at the chosen threshold
+    saved_per_thousand: float
     capacity_per_thousand: float
 
 
@@ -111,6 +115,7 @@ class Shift:
     method: str
     value: float
     threshold: float
+    moved: bool
     since: str | None = None
 
 
@@ -145,7 +150,7 @@ class DriftFacts:
     action: str
     shifts: tuple[Shift, ...]
     days: tuple[str, ...]
-    distances: tuple[Series, ...]  # distance of each watched column to its reference
+    distances: tuple[Series, ...]  # of a column to its reference: the four that moved most, the farthest first
     alert_rate: Series
     recall: Series  # of the payments whose labels have matured
     markers: tuple[Marker, ...]

@@ -140,7 +140,7 @@ def to_served(frame: "pd.DataFrame", policies: Mapping[str, Policy]) -> Served:
     score = {arm: frame[f"{arm}_score"].to_numpy(np.float64) for arm in ("champion", "challenger")}
     own = {arm: _decide(score[arm], version[arm], policies) for arm in ("champion", "challenger")}
     by_challenger = (frame["arm"].astype(object) == "challenger").to_numpy(bool)
-    decision = frame["decision"].astype(object).map(_CODES).to_numpy(np.int8)
+    decision = np.array([_CODES[answer] for answer in frame["decision"]], dtype=np.int8)
     # An answer that is not what the answering model's policy says came from a rule, and would have come from it in the other arm too.
     ruled = decision != np.where(by_challenger, own["challenger"], own["champion"])
     return Served(

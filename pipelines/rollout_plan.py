@@ -60,7 +60,7 @@ class RolloutPlan:
     min_matured_payments: int = 5_000  # less, and one campaign of fraud is all the evidence
     min_matured_frauds: int = 25
 
-    error_tolerance: float = 1.2  # times the champion's failures: a canary is a new process with cold caches
+    tolerance: float = 1.2  # times the failing or slow answers of the champion: a model just loaded has cold caches
     slow_ms: float = 50.0  # an answer above this is slow: the objective's p99
     slow_share: float = 0.01  # and this share of answers may be
     alert_ratio: float = 1.25  # of the champion's alerts on the same payments; more needs a reason,
@@ -69,7 +69,7 @@ class RolloutPlan:
     score_factor: float = 4.0  # between the two models' mean scores; a lost calibrator is off by more, a fraud wave is not
 
     silence_hours: float = 24.0  # without payments: hold; three times as long: roll back
-    label_silence_days: float = 3.0  # the same for fraud reports
+    label_silence_days: float = 3.0  # the same for labels
 
     def __post_init__(self) -> None:
         shares = [step.share for step in self.steps]
@@ -78,6 +78,8 @@ class RolloutPlan:
             fault = "the first step must be a shadow, all others canaries"
         elif shares != sorted(set(shares)) or not all(0 < share < 1 for share in shares[1:]):
             fault = "shares must grow from step to step and stay below 1"
+        elif not self.steps[-1].needs_money:
+            fault = "the last step must need money evidence: nothing else shows that the challenger is worth it"
         elif sum([self.budgets.errors, self.budgets.latency, self.budgets.alerts, self.budgets.money]) > 0.01:
             fault = "the budgets that roll back may not exceed 1 % together"
         if fault:

@@ -135,14 +135,19 @@ class RunningMean:
         return self.mean - half, self.mean + half
 
 
-def count_needed(mean: float, variance: float, alpha: float) -> int | None:
+NOTHING: Final = RunningMean()
+
+
+def count_needed(mean: float, variance: float, bound: float, alpha: float) -> int | None:
     """About how many values a `MeanTest` needs to refute "mean at most 0" when the truth is `mean`, `variance`; None when never.
 
-    The best constant bet, mean / variance, gains about mean² / (2 variance) a value (a Taylor expansion of Kelly's criterion).
+    A bet of b gains about b * mean - b² * variance / 2 a value (Taylor expansion of Kelly's criterion); the best is
+    mean / variance, as far as `bound` allows.
     """
-    if mean <= 0 or variance <= 0:
+    if mean <= 0:
         return None
-    return math.ceil(math.log(len(FRACTIONS) / alpha) * 2 * variance / mean**2)
+    bet = min(mean / variance if variance > 0 else math.inf, FRACTIONS[-1] / bound)
+    return math.ceil(math.log(len(FRACTIONS) / alpha) / (bet * mean - bet**2 * variance / 2))
 
 
 def _log_mean(logs: tuple[float, ...]) -> float:

@@ -1,7 +1,7 @@
 """Live traffic for the demo and the labs: days of payments sent to the scoring service in event time.
 
-Payments go out in order of arrival, through the batch endpoint. A label goes out on the evening of the day on which
-it became known, unless its payment was declined: nobody disputes a payment that never happened.
+Payments go out in order of arrival, through the batch endpoint. A label goes out once it is known, after the payments
+that came before; never when its payment was declined: nobody disputes a payment that never happened.
 """
 
 import json
@@ -17,58 +17,74 @@ from data.errors import ServiceDown, StepFailed
 
 BATCH_ROWS = 1_000  # rows per request: the service answers one in some tens of milliseconds
 
-DayOf = Callable[[date], tuple[pd.DataFrame, pd.DataFrame]]  # a day's transactions and the labels they will get
+LABELS_EVERY = timedelta(hours=6)  # of event time: between two deliveries of labels, as an overnight feed has it
+
+
+@dataclass(frozen=True)
+class LiveDay:
+    """One day of payments as they arrive, and the labels that they will get."""
+
+    transactions: pd.DataFrame  # TRANSACTION_COLUMNS
+    arrival: pd.Series  # (n,) when each one reaches the service; differs from its event time where clocks are wrong
+    labels: pd.DataFrame  # LABEL_COLUMNS
 
 
 @dataclass
 class Replay:
-    """Sends days one after the other and remembers the labels that are not due yet."""
+    """Sends payments up to any moment, and remembers where it is and which labels are not due yet."""
 
     url: str
-    day_of: DayOf
-    next_day: date
+    day_of: Callable[[date], LiveDay]
+    now: datetime  # event time: everything that arrived before it has been sent
+    end: datetime  # there are no payments from here on
     timeout_s: float = 30.0
     sent: int = 0
     failed: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
-    versions: Counter[str] = field(default_factory=Counter)
     last_version: str = ""
+    _day: date | None = None
+    _today: LiveDay | None = None
     _pending: list[pd.DataFrame] = field(default_factory=list)
+    _declined: set[str] = field(default_factory=set)
 
-    @property
-    def now(self) -> datetime:
-        """Event time: the end of the last day sent."""
-        return datetime.combine(self.next_day, time(), UTC)
+    def run_until(self, until: datetime) -> datetime:
+        """Send what arrives before `until`, or before the end; returns how far it came.
 
-    def run_until(self, end: date, on_day: Callable[[date], None] | None = None) -> None:
-        """Send every day before `end`. Raises ServiceDown when the service does not answer, StepFailed when it refuses."""
+        Raises ServiceDown when the service does not answer, StepFailed when it refuses.
+        """
+        until = min(until, self.end)
         with httpx.Client(base_url=self.url, timeout=self.timeout_s) as client:
-            while self.next_day < end:
-                transactions, labels = self.day_of(self.next_day)
-                declined = self._send_payments(client, transactions)
-                self._pending.append(labels[labels["is_fraud"] & ~labels["transaction_id"].isin(declined)])
-                self.next_day += timedelta(days=1)
+            while self.now < until:
+                stop = min(until, _next_delivery(self.now))
+                today = self._load(self.now.date())
+                chosen = (today.arrival >= pd.Timestamp(self.now)) & (today.arrival < pd.Timestamp(stop))
+                self._send_payments(client, today.transactions[chosen.to_numpy()])
+                self.now = stop
                 self._send_labels(client)
-                if on_day is not None:
-                    on_day(self.next_day)
+        return self.now
 
-    def _send_payments(self, client: httpx.Client, transactions: pd.DataFrame) -> set[str]:
-        declined: set[str] = set()
+    def _load(self, day: date) -> LiveDay:
+        if self._today is None or self._day != day:
+            self._day, self._today = day, self.day_of(day)
+            frauds = self._today.labels[self._today.labels["is_fraud"]]
+            self._pending.append(frauds)
+        return self._today
+
+    def _send_payments(self, client: httpx.Client, transactions: pd.DataFrame) -> None:
         for start in range(0, len(transactions), BATCH_ROWS):
             rows = transactions.iloc[start : start + BATCH_ROWS].to_json(orient="records", date_format="iso")
             answers = self._post(client, "/v1/score/batch", f'{{"transactions":{rows}}}', "predictions")
             self.decisions.update(a["decision"] for a in answers)
-            self.versions.update(a["model_version"] for a in answers)
             self.last_version = answers[-1]["model_version"]
             self.sent += len(answers)
-            declined.update(a["transaction_id"] for a in answers if a["decision"] == "decline")
-        return declined
+            self._declined.update(a["transaction_id"] for a in answers if a["decision"] == "decline")
 
     def _send_labels(self, client: httpx.Client) -> None:
         pending = pd.concat(self._pending, ignore_index=True)
         due = pending["report_time"] <= pd.Timestamp(self.now)
         self._pending = [pending[~due]]
-        reports = pending[due].sort_values(["report_time", "transaction_id"], kind="stable")
+        reports = pending[due & ~pending["transaction_id"].isin(self._declined)]
+        reports = reports.sort_values(["report_time", "transaction_id"], kind="stable")
         for chunk in _chunks(reports[["transaction_id", "report_time", "is_fraud", "source"]]):
             self._post(client, "/v1/labels", f'{{"labels":{chunk.to_json(orient="records", date_format="iso")}}}', None)
 
@@ -86,6 +102,12 @@ class Replay:
             self.failed += 1
             raise StepFailed(f"{path} answered {response.status_code}: {response.text[:300]}", next_step="Run `lab status`.", where=path)
         return json.loads(response.content)[key] if key else []
+
+
+def _next_delivery(now: datetime) -> datetime:
+    """The next full quarter of a day after `now`: labels go out then, and no stretch crosses midnight."""
+    midnight = datetime.combine(now.date(), time(), UTC)
+    return midnight + LABELS_EVERY * ((now - midnight) // LABELS_EVERY + 1)
 
 
 def _chunks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:

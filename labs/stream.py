@@ -17,6 +17,7 @@ from data.scenarios import DEMO_SCENARIO, Injection, Source, scenario
 from data.settings import Settings
 from data.sources import import_file
 from data.world import World, WorldConfig, make_days
+from labs.replay import LiveDay
 from pipelines.request import FileSource, WorldSource
 
 
@@ -37,8 +38,8 @@ class Stream(Protocol):
     def inject(self, name: str | None, start: date, seed: int) -> Injection:
         """Let a drift begin on `start`. Raises BadInput when it cannot act on these payments."""
 
-    def day(self, day: date) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """One live day: its transactions as they arrive, and the labels they will get."""
+    def day(self, day: date) -> LiveDay:
+        """One live day."""
 
 
 @dataclass
@@ -69,9 +70,9 @@ class WorldStream:
         self._world = World(replace(self.config, changes=self.injection.changes))
         return self.injection
 
-    def day(self, day: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def day(self, day: date) -> LiveDay:
         tables = self._world.day(day)
-        return _as_it_arrives(self.injection, to_frame(tables["transactions"], "transactions")), to_frame(tables["labels"], "labels")
+        return _as_it_arrives(self.injection, to_frame(tables["transactions"], "transactions"), to_frame(tables["labels"], "labels"))
 
 
 @dataclass
@@ -104,9 +105,9 @@ class FileStream:
         self.injection.require(self.dataset.read("transactions", self.first, self.first + timedelta(days=1)), source)
         return self.injection
 
-    def day(self, day: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def day(self, day: date) -> LiveDay:
         after = day + timedelta(days=1)
-        return _as_it_arrives(self.injection, self.dataset.read("transactions", day, after)), self.dataset.read("labels", day, after)
+        return _as_it_arrives(self.injection, self.dataset.read("transactions", day, after), self.dataset.read("labels", day, after))
 
 
 def open_stream(settings: Settings, data: Path | None, live_days: int) -> Stream:
@@ -129,5 +130,6 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def _as_it_arrives(injection: Injection | None, transactions: pd.DataFrame) -> pd.DataFrame:
-    return transactions if injection is None else injection.apply(transactions)[0]
+def _as_it_arrives(injection: Injection | None, transactions: pd.DataFrame, labels: pd.DataFrame) -> LiveDay:
+    sent = transactions if injection is None else injection.apply(transactions)[0]
+    return LiveDay(sent, transactions["event_time"], labels)

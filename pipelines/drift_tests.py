@@ -1,0 +1,141 @@
+"""Label-free tests of a window against a frozen reference, with one error budget for all of them together.
+
+Evidently's defaults raise a false alarm in a third to all of quiet windows (its thresholds ignore sample sizes, seasons
+and the number of columns). Here every test is two-sample, season-matched, corrected for the day-to-day variation that
+the reference shows, and gets an equal part of the window's budget (Bonferroni). A difference must also be large enough
+to matter: with fifty thousand rows, everything differs a little. Called by `monitor`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pipelines.drift_profile import Binning, Days, Floats, Role, design_effect, population_stability, to_deciles
+
+ERROR_BUDGET: Final = 0.01  # chance that a quiet window raises any alarm at all
+# Smallest differences worth an alarm. Quiet weeks of the world move by less (measured: `python -m tests.bench.drift`).
+MINIMUM_DISTANCE: Final = 0.03  # largest gap between distribution functions, or total variation of levels
+MINIMUM_NULL_RISE: Final = 0.005  # of a column's rows
+MINIMUM_UNSEEN: Final = 0.001  # share of rows
+MINIMUM_ALERT_RATIO: Final = 1.25
+
+
+@dataclass(frozen=True)
+class ColumnTest:
+    """One test. `value` is the effect and `threshold` the smallest one that alarms at this budget."""
+
+    column: str
+    role: Role
+    method: str
+    value: float
+    threshold: float
+    p_value: float
+    drifted: bool
+    population_stability: float
+    direction: str  # "higher", "lower", a level that grew, or "" when nothing moved
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One column of window and reference as counts per bin, with the sizes that a test may believe in."""
+
+    binning: Binning
+    current: Floats  # (bins,)
+    reference: Floats  # (bins,) season-weighted
+    current_rows: float  # effective: rows over the design effect
+    reference_rows: float
+
+    @classmethod
+    def of(cls, binning: Binning, current: Floats, reference: Floats, days: Days, *, kish: float, level: float) -> "Sample":
+        """`days`: the reference by day; `kish`: effective share of its rows after weighting; `level`: error of one test."""
+        effect = design_effect(days, ordered=binning.ordered, quantile=1 - level / 2)
+        rows = float(days.counts[:, :-1].sum())
+        return cls(binning, current, reference, float(current[:-1].sum()) / effect, rows * kish / effect)
+
+    @property
+    def harmonic(self) -> float:
+        """Size of one sample that is worth both together, n m / (n + m)."""
+        total = self.current_rows + self.reference_rows
+        return self.current_rows * self.reference_rows / total if total else 0.0
+
+
+def test_column(sample: Sample, level: float) -> ColumnTest:
+    """The distribution of one column: Kolmogorov–Smirnov for numbers, chi-square of homogeneity for levels."""
+    p, q = _shares(sample.current[:-1]), _shares(sample.reference[:-1])
+    numeric = sample.binning.ordered
+    gaps = np.cumsum(p - q)
+    value = float(np.abs(gaps).max(initial=0.0)) if numeric else float(np.abs(p - q).sum() / 2)
+    p_value, critical = _kolmogorov(value, sample.harmonic, level) if numeric else _homogeneity(p, q, sample, level)
+    threshold = max(critical, MINIMUM_DISTANCE)
+    drifted = bool(p_value < level and value >= threshold)
+    if numeric:
+        direction = "higher" if gaps.size and gaps[np.abs(gaps).argmax()] < 0 else "lower"
+        psi = population_stability(
+            to_deciles(sample.current[:-1], sample.reference[:-1]), to_deciles(sample.reference[:-1], sample.reference[:-1])
+        )
+    else:
+        direction = f"more {sample.binning.levels[int(np.argmax(p - q))]}" if p.size else ""
+        psi = population_stability(sample.current[:-1], sample.reference[:-1])
+    method = "Kolmogorov–Smirnov distance" if numeric else "total variation, chi-square"
+    return ColumnTest(
+        sample.binning.column, sample.binning.role, method, value, threshold, p_value, drifted, psi, direction if drifted else ""
+    )
+
+
+def rate_p_value(current: float, current_rows: float, reference: float, reference_rows: float) -> float:
+    """Two-sided p-value for equal rates of rare rows in two samples.
+
+    Given the total, the window's count is binomial with its share of the rows (Przyborowski & Wilenski 1940); exact for
+    rare events, conservative for common ones. Counts may be fractional: they were divided by a design effect.
+    """
+    from scipy.special import betainc
+
+    total, share = current + reference, current_rows / (current_rows + reference_rows)
+    if total <= 0:
+        return 1.0
+    at_least = float(betainc(current, total - current + 1, share)) if current > 0 else 1.0
+    at_most = 1.0 - float(betainc(current + 1, total - current, share)) if reference > 0 else 1.0
+    return min(1.0, 2 * min(at_least, at_most))
+
+
+def _kolmogorov(distance: float, rows: float, level: float) -> tuple[float, float]:
+    """p-value and critical distance by the limit law, with Stephens' (1970) correction for small samples."""
+    from scipy.special import kolmogi, kolmogorov
+
+    if rows <= 0:
+        return 1.0, 1.0
+    scale = np.sqrt(rows) + 0.12 + 0.11 / np.sqrt(rows)
+    return float(kolmogorov(distance * scale)), float(kolmogi(level) / scale)
+
+
+def _homogeneity(p: Floats, q: Floats, sample: Sample, level: float) -> tuple[float, float]:
+    """Two-sample chi-square p-value, and about the total variation at which it would reach `level`.
+
+    Levels too rare to expect five rows on either side are taken together (Cochran 1954).
+    """
+    from scipy.special import chdtrc, chdtri
+
+    pooled = (p * sample.current_rows + q * sample.reference_rows) / max(sample.current_rows + sample.reference_rows, 1e-9)
+    rare = pooled * min(sample.current_rows, sample.reference_rows) < 5
+    p, q, pooled = (np.append(x[~rare], x[rare].sum()) for x in (p, q, pooled))
+    there = pooled > 0
+    freedom = int(there.sum()) - 1
+    if freedom < 1:
+        return 1.0, 1.0
+    statistic = sample.harmonic * float(np.sum((p - q)[there] ** 2 / pooled[there]))
+    distance = float(np.abs(p - q).sum() / 2)
+    critical = distance * np.sqrt(chdtri(freedom, level) / statistic) if statistic > 0 else 1.0
+    return float(chdtrc(freedom, statistic)), float(critical)
+
+
+def _shares(counts: Floats) -> Floats:
+    shares: Floats = counts / max(counts.sum(), 1e-9)
+    return shares
+
+
+def ranked(tests: Sequence[ColumnTest]) -> tuple[ColumnTest, ...]:
+    """What moved, causes first: messages before the features made of them before the score, then by size."""
+    order = {"message": 0, "feature": 1, "score": 2}
+    return tuple(sorted((t for t in tests if t.drifted), key=lambda t: (order[t.role], -t.population_stability)))

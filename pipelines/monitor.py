@@ -1,0 +1,250 @@
+"""Watch a window of the prediction log: what moved against the frozen reference, since when, at what cost, what to do.
+
+A plain function over frames; `flows.py` wraps it for Prefect. Frames are those of `data.prediction_frames`. Time is
+event time: `now` ends the window and decides which labels are known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from math import ceil
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from data.errors import EmptyWindow
+from pipelines.drift_profile import CATEGORICAL, Days, Floats, Integers, Mask, count_days, day_numbers, design_effect, season_weights
+from pipelines.drift_tests import MINIMUM_ALERT_RATIO, ColumnTest, Sample, ranked, rate_p_value, test_column
+from pipelines.fault_tests import MAY_BE_NULL, Pair, clock_finding, far_from_usual, null_findings, unit_finding, unseen_findings
+from pipelines.onset import Onset, estimate_onset
+from pipelines.performance import MINIMUM_FRAUDS, Performance, damage, matured_rows, measure
+from pipelines.reference import Reference, WatchPlan, alert_days, caught_days, fraud_days
+from pipelines.verdict import AlertRate, Evidence, LabelFlow, Verdict, decide
+from pipelines.window_checks import CheckedWindow, Finding, check_window
+
+HOURS: Final = np.arange(25.0)
+SURE_QUANTILE: Final = 0.999  # how far a design effect estimated from few days is widened for an onset
+MISSING_LABELS: Final = 0.5  # fewer than this share of the expected frauds: the label feed is broken, not the fraudsters
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """Everything said about one window; `to_json` gives plain values."""
+
+    start: datetime
+    end: datetime
+    payments: int
+    tests: tuple[ColumnTest, ...]
+    findings: tuple[Finding, ...]
+    alert_rate: AlertRate
+    label_flow: LabelFlow | None
+    onset: Onset | None
+    onsets: dict[str, Onset]  # of each column that moved
+    judged: tuple[date, date] | None  # first and last day of the matured payments that damage rests on
+    performance: Performance | None
+    damage: Performance | None
+    verdict: Verdict
+
+    def to_json(self) -> dict[str, Any]:
+        facts: dict[str, Any] = _plain(asdict(self) | {"verdict": self.verdict.to_json()})
+        return facts
+
+
+def watch(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, now: datetime, plan: WatchPlan) -> WindowResult:
+    """Judge the `plan.window_days` before `now`.
+
+    `frame`: what was served since the reference, the window included (onset and matured payments need what came before
+    it); `labels`: LABEL_COLUMNS, those reported after `now` are left out. Raises EmptyWindow when nothing was served.
+    """
+    start = now - timedelta(days=plan.window_days)
+    known = labels[labels["report_time"] <= pd.Timestamp(now)]
+    seen = frame[frame["event_time"] < pd.Timestamp(now)]
+    window = seen[seen["event_time"] >= pd.Timestamp(start)]
+    if len(window) == 0:
+        raise EmptyWindow(
+            f"No payments between {start:%Y-%m-%d} and {now:%Y-%m-%d}.", next_step="Send traffic, then check again.", where="window"
+        )
+    checked = check_window(window, reference.frame, [b.column for b in reference.binnings], words=CATEGORICAL)
+    weights, season = season_weights(reference.frame["event_time"], start, now)
+    level = plan.error_budget / (len(reference.binnings) + len(CATEGORICAL) + len(MAY_BE_NULL) + 2)
+    samples = _samples(checked, reference, weights, level)
+    tests = tuple(test_column(sample, level) for sample in samples)
+    findings = checked.findings + _faults(checked, reference, weights, level) + _season(season)
+    alerts = _alert_rate(window, reference, weights, level)
+    moved = ranked(tests)
+    onsets = _onsets(seen, reference, samples, moved, findings) | _alert_onset(seen, reference, alerts, plan)
+    onset = onsets[next(iter(onsets))] if onsets else None
+    judged = _judged(seen, onset, now, plan)
+    performance = measure(matured_rows(judged, known, plan.maturity), per_thousand=plan.per_thousand, costs=plan.costs, seed=plan.seed)
+    lost = damage(reference.performance, performance) if reference.performance and performance else None
+    if onset is None and lost is not None and lost.recall_at_false_alerts.low > 0:
+        onset = _performance_onset(seen, reference, known, now, plan)
+    flow = _label_flow(seen, reference, known, now, plan, level)
+    evidence = Evidence(
+        moved=moved,
+        findings=findings,
+        onset=onset,
+        alert_rate=alerts,
+        label_flow=flow,
+        damage=lost,
+        relative_ranking_loss=_relative_loss(reference.performance, lost),
+        knowable_on=None if lost else _knowable_on(seen, reference, onset, start, plan),
+        deployed=bool(set(window["champion_version"].astype(str).unique()) - reference.versions),
+        error_budget=plan.error_budget,
+    )
+    return WindowResult(
+        start, now, len(window), tests, findings, alerts, flow, onset, onsets, _span(judged) if performance else None,
+        performance, lost, decide(evidence),
+    )  # fmt: skip
+
+
+def _samples(checked: CheckedWindow, reference: Reference, weights: Floats, level: float) -> list[Sample]:
+    kish = float(weights.sum() ** 2 / (len(weights) * (weights**2).sum()))
+    samples = []
+    for binning, codes, days in zip(reference.binnings, reference.codes, reference.days, strict=True):
+        if binning.column not in checked.columns:
+            continue
+        current = np.bincount(binning.codes(checked.frame[binning.column]), minlength=binning.size).astype(np.float64)
+        before = np.bincount(codes, weights=weights, minlength=binning.size).astype(np.float64)
+        samples.append(Sample.of(binning, current, before, days, kish=kish, level=level))
+    return samples
+
+
+def _faults(checked: CheckedWindow, reference: Reference, weights: Floats, level: float) -> tuple[Finding, ...]:
+    pair = Pair(checked.frame, reference.frame, weights, level)
+    words = [b for b in reference.binnings if b.column in checked.columns]
+    found = null_findings(pair) + unseen_findings(pair, words)
+    if {"amount", "terminal_id"} <= set(checked.frame) and "amount" in checked.columns:
+        found += unit_finding(pair)
+    if "hour" in checked.columns:
+        profiles = (np.histogram(checked.frame["hour"], HOURS)[0], np.histogram(reference.frame["hour"], HOURS, weights=weights)[0])
+        found += clock_finding(pair, *(profile.astype(np.float64) for profile in profiles))
+    return tuple(found)
+
+
+def _season(season: str) -> tuple[Finding, ...]:
+    text = {"day": "The reference lacks some weekdays of this window; hours of the day are matched instead.",
+            "none": "The reference lacks some hours of this window; no season is matched."}  # fmt: skip
+    return (Finding("season", "event_time", text[season]),) if season in text else ()
+
+
+def _alert_rate(window: pd.DataFrame, reference: Reference, weights: Floats, level: float) -> AlertRate:
+    effect = design_effect(reference.alerts, ordered=False, quantile=1 - level / 2)
+    value = float((window["decision"] != "approve").mean())
+    before = float(weights @ (reference.frame["decision"] != "approve").to_numpy() / weights.sum())
+    n, m = len(window) / effect, float(weights.sum() ** 2 / (weights**2).sum()) / effect
+    p = rate_p_value(value * n, n, before * m, m)
+    ratio = value / before if before else np.inf
+    large = ratio >= MINIMUM_ALERT_RATIO or ratio <= 1 / MINIMUM_ALERT_RATIO
+    return AlertRate(value, before, p, bool(p < level and large))
+
+
+def _onsets(
+    seen: pd.DataFrame, reference: Reference, samples: Sequence[Sample], moved: Sequence[ColumnTest], findings: Sequence[Finding]
+) -> dict[str, Onset]:
+    """Since when, for each column that moved or is at fault; faults first, then causes before symptoms."""
+    day = day_numbers(seen["event_time"])
+    by_name = {s.binning.column: (s, d) for s, d in zip(samples, _days_of(reference, samples), strict=True)}
+    marks = {f.column: _marked(f.column, seen, reference.frame) for f in findings if f.kind in ("null_rate", "unit")}
+    onsets: dict[str, Onset] = {}
+    faulty = ["hour" if f.kind == "clock" else f.column for f in findings if f.kind in ("null_rate", "unit", "clock")]
+    unseen = [f.column for f in findings if f.kind == "unseen_level"]
+    for name in dict.fromkeys([*faulty, *(t.column for t in moved), *unseen]):
+        if name in marks:
+            found = _mark_onset(*marks[name], day, day_numbers(reference.frame["event_time"]))
+        else:
+            sample, days = by_name[name]
+            effect = max(1.0, float(sample.current[:-1].sum()) / max(sample.current_rows, 1.0))
+            counts = count_days(sample.binning.codes(seen[name]), day, sample.binning.size)
+            found = estimate_onset(counts, days, sample.current, effect=effect)
+        if found is not None:
+            onsets[name] = found
+    return onsets
+
+
+def _alert_onset(seen: pd.DataFrame, reference: Reference, alerts: AlertRate, plan: WatchPlan) -> dict[str, Onset]:
+    if not alerts.moved:
+        return {}
+    days = alert_days(seen)
+    effect = design_effect(reference.alerts, ordered=False, quantile=SURE_QUANTILE)
+    found = estimate_onset(days, reference.alerts, days.counts[-plan.window_days :].sum(axis=0), effect=effect)
+    return {} if found is None else {"alert rate": found}
+
+
+def _days_of(reference: Reference, samples: Sequence[Sample]) -> list[Days]:
+    days = dict(zip([b.column for b in reference.binnings], reference.days, strict=True))
+    return [days[s.binning.column] for s in samples]
+
+
+def _marked(column: str, seen: pd.DataFrame, before: pd.DataFrame) -> tuple[Mask, Mask]:
+    """The rows at fault: those null, or with an amount far from their terminal's usual one."""
+    if column in MAY_BE_NULL:
+        return seen[column].isna().to_numpy(), before[column].isna().to_numpy()
+    return far_from_usual(seen, before)[:2]
+
+
+def _mark_onset(now: Mask, before: Mask, day: Integers, day_before: Integers) -> Onset | None:
+    counts, usual = count_days(now.astype(np.int64), day, 3), count_days(before.astype(np.int64), day_before, 3)
+    effect = design_effect(usual, ordered=False, quantile=SURE_QUANTILE)
+    return estimate_onset(counts, usual, counts.counts[-3:].sum(axis=0), effect=effect)
+
+
+def _judged(seen: pd.DataFrame, onset: Onset | None, now: datetime, plan: WatchPlan) -> pd.DataFrame:
+    """Payments with matured labels: since the onset, or of the last whole window of them; two windows at most."""
+    end = pd.Timestamp(now - plan.maturity)
+    windows = 1 if onset is None else 2
+    start = end - pd.Timedelta(days=windows * plan.window_days)
+    if onset is not None:
+        start = max(start, pd.Timestamp(onset.day, tz="UTC"))
+    return seen[(seen["event_time"] >= start) & (seen["event_time"] < end)]
+
+
+def _performance_onset(seen: pd.DataFrame, reference: Reference, known: pd.DataFrame, now: datetime, plan: WatchPlan) -> Onset | None:
+    matured = seen[seen["event_time"] < pd.Timestamp(now - plan.maturity)]
+    caught = caught_days(matured, known, plan.maturity)
+    effect = design_effect(reference.caught, ordered=False, quantile=SURE_QUANTILE)
+    return estimate_onset(caught, reference.caught, caught.counts[-plan.window_days :].sum(axis=0), effect=effect)
+
+
+def _label_flow(
+    seen: pd.DataFrame, reference: Reference, known: pd.DataFrame, now: datetime, plan: WatchPlan, level: float
+) -> LabelFlow | None:
+    """Whether frauds become known as fast as they used to. None while no whole day is old enough."""
+    matured = _judged(seen, None, now, plan)
+    if len(matured) == 0:
+        return None
+    counts, before = fraud_days(matured, known, plan.maturity).counts.sum(axis=0), reference.frauds.counts.sum(axis=0)
+    effect = design_effect(reference.frauds, ordered=False, quantile=1 - level / 2)
+    expected = before[1] / before.sum() * counts.sum()
+    p = rate_p_value(counts[1] / effect, counts.sum() / effect, before[1] / effect, before.sum() / effect)
+    return LabelFlow(float(counts[1]), float(expected), p, bool(p < level and counts[1] < MISSING_LABELS * expected))
+
+
+def _relative_loss(before: Performance | None, lost: Performance | None) -> float:
+    if before is None or lost is None or before.recall_at_false_alerts.value == 0:
+        return 0.0
+    return lost.recall_at_false_alerts.value / before.recall_at_false_alerts.value
+
+
+def _knowable_on(seen: pd.DataFrame, reference: Reference, onset: Onset | None, start: datetime, plan: WatchPlan) -> date:
+    """The day on which enough frauds since the onset will have matured, at the reference's rate of frauds."""
+    counts = reference.frauds.counts.sum(axis=0)
+    first = onset.day if onset else start.date()
+    per_day = len(seen) / max(1, len(np.unique(day_numbers(seen["event_time"])))) * counts[1] / counts.sum()
+    return first + timedelta(days=min(365, ceil(MINIMUM_FRAUDS / max(per_day, 0.1))) + plan.maturity_days)
+
+
+def _span(frame: pd.DataFrame) -> tuple[date, date]:
+    return frame["event_time"].min().date(), frame["event_time"].max().date()
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, dates and tuples as JSON has them."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,120 @@
+"""The frozen span of payments that windows are compared with, and how to watch.
+
+A good reference is out of sample for the model that scored it, whole weeks long (two or more, so that days of one kind
+can be compared), quiet, and answered by the version that serves. Made once per promotion by whoever calls `monitor`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.costs import DecisionCosts, Policy
+from data.errors import EmptyWindow
+from data.features import FEATURES
+from data.schema import TRANSACTION_COLUMNS
+from pipelines.drift_profile import CATEGORICAL, Binning, Days, Floats, count_days, day_numbers, fit_binning, watched_columns
+from pipelines.drift_tests import ERROR_BUDGET
+from pipelines.performance import Performance, matured_rows, measure
+from pipelines.window_checks import check_window
+
+
+@dataclass(frozen=True)
+class WatchPlan:
+    """How to watch. Windows of whole weeks need no correction for weekdays."""
+
+    window_days: int = 7
+    maturity_days: int = 7  # labels reported later than this after their payment count in neither window nor reference
+    error_budget: float = ERROR_BUDGET  # chance of any false alarm in a quiet window
+    per_thousand: float = 10.0  # alert capacity
+    costs: DecisionCosts = field(default_factory=DecisionCosts)
+    seed: int = 7
+
+    @property
+    def maturity(self) -> timedelta:
+        return timedelta(days=self.maturity_days)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The span, its columns in bins, and how well the model did on it."""
+
+    frame: pd.DataFrame
+    binnings: tuple[Binning, ...]
+    codes: tuple[NDArray[np.int64], ...]  # per binning, (n,)
+    days: tuple[Days, ...]  # per binning
+    alerts: Days  # bins: approved, alerted, (none)
+    frauds: Days  # bins: not known as fraud in time, known, (none)
+    caught: Days  # of the known frauds; bins: missed, alerted, (none)
+    performance: Performance | None  # None: too few known frauds
+    versions: frozenset[str]
+
+
+def reference_frame(transactions: pd.DataFrame, features: Floats, scores: Floats, policy: Policy, version: str) -> pd.DataFrame:
+    """Rows scored offline, in the columns of the prediction log that monitoring reads.
+
+    `transactions` (n rows, TRANSACTION_COLUMNS), `features` (n, FEATURE_COUNT), calibrated `scores` (n,).
+    """
+    made = {name: features[:, i] for i, name in enumerate(FEATURES) if name not in TRANSACTION_COLUMNS}
+    decision = np.select([scores >= policy.decline_at, scores >= policy.review_at], ["decline", "review"], "approve")
+    answers = {"score": scores, "decision": pd.Categorical(decision), "champion_version": pd.Categorical([version] * len(scores))}
+    columns = pd.DataFrame(made | answers, index=transactions.index)
+    return pd.concat([transactions[list(TRANSACTION_COLUMNS)], columns], axis=1)
+
+
+def freeze_reference(frame: pd.DataFrame, labels: pd.DataFrame, plan: WatchPlan) -> Reference:
+    """Bin, count and judge the reference once. `labels` (LABEL_COLUMNS) must reach `plan.maturity` past its last payment.
+
+    Raises EmptyWindow when it holds too little to compare anything with.
+    """
+    names = watched_columns(frame)
+    checked = check_window(frame, frame, names, words=CATEGORICAL)
+    faults = [f.message for f in checked.findings if f.kind in ("empty_window", "small_window") or f.is_fault]
+    if faults:
+        raise EmptyWindow(
+            f"This span cannot serve as a reference. {faults[0]}",
+            next_step="Choose whole weeks of sound payments that the champion has not been trained on.",
+            where="reference",
+        )
+    binnings = tuple(fit_binning(name, checked.frame[name]) for name in checked.columns)
+    codes = tuple(b.codes(checked.frame[b.column]) for b in binnings)
+    day = day_numbers(frame["event_time"])
+    rows = matured_rows(checked.frame, labels, plan.maturity)
+    return Reference(
+        frame=checked.frame,
+        binnings=binnings,
+        codes=codes,
+        days=tuple(count_days(c, day, b.size) for c, b in zip(codes, binnings, strict=True)),
+        alerts=alert_days(frame),
+        frauds=fraud_days(frame, labels, plan.maturity),
+        caught=caught_days(frame, labels, plan.maturity),
+        performance=measure(rows, per_thousand=plan.per_thousand, costs=plan.costs, seed=plan.seed),
+        versions=frozenset(frame["champion_version"].astype(str).unique()),
+    )
+
+
+def alert_days(frame: pd.DataFrame) -> Days:
+    """Payments approved and alerted, by day."""
+    return count_days((frame["decision"] != "approve").to_numpy().astype(np.int64), day_numbers(frame["event_time"]), 3)
+
+
+def fraud_days(frame: pd.DataFrame, labels: pd.DataFrame, maturity: timedelta) -> Days:
+    """Payments not known as fraud and known, by day; a declined one counts as fraud by its score."""
+    return _weighted_days(frame, labels, maturity, caught=False)
+
+
+def caught_days(frame: pd.DataFrame, labels: pd.DataFrame, maturity: timedelta) -> Days:
+    """Frauds missed and alerted, by day."""
+    return _weighted_days(frame, labels, maturity, caught=True)
+
+
+def _weighted_days(frame: pd.DataFrame, labels: pd.DataFrame, maturity: timedelta, *, caught: bool) -> Days:
+    rows = matured_rows(frame, labels, maturity)
+    day = day_numbers(frame["event_time"])[rows.position]
+    days, index = np.unique(day, return_inverse=True)
+    weight = rows.weight * rows.y if caught else rows.weight
+    bins = rows.alert if caught else rows.y
+    flat = np.bincount(index * 3 + bins.astype(np.int64), weights=weight, minlength=3 * len(days)).astype(np.float64)
+    return Days(days, flat.reshape(len(days), 3))

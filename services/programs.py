@@ -39,9 +39,8 @@ def programs(settings: Settings) -> dict[str, Program]:
     return {program.name: program for program in found}
 
 
-def chosen(settings: Settings, names: tuple[str, ...] | None) -> list[Program]:
+def chosen(every: dict[str, Program], names: tuple[str, ...] | None) -> list[Program]:
     """The programs called `names` in starting order; all of them for None. Raises BadInput for an unknown name."""
-    every = programs(settings)
     unknown = [name for name in names or () if name not in every]
     if unknown:
         raise BadInput("That is not a process of the lab.", next_step=f"Choose among {', '.join(every)}.", where="name")

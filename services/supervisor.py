@@ -26,13 +26,12 @@ from data.environment import DEFAULTS
 from data.errors import DiskFull, PortInUse, ProcessDied
 from data.settings import REPOSITORY, Settings
 from services.processes import Running, end_tree, port_owner
-from services.programs import Program, chosen
+from services.programs import Program, chosen, programs
 from services.signals import ending_signals_raise, ending_signals_wait
 
 State = Literal["healthy", "starting", "stopped"]
 _POLL_S = 0.1  # between two looks at a health address
 _PROBE_S = 2.0  # a healthy loopback server answers in milliseconds; a busy machine may need this
-_GRACE_S = 15.0  # before a process that ignores SIGTERM is killed; MLflow's slowest measured stop took 16 s with 15 workers
 _TAIL_LINES = 12
 
 
@@ -53,8 +52,21 @@ class ProgramStatus:
 class Supervisor:
     """The processes of one lab home."""
 
-    def __init__(self, settings: Settings, on_healthy: Callable[[ProgramStatus], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_healthy: Callable[[ProgramStatus], None] | None = None,
+        catalogue: dict[str, Program] | None = None,
+        grace_s: float = 15.0,
+    ) -> None:
+        """`on_healthy` is told of each program as it gets ready; `catalogue` is the lab's own when None.
+
+        `grace_s` passes before a process that ignores SIGTERM is killed (ours take 2 s together, measured).
+        """
         self.settings = settings
+        self._programs = programs(settings) if catalogue is None else catalogue
+        self._grace_s = grace_s
         self._run = settings.home / "run"
         self._logs = settings.home / "logs"
         self._on_healthy = on_healthy
@@ -71,9 +83,8 @@ class Supervisor:
         A running one is adopted when it was started with the same command and settings, and replaced otherwise.
         Raises PortInUse when somebody else listens on a port of ours, DiskFull when a log cannot be made.
         """
-        programs = chosen(self.settings, names)
         with self._locked():
-            waiting = [program for program in programs if not self._adopt(program)]
+            waiting = [program for program in chosen(self._programs, names) if not self._adopt(program)]
             for program in waiting:
                 _require_free_port(program, self.settings.host)
             for program in waiting:
@@ -84,25 +95,19 @@ class Supervisor:
 
         Raises ProcessDied, with the last lines of its log, when one ends or is not healthy within start_timeout_s.
         """
-        waiting = chosen(self.settings, names)
+        wanted = chosen(self._programs, names)
         deadline = time.monotonic() + self.settings.start_timeout_s
         done: dict[str, ProgramStatus] = {}
         with httpx.Client(trust_env=False, timeout=_PROBE_S) as client:
-            while waiting:
-                for program in list(waiting):
-                    running = self._running(program)
-                    if running is None:
-                        self._fail(program, self._ending(program))
-                    if _answers(client, program.health):
-                        waiting.remove(program)
-                        done[program.name] = self._describe(program, running, "healthy")
+            while len(done) < len(wanted):
+                for program in wanted:
+                    if program.name not in done and self._is_healthy(program, client, deadline):
+                        done[program.name] = self._describe(program, self._running(program), "healthy")
                         if self._on_healthy is not None:
                             self._on_healthy(done[program.name])
-                    elif time.monotonic() > deadline:
-                        self._fail(program, f"did not answer within {self.settings.start_timeout_s:g} s")
-                if waiting:
+                if len(done) < len(wanted):
                     time.sleep(_POLL_S)
-        return [done[program.name] for program in chosen(self.settings, names)]
+        return [done[program.name] for program in wanted]
 
     def stop(self, names: tuple[str, ...] | None = None) -> list[str]:
         """Stop the named programs (all for None), the last started first, one after the other; returns those that ran.
@@ -111,10 +116,10 @@ class Supervisor:
         """
         stopped = []
         with self._locked():
-            for program in reversed(chosen(self.settings, names)):
+            for program in reversed(chosen(self._programs, names)):
                 running = self._running(program)
                 if running is not None:
-                    end_tree(running.pid, grace_s=_GRACE_S)
+                    end_tree(running.pid, grace_s=self._grace_s)
                     stopped.append(program.name)
                 self._forget(program)
         return stopped
@@ -123,7 +128,7 @@ class Supervisor:
         """Every program, whether it runs or not; no waiting beyond one probe each."""
         found = []
         with httpx.Client(trust_env=False, timeout=_PROBE_S) as client:
-            for program in chosen(self.settings, None):
+            for program in chosen(self._programs, None):
                 running = self._running(program)
                 state: State = "stopped" if running is None else "healthy" if _answers(client, program.health) else "starting"
                 found.append(self._describe(program, running, state))
@@ -147,6 +152,15 @@ class Supervisor:
     def _stop_own(self) -> None:
         with ending_signals_wait():
             self.stop(tuple(self._children))
+
+    def _is_healthy(self, program: Program, client: httpx.Client, deadline: float) -> bool:
+        if self._running(program) is None:
+            self._fail(program, self._ending(program))
+        if _answers(client, program.health):
+            return True
+        if time.monotonic() > deadline:
+            self._fail(program, f"did not answer within {self.settings.start_timeout_s:g} s")
+        return False
 
     def _spawn(self, program: Program) -> None:
         log_file = self._log(program)
@@ -186,7 +200,7 @@ class Supervisor:
             return False
         if running.launch == self._launch_digest(program):
             return True
-        end_tree(running.pid, grace_s=_GRACE_S)
+        end_tree(running.pid, grace_s=self._grace_s)
         return False
 
     def _running(self, program: Program) -> Running | None:

@@ -1,5 +1,8 @@
 """Puts a scoring service together from settings; tests hand in a registry of their own."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from data.clock import SystemClock
 from data.keys import lab_key
 from data.prediction_log import PredictionLog
@@ -15,7 +18,7 @@ from services.scoring.slots import Serving, Slots
 from services.scoring.trial import try_bundle
 
 
-def compose(settings: Settings, registry: PlanSource | None = None) -> Service:
+def compose(settings: Settings, registry: PlanSource | None = None, trial: Callable[[Path], None] = try_bundle) -> Service:
     """Open the log, bring the history back, and connect the parts. Raises LogUnavailable, BadInput."""
     home, keys = settings.home, settings.home / "keys"
     log, slots, metrics, clock = PredictionLog(home / "predictions.db"), Slots(), Metrics(), SystemClock()
@@ -28,7 +31,7 @@ def compose(settings: Settings, registry: PlanSource | None = None) -> Service:
 
     courier = Courier(
         registry or Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s),
-        ModelStore(home / "models", key_folder=keys, trial=try_bundle),
+        ModelStore(home / "models", key_folder=keys, trial=trial),
         slots,
         clock,
         poll_s=settings.registry_poll_s,

@@ -2,99 +2,21 @@
 
 import asyncio
 import json
+import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from data.bundle import MODEL, Model
-from data.costs import Policy
 from data.prediction_frames import window_frame, window_matrix
 from data.serving_plan import ServingPlan
 from data.settings import Settings
-from services.scoring.app import create_app
-from services.scoring.compose import compose
-from tests.bundles import make_bundle
 from tests.fakes import FakeRegistry
-from tests.records import START, fraud_label, transaction
-
-
-def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 20.0) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
-        threading.Event().wait(0.01)
-
-
-@contextmanager
-def serve(settings: Settings, registry: FakeRegistry) -> Iterator[httpx.Client]:
-    """A real server on a free port, in a thread; stopped as SIGTERM would."""
-    server = uvicorn.Server(uvicorn.Config(create_app(compose(settings, registry)), port=0, log_config=None, loop="asyncio"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.started or not thread.is_alive(), "server started")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-@contextmanager
-def serve_ready(settings: Settings, registry: FakeRegistry) -> Iterator[httpx.Client]:
-    with serve(settings, registry) as client:
-        wait_until(lambda: client.get("/ready").status_code == 200, "ready")
-        yield client
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three sealed versions and their keys, made once."""
-    root = tmp_path_factory.mktemp("bundles")
-    for number in (1, 2, 3):
-        policy = Policy(review_at=0.2 * number, decline_at=0.9)
-        make_bundle(root / str(number), root / "keys", seed=number, sequence=number, policy=policy)
-    return root
-
-
-@pytest.fixture
-def lab(settings: Settings, bundles: Path) -> Settings:
-    """A home whose keys are those that sealed the bundles, polled often."""
-    settings.home.mkdir(parents=True)
-    (settings.home / "keys").symlink_to(bundles / "keys")
-    return settings.model_copy(update={"registry_poll_s": 0.02})
-
-
-@pytest.fixture
-def registry(bundles: Path) -> FakeRegistry:
-    fake = FakeRegistry()
-    fake.ensure()
-    for number in (1, 2, 3):
-        fake.create_version(f"run-{number}", str(bundles / str(number)), {})
-    fake.set_alias("champion", "1")
-    return fake
-
-
-def body(number: int, **changes: Any) -> dict[str, Any]:
-    return json.loads(transaction(number, **changes).model_dump_json())
-
-
-def score(client: httpx.Client, number: int, **changes: Any) -> dict[str, Any]:
-    answer = client.post("/v1/score", json=body(number, **changes))
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
-
-
-def version_serving(client: httpx.Client) -> Any:
-    return client.get("/v1/serving").json()["champion"]
+from tests.integration.scoring.server import body, score, serve, serve_ready, version_serving, wait_until
+from tests.records import START, fraud_label
 
 
 def test_without_a_model_it_lives_and_says_what_to_do_next(lab: Settings) -> None:
@@ -274,8 +196,6 @@ def test_a_failing_challenger_is_benched_and_the_same_request_is_answered(
 
 
 def test_a_damaged_challenger_or_champion_never_gets_in(lab: Settings, registry: FakeRegistry, bundles: Path, tmp_path: Path) -> None:
-    import shutil
-
     damaged = tmp_path / "damaged"
     shutil.copytree(bundles / "2", damaged)
     (damaged / MODEL).write_bytes((damaged / MODEL).read_bytes()[:-200])

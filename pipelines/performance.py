@@ -20,7 +20,7 @@ from pipelines.metrics import Interval
 
 MINIMUM_FRAUDS: Final = 30  # under this an interval spans everything
 MINIMUM_FRAUD_CARDS: Final = 10
-RESAMPLES: Final = 200
+RESAMPLES: Final = 100  # a window is judged daily: half a second
 
 
 @dataclass(frozen=True)

@@ -115,9 +115,9 @@ class Campaigns:
         whose = np.repeat(reached, uses)
         nth = np.arange(len(whose)) - np.repeat(np.cumsum(uses) - uses, uses)
         use = hashed(3, Stream.CAMPAIGNS, victim[whose], number, nth)
-        time = self._moments(phase, number, day, copied, campaign[whose], victim[whose], nth, use)
         card, campaign = card[whose], campaign[whose]
         terminal, online = self._shops(phase, number, day, campaign, card, use)
+        time = self._moments(phase, number, day, copied, campaign, victim[whose], nth, use, online)
         amount = np.log(phase.median) * (1 - phase.ticket) + self._terminals.log_ticket[terminal] * phase.ticket
         prices = 1 + self._config.level("inflation", date_of(day)) if day else 1.0
         euros = (np.exp(amount + phase.spread * normal(_again(use, 4))) * prices).astype(np.float32)
@@ -130,21 +130,31 @@ class Campaigns:
         return rows, whose
 
     def _moments(
-        self, phase: Phase, number: int, day: int, copied: bool, campaign: Words, victim: Words, nth: NDArray[np.int64], use: Words
+        self,
+        phase: Phase,
+        number: int,
+        day: int,
+        copied: bool,
+        campaign: Words,
+        victim: Words,
+        nth: NDArray[np.int64],
+        use: Words,
+        online: NDArray[np.bool_],
     ) -> NDArray[np.int64]:
-        """When each use happens: days after the start, at the tactic's hours, then gap after gap."""
+        """When each use happens: days after the start, at the tactic's hours (at a till, when it is open), then gap after gap."""
         first = hashed(4, Stream.CAMPAIGNS, victim, number)
         days = np.minimum(-np.log1p(-fraction(first)) * phase.delay_days, LASTS_DAYS - 8).astype(np.int64)
         if phase.hours == "burst":
             second = fraction(_again(campaign, 8)) * 80_000 - np.log1p(-fraction(first, 1)) * 600
         else:
-            rhythm = np.full(len(use), RHYTHMS.index(phase.hours))
+            till = "leisure" if phase.hours == "night" else phase.hours
+            rhythm = np.where(online, RHYTHMS.index(phase.hours), RHYTHMS.index(till))
             second = second_of_day(self._hours, rhythm, fraction(first, 1)).astype(np.float64)
-        gap = phase.gap_s * np.exp(0.8 * normal(_again(use, 9))) * (nth > 0)
+        gap = phase.gap_s * np.exp(1.0 * normal(_again(use, 9))) * (nth > 0)
         total = np.cumsum(gap)
         starts = np.flatnonzero(nth == 0)
         total -= np.repeat(total[starts], np.diff(np.append(starts, len(total))))
-        begin = day + days + (COPYING_DAYS if copied else 0)
+        begin = day + days + number + (COPYING_DAYS if copied else 0)  # a later phase waits for the next day
         moments: NDArray[np.int64] = begin * DAY_MS + ((second + total) * 1000).astype(np.int64)
         return moments
 
@@ -161,7 +171,10 @@ class Campaigns:
         elsewhere = (_again(campaign, 12) % np.uint64(self._terminals.towns)).astype(np.int32)
         town = self._spending.home(day, card) if phase.home else elsewhere
         place = np.where(online, self._terminals.towns, town)
-        return self._terminals.choose(place, category, fraction(pick, 1)).astype(np.int32), online
+        rank = fraction(pick, 1)
+        if phase.merchants:
+            rank = np.cbrt(rank)  # the campaign's own shops are mostly little known
+        return self._terminals.choose(place, category, rank).astype(np.int32), online
 
     def _devices(
         self, phase: Phase, day: int, campaign: Words, victim: Words, card: NDArray[np.int32], channel: NDArray[np.int8], use: Words

@@ -22,17 +22,19 @@ PHONE_LIFE_DAYS: Final = 800
 MOVES_WITHIN_DAYS: Final = 3_000  # each household moves once within so many days around the start
 DORMANT_BLOCK_DAYS: Final = 45
 DORMANT_SHARE: Final = 0.12
+SUBSCRIPTION_DAYS: Final = 30  # between two charges
 CARDS_PER_CUSTOMER: Final = (0.75, 0.20, 0.05)  # one, two, three
 ONLINE_TERMINALS: Final = 0.22  # share of the terminals
-POPULARITY_POWER: Final = 3  # rank = size * u^3: popularity falls with rank^(-2/3)
+SHRINK: Final = 0.66  # a degree of longitude against one of latitude at 49 degrees north
 
 
 @dataclass(frozen=True)
 class Terminals:
     """Shops' tills and online shops, sorted by place and category; within such a group the first is the most visited."""
 
-    first: NDArray[np.int32]  # start of each (place, category) group, flat; an empty group points to the nearest place's
+    first: NDArray[np.int32]  # start of each (place, category) group, flat; an empty group points to the place's grocers
     size: NDArray[np.int32]  # terminals in it
+    place: NDArray[np.int16]  # town, or the online place
     category: NDArray[np.int8]  # index into SOLD
     latitude: NDArray[np.float64]
     longitude: NDArray[np.float64]
@@ -42,7 +44,10 @@ class Terminals:
     towns: int
 
     def choose(self, place: NDArray[np.integer], category: NDArray[np.integer], u: NDArray[np.floating]) -> NDArray[np.int32]:
-        """A terminal of that place and category by popularity, for uniform `u`. The place after the last town is online."""
+        """A terminal of that place and category, for uniform `u`: popularity falls with rank^(-2/3), a power law.
+
+        The place after the last town is online.
+        """
         group = place * np.int32(len(SOLD)) + category
         chosen: NDArray[np.int32] = self.first[group] + (self.size[group] * (u * u * u)).astype(np.int32)
         return chosen
@@ -84,7 +89,7 @@ def settle(config: WorldConfig) -> Population:
     """Draw the population: about 1.5 cards and a quarter of a terminal per daily payment."""
     latitude, longitude, weight = _towns(config)
     terminals = _terminals(config, latitude, longitude, weight)
-    return Population(_cards(config, weight), terminals)
+    return Population(_cards(config, weight, _neighbours(latitude, longitude)), terminals)
 
 
 def _towns(config: WorldConfig) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -107,12 +112,12 @@ def _terminals(
     place[:n_online] = towns
     category = random.choice(trades, count, p=in_person / in_person.sum())
     category[:n_online] = random.choice(trades, n_online, p=online / online.sum())
-    # One of each trade online and in the largest town, so that nobody looks for a shop that is nowhere.
-    category[:trades] = category[n_online : n_online + trades] = np.arange(trades)
-    place[n_online : n_online + trades] = 0
+    category[:trades] = np.arange(trades)  # every trade is online somewhere,
+    grocers = slice(n_online, n_online + towns)
+    place[grocers], category[grocers] = np.arange(towns), SOLD.index("grocery")  # and no town is without food
     order = np.lexsort((category, place))
     place, category = place[order], category[order]
-    first, size = _groups(place, category, latitude, longitude)
+    first, size = _groups(place, category, towns)
     spread = np.array([TRADES[c].spread for c in SOLD])[category] * 0.6
     ticket = np.log([TRADES[c].ticket for c in SOLD])[category] + random.normal(0, 1, count) * spread
     pricing = random.choice(3, count, p=[0.62, 0.22, 0.16])
@@ -120,7 +125,7 @@ def _terminals(
     at = np.minimum(place, towns - 1)
     here = place < towns
     return Terminals(
-        first, size, category.astype(np.int8),
+        first, size, place.astype(np.int16), category.astype(np.int8),
         latitude=np.where(here, latitude[at] + random.normal(0, 0.04, count), np.nan),
         longitude=np.where(here, longitude[at] + random.normal(0, 0.06, count), np.nan),
         log_ticket=ticket.astype(np.float32), pricing=pricing.astype(np.int8),
@@ -128,24 +133,28 @@ def _terminals(
     )  # fmt: skip
 
 
-def _groups(
-    place: NDArray[np.int64], category: NDArray[np.int64], latitude: NDArray[np.float64], longitude: NDArray[np.float64]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Start and size of each (place, category) group of sorted terminals; an empty one borrows the nearest town's."""
-    towns, trades = len(latitude), len(SOLD)
-    group = place * trades + category
-    size = np.bincount(group, minlength=(towns + 1) * trades).reshape(towns + 1, trades)
-    first = (np.cumsum(size) - size.ravel()).reshape(size.shape)
-    distance = np.hypot(latitude[:, None] - latitude, (longitude[:, None] - longitude) * 0.66)
-    filled = size.copy()
-    for town, trade in np.argwhere(size[:towns] == 0):
-        having = np.flatnonzero(size[:towns, trade])
-        nearest = having[np.argmin(distance[town, having])]
-        first[town, trade], filled[town, trade] = first[nearest, trade], size[nearest, trade]
-    return first.ravel().astype(np.int32), filled.ravel().astype(np.int32)
+def _groups(place: NDArray[np.int64], category: NDArray[np.int64], towns: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Start and size of each (place, category) group of sorted terminals.
+
+    Who looks for a trade that the town lacks goes to its grocers: nobody flies across the country for a pharmacy.
+    """
+    trades = len(SOLD)
+    size = np.bincount(place * trades + category, minlength=(towns + 1) * trades)
+    first: NDArray[np.int64] = np.cumsum(size) - size
+    grocers = np.arange(len(size)) // trades * trades + SOLD.index("grocery")
+    group = np.where(size > 0, np.arange(len(size)), grocers)
+    return first[group].astype(np.int32), size[group].astype(np.int32)
 
 
-def _cards(config: WorldConfig, weight: NDArray[np.float64]) -> Cards:
+def _neighbours(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The nearest other town of each town."""
+    distance = np.hypot(latitude[:, None] - latitude, (longitude[:, None] - longitude) * SHRINK)
+    np.fill_diagonal(distance, np.inf)
+    nearest: NDArray[np.int64] = distance.argmin(axis=1)
+    return nearest
+
+
+def _cards(config: WorldConfig, weight: NDArray[np.float64], neighbour: NDArray[np.int64]) -> Cards:
     random = generator(config.seed, Stream.CUSTOMERS)
     per_customer = np.dot(CARDS_PER_CUSTOMER, [1, 2, 3])
     people = round(config.transactions_per_day * config.cards_per_daily_transaction / per_customer)
@@ -156,12 +165,12 @@ def _cards(config: WorldConfig, weight: NDArray[np.float64]) -> Cards:
     online = np.clip(random.beta(2.0, 2.0, people) * 2 * traits["online"], 0.01, 0.9)
     household = np.arange(people) - (random.random(people) < 0.4)  # four in ten share one with their neighbour
     town = random.choice(towns, people, p=weight)
-    away = random.random(people) < 0.25
     day = day_number(config.start)
     holder = np.repeat(np.arange(people), generator(config.seed, Stream.CARDS).choice([1, 2, 3], people, p=CARDS_PER_CUSTOMER))
     share = generator(config.seed, Stream.CARDS, 1).beta(2, 2, len(holder)).astype(np.float32) + 0.1  # one card is used more than the other
     by_card = rate[holder] * share
-    by_card *= config.transactions_per_day / by_card.sum()
+    subscriptions = generator(config.seed, Stream.CARDS, 2).choice(np.array([0, 1, 2], np.int8), len(holder), p=[0.5, 0.35, 0.15])
+    by_card *= (config.transactions_per_day - float(subscriptions.sum()) / SUBSCRIPTION_DAYS) / by_card.sum()
     columns = {
         "customer": np.arange(people, dtype=np.int32),
         "household": np.maximum(household, 0).astype(np.int32),
@@ -171,7 +180,7 @@ def _cards(config: WorldConfig, weight: NDArray[np.float64]) -> Cards:
         "wallet": random.random(people) < 0.45,
         "town": town.astype(np.int16),
         "next_town": random.choice(towns, people, p=weight).astype(np.int16),
-        "work_town": np.where(away, random.choice(towns, people, p=weight), town).astype(np.int16),
+        "work_town": np.where(random.random(people) < 0.25, neighbour[town], town).astype(np.int16),
         "move_day": (day + random.integers(-MOVES_WITHIN_DAYS, MOVES_WITHIN_DAYS, people)).astype(np.int32),
         "shift_s": random.normal(0, 3_000, people).astype(np.int32),
         "salary_day": random.choice(np.array([1, 15, 25, 28], np.int8), people, p=[0.3, 0.2, 0.25, 0.25]),
@@ -179,6 +188,6 @@ def _cards(config: WorldConfig, weight: NDArray[np.float64]) -> Cards:
     return Cards(
         rate=by_card.astype(np.float32),
         phase=(hashed(config.seed, Stream.CARDS, np.arange(len(holder))) >> np.uint64(40)).astype(np.int32),
-        subscriptions=generator(config.seed, Stream.CARDS, 2).choice(np.array([0, 1, 2], np.int8), len(holder), p=[0.5, 0.35, 0.15]),
+        subscriptions=subscriptions,
         **{name: column[holder] for name, column in columns.items()},
     )

@@ -25,7 +25,7 @@ from data.world.habits import (
     hour_table,
     second_of_day,
 )  # fmt: skip
-from data.world.population import DORMANT_BLOCK_DAYS, DORMANT_SHARE, PHONE_LIFE_DAYS, Population
+from data.world.population import DORMANT_BLOCK_DAYS, DORMANT_SHARE, PHONE_LIFE_DAYS, SUBSCRIPTION_DAYS, Population
 from data.world.rows import NO_DEVICE, Rows, concatenate, genuine_rows
 from data.world.streams import Stream, Words, date_of, fraction, generator, hashed
 
@@ -36,11 +36,12 @@ FAVOURITES: Final = 8  # places a customer returns to, in person and online each
 FAVOURITE_SHARE: Final = 0.68
 RENEWAL_DAYS: Final = 240  # each favourite is given up after so long
 TRIP_BLOCK_DAYS: Final = 28
-COMPANION_SHARE: Final = 0.065  # payments soon followed by another: a retry, a second basket, the shop next door
+DAY_OUT_SHARE: Final = 0.04  # of customers' days are spent in some other town
+COMPANION_SHARE: Final = 0.04  # payments soon followed by another: a retry, a second basket, the shop next door
 ONE_OFF_SHARE: Final = 0.012  # large purchases
 GIFT_SHARE: Final = 0.006
+FORGOTTEN_SHARE: Final = 0.12  # online payments from a browser that the shop does not recognise: private mode, cookies deleted
 SHARED_SHARE: Final = 0.10  # cards that a partner uses too
-SUBSCRIPTION_DAYS: Final = 30
 
 _FAVOURITE_SLOT = draw_table(1.0 / np.arange(1, FAVOURITES + 1))
 _RHYTHM = np.array([RHYTHMS.index(TRADES[c].rhythm) for c in SOLD], np.int32)
@@ -136,11 +137,10 @@ class Spending:
         trip = hashed(self._seed, Stream.TRIPS, customer, block)
         begins, lasts = (trip >> np.uint64(32)) % np.uint64(20), (trip >> np.uint64(40)) % np.uint64(7) + np.uint64(2)
         travelling = (fraction(trip) < _TRIPS[cards.segment[card]]) & (within >= begins) & (within < begins + lasts)
-        u = random.random(len(card), np.float32)
-        place = self.home(day, card)
-        place = np.where(u < 0.20, cards.work_town[card], place)
-        place = np.where(u < 0.06, (u * np.float32(towns / 0.06)).astype(np.int32), place)  # a day out, anywhere
-        place = np.where(travelling, ((trip >> np.uint64(48)) % np.uint64(towns)).astype(np.int32), place)
+        place = np.where(random.random(len(card), np.float32) < 0.2, cards.work_town[card], self.home(day, card))
+        today = hashed(self._seed, Stream.TRIPS + 1000, customer, day)
+        place = np.where(fraction(today) < DAY_OUT_SHARE, (today >> np.uint64(32)) % np.uint64(towns), place)
+        place = np.where(travelling, (trip >> np.uint64(48)) % np.uint64(towns), place)
         return np.where(online, np.int32(towns), place).astype(np.int32), travelling
 
     def home(self, day: int, card: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -210,6 +210,8 @@ class Spending:
         at = np.flatnonzero(involved)
         devices = np.full(len(card), NO_DEVICE, np.uint64)
         devices[at] = self.device(day, card[at], (u[at] * 997) % 1, channel[at] == CONTACTLESS)
+        forgotten = np.flatnonzero((channel == ONLINE) & (u < FORGOTTEN_SHARE))
+        devices[forgotten] = hashed(self._seed, Stream.GADGETS, card[forgotten], day, forgotten)
         return devices
 
     def device(self, day: int, card: NDArray[np.int32], u: NDArray[np.floating], phone: NDArray[np.bool_]) -> Words:
@@ -234,7 +236,7 @@ class Spending:
         retry = random.random(count) < 0.35  # the very same payment, tried again
         next_door = ~retry & (random.random(count) < 0.5) & (rows.channel != ONLINE)
         other = self._terminals.choose(
-            self.home(day, rows.card), random.integers(0, len(SOLD) - 1, count, np.int32), random.random(count)
+            self._terminals.place[rows.terminal], random.integers(0, len(SOLD) - 1, count, np.int32), random.random(count)
         )  # fmt: skip
         amount = np.where(retry, rows.amount, rows.amount * np.exp(random.normal(-0.3, 0.8, count))).astype(np.float32)
         time = rows.time_ms + wait

@@ -62,15 +62,16 @@ def generator(seed: int, stream: Stream, day: int = 0) -> np.random.Generator:
 def hashed(seed: int, stream: int, *words: NDArray[np.integer] | int) -> Words:
     """64 well-mixed bits for each tuple of words, broadcast together.
 
-    Each word is folded in by the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    Each word is folded in by a step of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
     """
-    bits = np.array([(seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03) & 0xFFFFFFFFFFFFFFFF], np.uint64)
-    for word in words:
-        bits = _mix(bits + np.atleast_1d(word).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    return bits
+    bits = np.array([seed], np.uint64)
+    for word in (stream, *words):
+        bits = _mix(bits) + np.atleast_1d(word).astype(np.uint64)  # mixed first, so that (7, day 4) is not (8, day 3)
+    return _mix(bits)
 
 
 def _mix(bits: Words) -> Words:
+    bits = bits + np.uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))

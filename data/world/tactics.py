@@ -41,40 +41,40 @@ class Tactic:
 
 
 PLAYBOOK: Final = (
-    Tactic("card_testing", 0.27, 14, (
-        Phase(("digital_goods", "services", "entertainment", "transport"), 2.2, 0.9, 0.15, hours="burst", device="ring", merchants=1),
-        Phase(("electronics", "gift_cards", "fashion", "home"), 75, 0.8, 0.6, chance=0.22, uses=1.2, delay_days=1.5, merchants=3),
+    Tactic("card_testing", 0.32, 16, (
+        Phase(("digital_goods", "services", "entertainment", "transport"), 1.8, 0.8, 0.1, hours="burst", device="ring", merchants=1),
+        Phase(("electronics", "gift_cards", "fashion", "home"), 130, 0.7, 0.4, chance=0.25, uses=1.1, delay_days=1.5, gap_s=240,
+              merchants=2),
     )),
-    Tactic("stolen_card", 0.17, 1, (
-        Phase(("grocery", "fuel", "fashion", "pharmacy", "cash", "restaurant"), 34, 0.45, 0.5, uses=2.0, delay_days=0.3, gap_s=2_400,
-              hours="leisure", online=0.05),
+    Tactic("stolen_card", 0.12, 1, (
+        Phase(("grocery", "gift_cards", "electronics", "pharmacy", "fuel", "cash"), 44, 0.15, 0.15, uses=1.6, delay_days=0.3, gap_s=300,
+              hours="evening", online=0.05),
     )),
-    Tactic("account_takeover", 0.13, 1.3, (
-        Phase(("electronics", "gift_cards", "jewellery", "travel", "fashion"), 110, 0.8, 0.6, uses=1.5, delay_days=2, gap_s=5_000,
-              hours="online"),
+    Tactic("account_takeover", 0.14, 1.3, (
+        Phase(("electronics", "gift_cards", "jewellery", "travel", "fashion"), 165, 0.7, 0.4, uses=1.2, delay_days=2, gap_s=300),
     )),
-    Tactic("compromised_terminal", 0.25, 9, (
-        Phase(("electronics", "fashion", "gift_cards", "grocery", "home", "travel"), 52, 0.9, 0.8, uses=1.2, delay_days=6, gap_s=3_000,
-              online=0.7, merchants=4, home=False),
+    Tactic("compromised_terminal", 0.25, 10, (
+        Phase(("electronics", "fashion", "gift_cards", "grocery", "home", "travel"), 72, 0.8, 0.5, uses=1.06, delay_days=6, gap_s=300,
+              online=0.6, merchants=2, home=False),
     ), copied_at_terminal=True),
-    Tactic("bust_out", 0.06, 1, (
-        Phase(("electronics", "jewellery", "travel", "cash", "home", "fashion"), 150, 0.7, 0.5, uses=5, delay_days=1, gap_s=50_000,
+    Tactic("bust_out", 0.03, 1, (
+        Phase(("electronics", "jewellery", "travel", "cash", "home", "fashion"), 260, 0.6, 0.3, uses=4, delay_days=1, gap_s=60_000,
               hours="shop", online=0.5, device="own"),
     )),
-    Tactic("device_ring", 0.12, 10, (
-        Phase(("digital_goods", "gift_cards", "entertainment", "fashion"), 24, 0.7, 0.9, uses=1.1, delay_days=1, device="ring",
-              merchants=5),
+    Tactic("device_ring", 0.14, 14, (
+        Phase(("digital_goods", "gift_cards", "entertainment", "fashion"), 26, 0.6, 0.7, uses=1.05, delay_days=1, gap_s=300, device="ring",
+              merchants=2),
     )),
 )  # fmt: skip
 
 # What fraudsters do after a `new_tactic` change: by day, with the victim's own phone, modest amounts, everyday trades.
 NEW_PLAYBOOK: Final = (
-    Tactic("mule_merchant", 0.6, 12, (
-        Phase(("services", "home", "pharmacy"), 46, 0.4, 0.2, uses=1.3, delay_days=2, gap_s=9_000, hours="working_day", device="own",
-              merchants=2),
+    Tactic("mule_merchant", 0.6, 16, (
+        Phase(("services", "home", "pharmacy"), 46, 0.3, 0.1, uses=1.1, delay_days=0.7, gap_s=300, hours="working_day", device="own",
+              merchants=1),
     )),
     Tactic("quiet_takeover", 0.4, 2, (
-        Phase(("grocery", "restaurant", "transport"), 62, 0.4, 0.2, uses=1.6, delay_days=2, gap_s=20_000, hours="working_day",
+        Phase(("grocery", "restaurant", "transport"), 85, 0.35, 0.1, uses=1.2, delay_days=1, gap_s=300, hours="working_day",
               device="own"),
     )),
 )  # fmt: skip

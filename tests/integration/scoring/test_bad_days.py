@@ -1,0 +1,79 @@
+"""When the log fails: nothing unanswered counts, nothing answered is lost, and service comes back by itself."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from data import prediction_log
+from data.prediction_frames import window_frame, window_matrix
+from data.settings import Settings
+from tests.fakes import FakeRegistry
+from tests.integration.scoring.server import body, score, serve_ready
+from tests.records import START
+
+LATER = START.replace(year=2027)
+
+
+class FailingDisk:
+    """Stands between the log and SQLite's inserts; fails while `failing`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failing = False
+        self.failures = 0
+        self._write = prediction_log._write
+        monkeypatch.setattr(prediction_log, "_write", self)
+
+    def __call__(self, connection: sqlite3.Connection, entries: Sequence[object]) -> frozenset[str]:
+        refused = self._write(connection, entries)  # type: ignore[arg-type]
+        if self.failing:
+            self.failures += 1
+            raise sqlite3.OperationalError("database or disk is full")
+        return refused
+
+
+def test_a_full_disk_costs_answers_but_no_history(
+    lab: Settings, registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FailingDisk(monkeypatch)
+    with serve_ready(lab, registry) as client:
+        for i in range(20):
+            score(client, i)
+        disk.failing = True
+        for i in range(20, 30):
+            answer = client.post("/v1/score", json=body(i))
+            assert answer.status_code == 503 and answer.json()["error"]["code"] == "log_unavailable"
+            assert answer.headers["retry-after"] == "1"
+        assert client.get("/ready").status_code == 503 and client.get("/live").status_code == 200
+        assert disk.failures > 0
+        disk.failing = False
+        for i in range(30, 60):
+            score(client, i)
+    frame = window_frame(lab.home / "predictions.db", START, LATER)
+    assert frame["transaction_id"].tolist() == [f"tx_{i:06d}" for i in (*range(20), *range(30, 60))]
+    other = lab.model_copy(update={"home": tmp_path / "other"})
+    other.home.mkdir()
+    (other.home / "keys").symlink_to(lab.home / "keys")
+    with serve_ready(other, registry) as client:
+        for i in (*range(20), *range(30, 60)):
+            score(client, i)
+    expected = window_matrix(other.home / "predictions.db", START, LATER)
+    assert window_matrix(lab.home / "predictions.db", START, LATER).tobytes() == expected.tobytes()
+
+
+def test_a_champion_that_cannot_score_leaves_no_trace_in_the_history(
+    lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data.bundle import Model
+
+    with serve_ready(lab, registry) as client:
+        first = score(client, 1)
+        with monkeypatch.context() as broken:
+            broken.setattr(Model, "score", lambda self, features: float("nan"))
+            answer = client.post("/v1/score", json=body(8))
+            assert answer.status_code == 503 and answer.json()["error"]["code"] == "model_failed"
+        assert score(client, 1) == first
+        score(client, 8)  # of the same card as 1, one payment earlier in its history, not two
+    frame = window_frame(lab.home / "predictions.db", START, LATER)
+    assert frame["card_count_1h"].tolist() == [0.0, 1.0]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+_POLL_S = 0.02
 _SAME_BIRTH_S = 1.0  # two readings of one creation time differ by rounding; a reused pid is younger by far more
 
 
@@ -52,7 +53,7 @@ class Running:
         """Whether this very process still runs (a zombie does not)."""
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.created) < _SAME_BIRTH_S and process.status() != psutil.STATUS_ZOMBIE
+            return abs(process.create_time() - self.created) < _SAME_BIRTH_S and not has_ended(process)
         except psutil.NoSuchProcess:
             return False
 
@@ -81,10 +82,24 @@ def end_tree(pid: int, *, grace_s: float) -> None:
         leader.terminate()
     except psutil.NoSuchProcess:
         return
-    _, left = psutil.wait_procs(tree, timeout=grace_s)
+    _wait_for_end(tree, grace_s)
     with suppress(ProcessLookupError):  # nobody is left: the usual case
         os.killpg(pid, signal.SIGKILL)  # the group also holds children that were made since
-    psutil.wait_procs(left, timeout=grace_s)
+    _wait_for_end(tree, grace_s)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more. A zombie has ended: in a container without an init nobody may ever collect it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _wait_for_end(processes: list[psutil.Process], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not all(has_ended(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
 
 
 def port_owner(host: str, port: int) -> str | None:

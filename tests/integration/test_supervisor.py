@@ -15,7 +15,7 @@ import pytest
 
 from data.errors import PortInUse, ProcessDied
 from data.settings import REPOSITORY, Settings
-from services.processes import Running
+from services.processes import Running, has_ended
 from services.programs import Program
 from services.supervisor import Supervisor
 
@@ -151,7 +151,7 @@ def test_a_program_that_ignores_the_request_to_end_is_killed(make: Maker) -> Non
     (status,) = supervisor.start()
     assert supervisor.stop() == ["a"]
     assert status.pid is not None
-    assert not psutil.pid_exists(status.pid)
+    assert not psutil.pid_exists(status.pid) or has_ended(psutil.Process(status.pid))
 
 
 def test_children_of_a_program_end_with_it(make: Maker) -> None:
@@ -160,7 +160,7 @@ def test_children_of_a_program_end_with_it(make: Maker) -> None:
     children = psutil.Process(status.pid).children()
     assert len(children) == 1
     supervisor.stop()
-    assert not children[0].is_running()
+    assert has_ended(children[0])
 
 
 def test_an_owned_block_stops_what_it_started_and_leaves_what_it_found(make: Maker) -> None:

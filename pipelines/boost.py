@@ -38,7 +38,14 @@ def fit_trees(train: Rows, judge: Rows, parameters: LightGBMParameters, *, stop_
     stop = lightgbm.early_stopping(stop_after, first_metric_only=True, verbose=False)
     booster = lightgbm.train(settings, rows, num_boost_round=parameters.rounds, valid_sets=[held_out], callbacks=[stop])
     # Text and back: what is judged is, to the last bit, what the bundle will hold.
-    return lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
+    return load_booster(booster.model_to_string(num_iteration=booster.best_iteration))
+
+
+def load_booster(text: str) -> Any:
+    """A Booster from its text."""
+    import lightgbm
+
+    return lightgbm.Booster(model_str=text)
 
 
 def search(train: TrainingTable, validation: TrainingTable, recipe: Recipe, *, threads: int) -> tuple[Trial, ...]:

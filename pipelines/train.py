@@ -1,0 +1,152 @@
+"""One training, from rows to registered version: the steps in order, as plain functions. No Prefect here.
+
+    ingest -> validate -> features -> split -> fit -> assess -> publish
+
+The same entry serves the first champion and every retraining. Run twice with the same inputs it makes one version;
+killed anywhere and run again, it takes finished steps from disk and goes on (`home`/cache, named by content).
+`pipelines/flows.py` runs the same steps as Prefect tasks by passing its own `run`.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from data.bundle import Model, verify_bundle
+from data.dataset import Dataset
+from data.registry import CHAMPION, Registry
+from data.settings import Settings
+from pipelines.assess import Assessment, assess
+from pipelines.fit import Fitted, load_or_fit
+from pipelines.ingest import ingest
+from pipelines.provenance import provenance, recipe_digest
+from pipelines.publish import Training, publish
+from pipelines.register import settle_alias, version_of
+from pipelines.request import FileSource, TrainingOutcome, TrainingRequest, WorldSource
+from pipelines.split import Split, check_labels, split_at
+from pipelines.table import TrainingTable, dataset_table, served_table, stack
+from pipelines.track import Tracker
+from pipelines.validate import validate_days
+
+Run = Callable[..., Any]  # (step name, function, *arguments) -> the function's answer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rows of a training, cut in parts, and their identity."""
+
+    split: Split
+    parts: dict[str, TrainingTable]
+    data_digest: str
+
+
+def train_model(
+    request: TrainingRequest, settings: Settings, *, registry: Registry | None = None, run: Run | None = None
+) -> TrainingOutcome:
+    """Train, judge and register. Raises BadBatch, NotEnoughLabels, EmptyWindow, RegistryUnavailable and what ingest raises.
+
+    `run` calls each step; by default it just calls. A refusal by the gate is an outcome, not an error.
+    """
+    steps = _Steps(run or _call)
+    registry = registry or Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
+    threads = settings.threads or os.cpu_count() or 1
+    dataset = steps("ingest", ingest_source, request, settings)
+    steps("validate", validate_days, dataset, date.min, request.cut.date(), settings.home / "quarantine")
+    prepared: Prepared = steps("features", prepare, request, dataset, settings.home)
+    inputs = inputs_digest(request, prepared.data_digest, threads)
+    cache = settings.home / "cache" / "training" / inputs
+    known = known_outcome(cache, registry, inputs)
+    if known is not None:
+        return known
+    fitted: Fitted = steps("fit", load_or_fit, cache / "fitted", prepared.parts, request.recipe, threads)
+    assessment: Assessment = steps("assess", assess_against_champion, fitted, prepared, request, registry, settings.home / "keys")
+    training = Training(request, prepared.split, prepared.parts, prepared.data_digest, inputs, provenance(threads), fitted, assessment)
+    outcome: TrainingOutcome = steps("publish", publish_to, training, settings.mlflow_url, registry, settings.home / "keys")
+    outcome = replace(outcome, durations_s=steps.durations_s)
+    if outcome.version is not None:
+        (cache / "outcome.json").write_text(json.dumps(outcome.to_json()))
+    return outcome
+
+
+def ingest_source(request: TrainingRequest, settings: Settings) -> Dataset:
+    """The dataset of the request's source, in its own folder."""
+    return ingest(request.source, dataset_folder(request.source, settings.home), label_delay_days=settings.label_delay_days)
+
+
+def dataset_folder(source: WorldSource | FileSource, home: Path) -> Path:
+    """Where a source's days rest: one folder per kind, for whoever replays them."""
+    return home / "datasets" / ("world" if isinstance(source, WorldSource) else source.path.stem)
+
+
+def prepare(request: TrainingRequest, dataset: Dataset, home: Path) -> Prepared:
+    """Features, labels known at the cut, and the parts. A first training also leaves the history for the service."""
+    split = split_at(request.cut, request.split)
+    until = request.log.start if request.log else request.cut
+    table, history = dataset_table(dataset, keep_from=split.train.start, until=until, cut=request.cut)
+    if request.log:
+        table = stack(table, served_table(request.log, request.cut))
+    else:
+        history.save(home / "history" / "snapshot")
+    check_labels(split, request.split, table.event_s, table.is_fraud)
+    parts = {"train": table.part(split.train), "validation": table.part(split.validation), "test": table.part(split.test)}
+    digest = hashlib.sha256("".join(part.digest for part in parts.values()).encode()).hexdigest()
+    return Prepared(split, parts, digest)
+
+
+def inputs_digest(request: TrainingRequest, data_digest: str, threads: int) -> str:
+    """Identity of a training: its rows, its recipe and its code. Where the rows lie and why it was asked do not count."""
+    facts = request.to_json()
+    decisive = {name: facts[name] for name in ("split", "recipe", "costs", "alert_capacity_per_thousand")}
+    text = json.dumps([decisive, data_digest, recipe_digest(), threads], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def known_outcome(cache: Path, registry: Registry, inputs: str) -> TrainingOutcome | None:
+    """What these inputs led to before, if they have a registered version; its alias is set if a kill prevented that."""
+    version = version_of(registry, inputs)
+    if version is None or not (cache / "outcome.json").exists():
+        return None
+    outcome = TrainingOutcome.from_json(json.loads((cache / "outcome.json").read_text()))
+    return replace(outcome, version=version.version, alias=settle_alias(registry, version.version), created=False)
+
+
+def assess_against_champion(
+    fitted: Fitted, prepared: Prepared, request: TrainingRequest, registry: Registry, key_folder: Path
+) -> Assessment:
+    """Assess, with the registered champion as opponent when there is one."""
+    version = registry.alias(CHAMPION)
+    if version is None:
+        return assess(fitted, prepared.parts, request, None)
+    with tempfile.TemporaryDirectory() as folder:
+        registry.download(version, Path(folder))
+        verify_bundle(Path(folder), key_folder=key_folder)
+        return assess(fitted, prepared.parts, request, Model.load(Path(folder), version))
+
+
+def publish_to(training: Training, mlflow_url: str, registry: Registry, key_folder: Path) -> TrainingOutcome:
+    """Publish through MLflow at `mlflow_url`."""
+    return publish(training, Tracker(mlflow_url), registry, key_folder)
+
+
+class _Steps:
+    """Calls steps and notes how long each took (wall time, for people; nothing is decided by it)."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.durations_s: dict[str, float] = {}
+
+    def __call__(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        began = time.perf_counter()
+        answer = self._run(name, function, *arguments)
+        self.durations_s[name] = round(time.perf_counter() - began, 3)
+        return answer
+
+
+def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ARG001  # the name is for other runners
+    return function(*arguments)

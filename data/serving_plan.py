@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from data.errors import BadInput
 from data.schema import Arm
 
 Mode = Literal["champion_only", "shadow", "canary"]
@@ -23,6 +24,14 @@ class ServingPlan:
     share: float = 0.0  # of cards answered by the challenger, in canary mode
     rollout_id: str = ""  # also the salt of the split: each rollout draws its own cards
 
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.share <= 1.0:
+            raise _unusable("its share of cards is outside 0 to 1")
+        if self.mode not in ("champion_only", "shadow", "canary"):
+            raise _unusable("its mode is none of champion_only, shadow, canary")
+        if self.mode != "champion_only" and self.challenger in (None, self.champion):
+            raise _unusable(f"a {self.mode} needs a challenger that is not the champion")
+
     def arm(self, card_id: str) -> Arm:
         """The arm that answers this card: sticky, and nested, so that raising `share` moves no card back."""
         if self.mode != "canary" or self.challenger is None:
@@ -34,10 +43,20 @@ class ServingPlan:
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> "ServingPlan":
-        return cls(**facts)
+        """The reverse of `to_json`. Raises BadInput for anything else: a plan that is half understood must not serve."""
+        try:
+            return cls(**facts)
+        except TypeError:
+            raise _unusable("its fields are not those of a serving plan") from None
 
 
 def card_position(card_id: str, salt: str) -> float:
     """A card's fixed place in [0, 1) for one salt: the first 8 bytes of BLAKE2b as a fraction."""
     digest = hashlib.blake2b(f"{salt}:{card_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
+
+
+def _unusable(fault: str) -> BadInput:
+    return BadInput(
+        f"This serving plan cannot be followed: {fault}.", next_step="Set all cards to the champion again.", where="serving_plan"
+    )

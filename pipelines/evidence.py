@@ -4,7 +4,7 @@ The judge is a pure function of these values, so a rollout can be judged again f
 the same verdicts. Tests build the same values by hand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.costs import Policy
+from data.rules import RULES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ class Served:
     by_challenger: NDArray[np.bool_]  # the arm that answered
     champion_score: NDArray[np.float64]  # calibrated
     challenger_score: NDArray[np.float64]
-    champion_decision: NDArray[np.int8]  # each at its own policy; rules that overrule models are in both
+    champion_decision: NDArray[np.int8]  # each at its own policy, and never milder than the rules
     challenger_decision: NDArray[np.int8]
     decision: NDArray[np.int8]  # what was answered
     latency_ms: NDArray[np.float64]
@@ -107,16 +108,16 @@ def settled_frauds(settled: Served, reports: Reports, maturity_s: int) -> NDArra
 class LogEvidence:
     """Evidence out of the scoring service's prediction log (an EvidenceSource)."""
 
-    def __init__(self, log: Path, policies: Mapping[str, Policy], trouble: "TroubleCheck" = lambda: "") -> None:
-        """`policies`: version -> its bundle's policy, for champion and challenger; `trouble` asks the service."""
+    def __init__(self, log: Path, policies: Mapping[str, Policy], trouble: Callable[[], str] = lambda: "") -> None:
+        """`policies`: version -> its bundle's policy, for champion and challenger; `trouble` asks the service (see `trouble_of`)."""
         self._log = log
         self._policies = policies
         self._trouble = trouble
 
     def served(self, start: datetime, end: datetime) -> Served:
-        from data.prediction_frames import window_frame
+        from data.prediction_frames import window_frame, window_matrix
 
-        return to_served(window_frame(self._log, start, end), self._policies)
+        return to_served(window_frame(self._log, start, end), window_matrix(self._log, start, end), self._policies)
 
     def reports(self, known_by: datetime) -> Reports:
         from data.prediction_frames import labels_frame
@@ -128,21 +129,20 @@ class LogEvidence:
         return self._trouble()
 
 
-class TroubleCheck(Protocol):
-    """Asks the service whether it took the challenger out by itself."""
+def trouble_of(serving: Mapping[str, Any], version: str) -> str:
+    """What GET /v1/serving says of a challenger that the service refused to load or no longer uses; empty when it is fine."""
+    for what in ("refused", "benched"):
+        if version in serving.get(what, {}):
+            return f"{what}: {serving[what][version]}"
+    return ""
 
-    def __call__(self) -> str: ...
 
-
-def to_served(frame: "pd.DataFrame", policies: Mapping[str, Policy]) -> Served:
-    """A window frame of the prediction log as arrays, with each model's decision at its own policy."""
+def to_served(frame: "pd.DataFrame", matrix: NDArray[np.float64], policies: Mapping[str, Policy]) -> Served:
+    """A window of the prediction log, frame and features (n, FEATURE_COUNT), with what each model would have decided alone."""
     version = {arm: frame[f"{arm}_version"].astype(object).fillna("").to_numpy(object) for arm in ("champion", "challenger")}
     score = {arm: frame[f"{arm}_score"].to_numpy(np.float64) for arm in ("champion", "challenger")}
-    own = {arm: _decide(score[arm], version[arm], policies) for arm in ("champion", "challenger")}
-    by_challenger = (frame["arm"].astype(object) == "challenger").to_numpy(bool)
-    decision = np.array([_CODES[answer] for answer in frame["decision"]], dtype=np.int8)
-    # An answer that is not what the answering model's policy says came from a rule, and would have come from it in the other arm too.
-    ruled = decision != np.where(by_challenger, own["challenger"], own["champion"])
+    rules = _rules(matrix)
+    own = {arm: np.maximum(_decide(score[arm], version[arm], policies), rules) for arm in ("champion", "challenger")}
     return Served(
         transaction_id=frame["transaction_id"].to_numpy(object),
         card_id=frame["card_id"].astype(object).to_numpy(object),
@@ -152,12 +152,12 @@ def to_served(frame: "pd.DataFrame", policies: Mapping[str, Policy]) -> Served:
         epoch=frame["epoch"].to_numpy(np.int64),
         champion_version=version["champion"],
         challenger_version=version["challenger"],
-        by_challenger=by_challenger,
+        by_challenger=(frame["arm"].astype(object) == "challenger").to_numpy(bool),
         champion_score=score["champion"],
         challenger_score=score["challenger"],
-        champion_decision=np.where(ruled, decision, own["champion"]).astype(np.int8),
-        challenger_decision=np.where(ruled, decision, own["challenger"]).astype(np.int8),
-        decision=decision,
+        champion_decision=own["champion"],
+        challenger_decision=own["challenger"],
+        decision=np.array([_CODES[answer] for answer in frame["decision"]], dtype=np.int8),
         latency_ms=frame["latency_us"].to_numpy(np.float64) / 1000,
     )
 
@@ -169,6 +169,15 @@ def _decide(score: NDArray[np.float64], version: NDArray[np.object_], policies: 
         rows = version == name
         decision[rows] = np.where(score[rows] >= policy.decline_at, DECLINE, np.where(score[rows] >= policy.review_at, REVIEW, APPROVE))
     return decision
+
+
+def _rules(matrix: NDArray[np.float64]) -> NDArray[np.int8]:
+    """The least strict decision that the rules allow, which holds for either model; shape (n,)."""
+    least = np.zeros(len(matrix), dtype=np.int8)
+    features = list(matrix.T)
+    for rule in RULES:
+        np.maximum(least, np.where(rule.fires(features), _CODES[rule.action], APPROVE), out=least, casting="unsafe")
+    return least
 
 
 def _seconds(times: "pd.Series[Any]") -> NDArray[np.int64]:

@@ -117,6 +117,8 @@ def _observe_fresh(learned: Learned, fresh: Served, plan: RolloutPlan) -> Learne
     newest = datetime.fromtimestamp(int(rows.event_time_s.max()), tz=UTC)
     learned = replace(learned, step_payments=learned.step_payments + counted, last_payment=max(learned.last_payment, newest))
     learned = _compare_failures(learned, rows, assigned, plan)
+    slow = rows.latency_ms[~assigned] > plan.slow_ms
+    learned = replace(learned, champion_slow=learned.champion_slow.add(int(slow.sum()), int((~slow).sum()), plan.slow_share))
     if serving.mode == "canary":
         learned = _compare_latency(learned, rows, assigned, plan)
         learned = _count_cards(learned, rows, assigned)
@@ -183,7 +185,6 @@ def _compare_latency(learned: Learned, rows: Served, assigned: NDArray[np.bool_]
         learned,
         slower=learned.slower.add(theirs, len(first) - theirs, _null(learned.serving, plan)),
         slow=learned.slow.add(int((slow & assigned).sum()), int((~slow & assigned).sum()), plan.slow_share),
-        champion_slow=learned.champion_slow.add(int((slow & ~assigned).sum()), int((~slow & ~assigned).sum()), plan.slow_share),
         slow_cards=learned.slow_cards | frozenset(rows.card_id[first].tolist()),
     )
 

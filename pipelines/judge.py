@@ -98,7 +98,7 @@ def harm(learned: Learned, plan: RolloutPlan) -> list[str]:
         found.append(f"failures: {learned.errors.heads} its own, {learned.errors.tails} the champion's ({_odds(learned.errors.log_e)})")
     if rejects(learned.slower.log_e, budgets.latency / 2):
         found.append(f"slow answers: {learned.slower.heads} its own, {learned.slower.tails} the champion's ({_odds(learned.slower.log_e)})")
-    if rejects(learned.slow.log_e, budgets.latency / 2) and not _both_slow(learned, plan):
+    if rejects(learned.slow.log_e, budgets.latency / 2) and not _champion_slow(learned, plan):
         share = learned.slow.heads / (learned.slow.heads + learned.slow.tails)
         found.append(f"{share:.1%} of its answers took more than {plan.slow_ms:g} ms ({_odds(learned.slow.log_e)})")
     if rejects(_too_many_alerts(learned), budgets.alerts / 2):
@@ -117,8 +117,9 @@ def unexplained(learned: Learned, plan: RolloutPlan) -> list[str]:
     half = plan.budgets.scores / 2
     if rejects(learned.higher_scores.log_e, half) or rejects(learned.lower_scores.log_e, half):
         found.append(f"its scores are {factor:.2g} times the champion's on the same payments: recalibrate it")
-    if _both_slow(learned, plan):
-        found.append("both arms are slow: the machine is, so latency says nothing about the model")
+    if _champion_slow(learned, plan):
+        share = learned.champion_slow.heads / (learned.champion_slow.heads + learned.champion_slow.tails)
+        found.append(f"{share:.1%} of the champion's own answers took more than {plan.slow_ms:g} ms: too little machine for two models")
     return found
 
 
@@ -167,9 +168,8 @@ def _silences(learned: Learned, plan: RolloutPlan) -> list[tuple[str, float]]:
     ]
 
 
-def _both_slow(learned: Learned, plan: RolloutPlan) -> bool:
-    half = plan.budgets.latency / 2
-    return rejects(learned.slow.log_e, half) and rejects(learned.champion_slow.log_e, half)
+def _champion_slow(learned: Learned, plan: RolloutPlan) -> bool:
+    return rejects(learned.champion_slow.log_e, plan.budgets.latency / 2)
 
 
 def _too_many_alerts(learned: Learned) -> float:

@@ -75,8 +75,9 @@ def run_rollout(
 ) -> RolloutOutcome:
     """Roll the challenger out under `plan` from event time `at`, or go on with the rollout that the ledger says is open.
 
-    `by` is who asked for it, for the ledger. Raises RolloutRefused when another rollout runs, there is no champion or challenger, or somebody else changes who serves
-    meanwhile. Errors of the registry or the service pass through; calling again completes what was begun.
+    `by` is who asked for it, for the ledger. Raises RolloutRefused when another rollout runs, there is no champion or
+    challenger, or somebody else changes who serves meanwhile. Errors of the registry or the service pass through; calling
+    again completes what was begun.
     """
     with ledger.turn("rollout"):
         controller = _Controller(plan, registry, ledger, evidence, traffic, notify, by, costs)

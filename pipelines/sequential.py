@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # How many times the null's odds an alternative expects: from a slow bleed to a crash.
-HIGHER_ODDS: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 1000.0)
+HIGHER_ODDS: Final = (1.5, 3.0, 6.0, 20.0, 300.0)
 LOWER_ODDS: Final = tuple(1.0 / ratio for ratio in HIGHER_ODDS)
 # A sample ratio can be off either way, and by little: one card in five gone missing is a fault.
 EITHER_ODDS: Final = (0.2, 0.5, 0.7, 0.85, 1.18, 1.43, 2.0, 5.0)

@@ -38,7 +38,7 @@ class Faults:
     traffic_ends_after: float = 1e4
     lost_cards_of_challenger: float = 0.0  # share of its cards whose payments never reach the log
     breaks_after: float = 1e4  # the challenger behaves like `broken` from then on
-    broken: Model = Model()  # noqa: RUF009
+    broken: Model = Model()
     wrong_arm: float = 0.0  # share of payments answered by the other arm
     other_challenger: str = ""  # the version that the service really loaded
     trouble: str = ""
@@ -53,7 +53,7 @@ class SimulatedService:
         champion: Model,
         challenger: Model,
         *,
-        faults: Faults = Faults(),  # noqa: B008
+        faults: Faults = Faults(),
         alike: float = 0.7,
         per_day: int = 8_000,
         seed: int = 1,

@@ -19,6 +19,7 @@ from data.sources import import_file
 from data.world import World, WorldConfig, make_days
 from labs.replay import LiveDay
 from pipelines.request import FileSource, WorldSource
+from pipelines.train import dataset_folder
 
 
 class Stream(Protocol):
@@ -53,7 +54,7 @@ class WorldStream:
         s = self.settings
         self.config = WorldConfig(seed=s.seed, start=s.world_start, transactions_per_day=s.transactions_per_day)
         self.name = f"synthetic world, seed {s.seed}"
-        self.dataset = Dataset(s.home / "data" / "world")
+        self.dataset = Dataset(dataset_folder(self.source, s.home))
         self.first = s.world_start
         self.live = s.world_start + timedelta(days=s.world_days)
         self._world = World(self.config)
@@ -85,7 +86,7 @@ class FileStream:
 
     def __post_init__(self) -> None:
         self.name = self.path.name
-        self.dataset = Dataset(self.settings.home / "data" / self.path.stem)
+        self.dataset = Dataset(dataset_folder(self.source, self.settings.home))
         facts = import_file(self.path, self.dataset, label_delay_days=self.settings.label_delay_days)
         self.first = facts.first
         self.live = facts.first + timedelta(days=self.settings.world_days)

@@ -1,0 +1,98 @@
+"""`lab demo`: the whole loop in one run, told as a story. Called by the `lab` command alone."""
+
+import shutil
+from pathlib import Path
+
+from data.errors import LabError
+from data.settings import Settings
+from labs.demo.findings import demo_facts
+from labs.demo.loop import Loop
+from labs.demo.schedule import Schedule
+from labs.demo.story import Story
+from labs.failures import explain, print_failure
+from labs.report.facts import DemoFacts
+from labs.report.page import facts_file, page_file, write_report
+from labs.stream import open_stream
+from labs.terminal import print_json
+from services.supervisor import Supervisor
+
+# What one run leaves and the next one must not find: a demo starts with no model and nothing served. Datasets, keys and
+# logs stay.
+_STATE = ("mlflow", "prefect", "scoring", "predictions.db", "predictions.db-wal", "predictions.db-shm", "history", "models", "cache",
+          "ledger.jsonl", "reports", "evidence", "load")  # fmt: skip
+PREVIOUS = "previous"
+
+
+def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, json_output: bool, keep_up: bool) -> int:
+    """Run the loop; returns the exit status: 0 when every step did what it says. The report is written either way."""
+    story = Story(to_stderr=json_output)
+    schedule = Schedule()
+    stream = open_stream(settings, data, schedule.live_days)
+    supervisor = Supervisor(settings)
+    supervisor.stop()
+    set_aside(settings.home, story)
+    story.console.print(f"[bold]The closed loop[/] on {stream.name}")
+    with supervisor.owning(keep_up=keep_up):
+        supervisor.launch(("mlflow", "prefect"))
+        loop = Loop(settings, stream, schedule, supervisor, story)
+        failure: LabError | None = None
+        try:
+            _run(loop, scenario)
+        except Exception as error:  # the report of what was reached is worth more than a trace; its kind is kept
+            failure = explain(error)
+        loop.close()
+        facts = demo_facts(
+            loop.found, story, settings, stream, passed=failure is None, failure=str(failure or ""), kept_up=keep_up and failure is None
+        )
+        _conclude(facts, settings.home, story)
+        if failure is not None:
+            print_failure(failure)
+        if json_output:
+            print_json(facts.to_plain())
+    return failure.exit_status if failure else 0
+
+
+def _run(loop: Loop, scenario: str | None) -> None:
+    story = loop.story
+    with story.step("Data"):
+        loop.make_data()
+    with story.step("Training: rules, logistic regression, LightGBM"):
+        loop.train()
+    with story.step("Serving under load"):
+        loop.serve()
+    with story.step("Drift"):
+        loop.drift(scenario)
+    with story.step("Retraining"):
+        loop.retrain()
+    with story.step("Shadow, canary, decision"):
+        loop.roll_out()
+
+
+def set_aside(home: Path, story: Story) -> None:
+    """Move what an earlier run left to `previous`, so that nothing is lost; the run before that goes."""
+    there = [home / name for name in _STATE if (home / name).exists()]
+    if not there:
+        return
+    aside = home / PREVIOUS
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for path in there:
+        path.rename(aside / path.name)
+    story.console.print(f"[dim]What an earlier run left is in {aside} until the next one.[/]")
+
+
+def _conclude(facts: DemoFacts, home: Path, story: Story) -> None:
+    """Write the facts and the report, and say where things are."""
+    facts.save(facts_file(home))
+    report = write_report(facts, page_file(home))
+    console = story.console
+    console.print(f"\n[bold]{'Everything did what it says' if facts.passed else 'It did not get through'}[/], in {facts.seconds:.0f} s.")
+    console.print(f"Evidence report: {report}")
+    if facts.pages:
+        for title, address in facts.pages:
+            console.print(f"{title}: {address}")
+        console.print("They stay up until [bold]lab down[/].")
+    else:
+        console.print(
+            "Look around: [bold]make up[/] starts MLflow, Prefect and the service on what this run left; [bold]make down[/] stops them."
+        )

@@ -1,0 +1,273 @@
+"""The closed loop, step by step: data, training, service and load, drift and verdict, retraining and rollout, evidence.
+
+Each step does its work through the same functions and addresses that everybody else uses, tells what happened, and
+stops the run when it did not do what it says. What it found stays in `Found`, from which the report is written even
+when a later step fails.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import httpx
+
+from data.bundle import Model, verify_bundle
+from data.keys import lab_key
+from data.ledger import Entry, Ledger
+from data.registry import CHALLENGER, CHAMPION, Registry
+from data.scenarios import Injection
+from data.settings import Settings
+from labs.demo.load import run_load
+from labs.demo.schedule import Schedule
+from labs.demo.story import Story
+from labs.replay import Replay
+from labs.report.facts import LatencyFacts
+from labs.stream import Stream, midnight
+from labs.watching import EvidentlyRun, Watcher
+from pipelines.evidence import LogEvidence
+from pipelines.monitor import WindowResult
+from pipelines.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
+from pipelines.rollout import RolloutOutcome, run_rollout
+from pipelines.rollout_plan import RolloutPlan
+from pipelines.split import SplitPlan
+from pipelines.timeline import Timeline
+from services.supervisor import Supervisor
+
+
+@dataclass
+class Found:
+    """What the steps found out, in their order."""
+
+    transactions: int = 0
+    frauds: int = 0
+    training: TrainingOutcome | None = None
+    load: LatencyFacts | None = None
+    injection: Injection | None = None
+    drift_day: date | None = None
+    windows: list[WindowResult] = field(default_factory=list)
+    timeline: Timeline | None = None
+    evidently: EvidentlyRun | None = None
+    retraining: TrainingOutcome | None = None
+    rollout: RolloutOutcome | None = None
+    served_before: str = ""
+    served_after: str = ""
+    requests: int = 0
+    failed: int = 0
+    ledger: tuple[Entry, ...] = ()
+    now: datetime | None = None
+
+
+class Loop:
+    """One run over one stream, in one lab home."""
+
+    def __init__(self, settings: Settings, stream: Stream, schedule: Schedule, supervisor: Supervisor, story: Story) -> None:
+        self.settings = settings
+        self.stream = stream
+        self.schedule = schedule
+        self.supervisor = supervisor
+        self.story = story
+        self.found = Found(now=midnight(stream.live))
+        self.registry = Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
+        self.ledger = Ledger(settings.home / "ledger.jsonl")
+        self.replay = Replay(settings.scoring_url, stream.day, midnight(stream.live), midnight(schedule.end(stream.live)))
+        self.log = settings.home / "predictions.db"
+
+    def make_data(self) -> None:
+        """Step 1."""
+        days = self.settings.world_days
+        with self.story.bar("days of payments", days) as bar:
+            self.stream.make_history(lambda _: bar.advance(bar.task_ids[0]))
+        truth = self.stream.dataset.read("truth", self.stream.first, self.stream.live)
+        self.found.transactions, self.found.frauds = len(truth), int(truth["is_fraud"].sum())
+        self.story.say(
+            f"{days} days of payments, {self.stream.first} to {self.stream.live - timedelta(days=1)}: {len(truth):,} payments, "
+            f"{self.found.frauds:,} of them fraud ({self.found.frauds / len(truth):.2%})"
+        )
+        known = self.stream.dataset.labels_known_by(midnight(self.stream.live), self.stream.first, self.stream.live)
+        self.story.note(f"of those frauds {int(known['is_fraud'].sum()):,} are known today; labels are late, partial and sometimes wrong")
+
+    def train(self) -> None:
+        """Step 2."""
+        from pipelines.flows import training_flow
+
+        self.supervisor.wait(("mlflow", "prefect"))
+        request = TrainingRequest(
+            self.stream.source,
+            midnight(self.stream.live),
+            recipe=Recipe(seed=self.settings.seed),
+            alert_capacity_per_thousand=self.settings.alert_capacity_per_thousand,
+        )
+        outcome = training_flow(request, self.settings)
+        self.found.training = outcome
+        self._tell_models(outcome)
+        self.story.expect(outcome.gate.passed, "the gate registers a champion", "; ".join(outcome.gate.reasons))
+        self.story.expect(outcome.alias == CHAMPION, "the first registered model becomes champion", str(outcome.alias))
+        facts = {"version": outcome.version, "run_id": outcome.run_id, "reasons": list(outcome.gate.reasons)}
+        self.ledger.record("champion_registered", facts, request.cut)
+        thresholds = outcome.thresholds
+        self.story.say(
+            f"the gate let LightGBM pass: version {outcome.version} is champion, reviewing from a score of {thresholds.review_at:.3f} "
+            f"({thresholds.alerts_per_thousand:.1f} alerts per thousand)"
+        )
+
+    def serve(self) -> None:
+        """Step 3."""
+        self.supervisor.start(("scoring",))
+        serving = self._serving()
+        self.found.served_before = str(serving["champion"])
+        self.story.say(f"the scoring service answers with version {serving['champion']}, verified, from the {serving['source']}")
+        summary = run_load(self.settings, self.stream, self.replay.now.date())
+        self.found.load = summary
+        self.story.say(
+            f"Locust sent {summary.requests:,} payments at {summary.requests_per_s:,.0f} per second: p50 {summary.p50_ms:.1f} ms, "
+            f"p95 {summary.p95_ms:.1f} ms (allowed {summary.slo_p95_ms:g}), p99 {summary.p99_ms:.1f} ms (allowed {summary.slo_p99_ms:g}), "
+            f"{summary.failures} failed"
+        )
+        self.story.expect(summary.met, "latency and errors within the objective of tests/load/slo.toml", "the objective was missed")
+
+    def drift(self, scenario: str | None) -> None:
+        """Step 4."""
+        self.found.drift_day = self.schedule.drift(self.stream.live)
+        self.found.injection = self.stream.inject(scenario, self.found.drift_day, self.settings.seed)
+        watcher = self._watcher()
+        for week, day in enumerate(self.schedule.windows(self.stream.live), 1):
+            self._send_until(midnight(day), f"week {week} of live payments")
+            result = watcher.watch(midnight(day))
+            self.found.windows.append(result)
+            self.story.say(f"{day}, after live week {week}: [bold]{result.verdict.decision}[/]. {result.verdict.headline}")
+            if result.verdict.decision in ("retrain", "roll_back", "fix_pipeline", "recalibrate"):
+                break
+        self.found.timeline = watcher.timeline(self.replay.now)
+        self.found.evidently = watcher.evidently(self.found.windows[-1])
+        self._tell_verdict(self.found.windows[-1])
+
+    def retrain(self) -> None:
+        """Step 5, first half: a challenger from matured labels."""
+        from pipelines.flows import retraining_flow
+
+        day = self.schedule.retraining(self.replay.now.date())
+        self._send_until(midnight(day), "payments until enough labels have matured")
+        request = TrainingRequest(
+            self.stream.source,
+            midnight(day),
+            log=LogSource(self.log, midnight(self.stream.live)),
+            split=SplitPlan.for_retraining(),
+            recipe=Recipe(seed=self.settings.seed),
+            alert_capacity_per_thousand=self.settings.alert_capacity_per_thousand,
+            reason=self.found.windows[-1].verdict.headline,
+        )
+        outcome = retraining_flow(request, self.settings)
+        self.found.retraining = outcome
+        self.story.expect(outcome.gate.passed, "the retrained model passes the gate", "; ".join(outcome.gate.reasons))
+        self.story.expect(self.registry.alias(CHALLENGER) == outcome.version, "it is registered as challenger", str(outcome.alias))
+        facts = {"version": outcome.version, "run_id": outcome.run_id, "reasons": list(outcome.gate.reasons)}
+        self.ledger.record("challenger_registered", facts, request.cut)
+        self.story.say(f"retrained on labels known by {day}: version {outcome.version} is challenger")
+        for reason in outcome.gate.reasons:
+            self.story.note(reason)
+
+    def roll_out(self) -> None:
+        """Step 5, second half: shadow, canary, decision."""
+        assert self.found.training is not None and self.found.retraining is not None  # the steps before passed
+        versions = [str(self.found.training.version), str(self.found.retraining.version)]
+        policies = {version: self._model(version).policy for version in versions}
+        with self.story.bar("rollout, in event time", 1) as bar:
+            bar.update(bar.task_ids[0], total=None)
+            outcome = run_rollout(
+                RolloutPlan.load(),
+                registry=self.registry,
+                ledger=self.ledger,
+                evidence=LogEvidence(self.log, policies, self._trouble),
+                traffic=self.replay.run_until,
+                notify=self._notify,
+                at=self.replay.now,
+            )
+        self.found.rollout = outcome
+        for entry in outcome.timeline:
+            self.story.say(f"{entry.at[:10]} {entry.stage} {entry.share:.0%}: {entry.verdict.replace('_', ' ')}")
+            if entry.reason:
+                self.story.note(entry.reason)
+        self._show_who_serves(outcome)
+
+    def _show_who_serves(self, outcome: RolloutOutcome) -> None:
+        """The service's own word and its answers must agree with the registry."""
+        self._send_until(self.replay.now + timedelta(hours=6), "payments after the decision")
+        self.found.served_after = str(self._serving()["champion"])
+        self.found.requests, self.found.failed = self.replay.sent, self.replay.failed
+        story, found = self.story, self.found
+        story.expect(found.served_after == outcome.champion_after, f"version {outcome.champion_after} serves", found.served_after)
+        story.expect(self.replay.last_version == outcome.champion_after, "its answers carry that version", self.replay.last_version)
+        story.expect(self.registry.alias(CHAMPION) == outcome.champion_after, "the registry names it champion", "another version")
+        story.expect(found.failed == 0, "no request failed on the way", f"{found.failed} failed")
+        story.say(
+            f"{outcome.result.replace('_', ' ')}: version {found.served_before} answered before, version {found.served_after} answers now; "
+            f"{found.requests:,} payments sent, {found.failed} failed"
+        )
+
+    def close(self) -> None:
+        """What the report needs of places that may be gone afterwards."""
+        self.found.now = self.replay.now
+        self.ledger.verify()
+        self.found.ledger = tuple(self.ledger.entries())
+
+    def _tell_models(self, outcome: TrainingOutcome) -> None:
+        names = {"rules": "rules", "logistic": "logistic regression", "lightgbm": "LightGBM"}
+        for model in outcome.models:
+            ap, money = model.metrics["average_precision"], model.metrics["saved_per_thousand"]
+            recall = model.metrics["recall_at_capacity"]
+            self.story.say(
+                f"{names[model.name]}: average precision {ap.value:.3f} [{ap.low:.3f}, {ap.high:.3f}], recall at capacity "
+                f"{recall.value:.0%}, saves {money.value:.0f} EUR per thousand payments"
+            )
+
+    def _tell_verdict(self, result: WindowResult) -> None:
+        verdict, story = result.verdict, self.story
+        for line in verdict.changed[:6]:
+            story.note(line)
+        story.say(f"since {verdict.since or 'no date'}; {verdict.how_sure}")
+        story.say(f"damage: {verdict.damage}")
+        story.say(f"what to do: {verdict.next_step}")
+        evidently = self.found.evidently
+        if evidently is not None:
+            story.say(f"Evidently: {evidently.drifted} of {evidently.columns} columns drifted; {evidently.html}")
+        injection = self.found.injection
+        assert injection is not None  # set at the start of the step
+        expected = injection.scenario.expected
+        story.expect(verdict.decision in expected, f"a verdict of {' or '.join(expected)}", verdict.decision)
+        story.say(f"the truth: {injection.scenario.mechanism}, from {injection.start}; the verdict is right")
+
+    def _watcher(self) -> Watcher:
+        assert self.found.training is not None  # the step before passed
+        version = str(self.found.training.version)
+        return Watcher.for_champion(self.settings, self.stream.dataset, self._model(version), live=midnight(self.stream.live))
+
+    def _model(self, version: str) -> Model:
+        folder = self.settings.home / "models" / version
+        if not folder.exists():
+            self.registry.download(version, folder)
+        verify_bundle(folder, key_folder=self.settings.home / "keys")
+        return Model.load(folder, version)
+
+    def _send_until(self, until: datetime, text: str) -> None:
+        hours = (until - self.replay.now) / timedelta(hours=1)
+        with self.story.bar(text, hours) as bar:
+            while self.replay.now < until:
+                before = self.replay.now
+                self.replay.run_until(min(until, before + timedelta(hours=6)))
+                bar.advance(bar.task_ids[0], (self.replay.now - before) / timedelta(hours=1))
+                if self.replay.now == before:
+                    break
+
+    def _serving(self) -> dict[str, object]:
+        answer = httpx.get(f"{self.settings.scoring_url}/v1/serving", timeout=self.settings.http_timeout_s, trust_env=False)
+        answer.raise_for_status()
+        facts: dict[str, object] = answer.json()
+        return facts
+
+    def _trouble(self) -> str:
+        benched = self._serving()["benched"]
+        return "; ".join(f"version {version}: {why}" for version, why in benched.items()) if isinstance(benched, dict) else ""
+
+    def _notify(self) -> None:
+        key = {"X-Lab-Key": lab_key(self.settings.home / "keys")}
+        url = f"{self.settings.scoring_url}/v1/reload"
+        httpx.post(url, headers=key, timeout=self.settings.start_timeout_s, trust_env=False).raise_for_status()

@@ -1,0 +1,117 @@
+"""Monitoring of a running lab: its champion's reference, windows of its prediction log, Evidently's report of one.
+
+The reference is the part of the history that the champion was not trained on and whose labels have matured, scored
+offline by the champion's own bundle. Used by the demo and by `lab drift check`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from data.bundle import Model
+from data.dataset import Dataset
+from data.environment import DEFAULTS
+from data.errors import StepFailed
+from data.history import build_features
+from data.prediction_frames import labels_frame, window_frame
+from data.settings import REPOSITORY, Settings
+from pipelines.drift_report import thresholds_of
+from pipelines.monitor import WindowResult, watch
+from pipelines.reference import Reference, WatchPlan, freeze_reference, reference_frame
+from pipelines.timeline import Timeline, timeline
+
+REFERENCE_DAYS = 14  # whole weeks, so that each weekday is there twice
+EVIDENTLY_TIMEOUT_S = 180.0  # ten times what it takes on a quiet machine
+
+
+@dataclass(frozen=True)
+class EvidentlyRun:
+    """What Evidently's report said, in short, and where it is."""
+
+    columns: int
+    drifted: int
+    names: tuple[str, ...]  # of the drifted columns
+    html: Path | None
+
+
+@dataclass
+class Watcher:
+    """Watches one lab against one frozen reference."""
+
+    settings: Settings
+    reference: Reference
+    live: datetime  # the first moment of live traffic
+    plan: WatchPlan
+
+    @classmethod
+    def for_champion(cls, settings: Settings, dataset: Dataset, model: Model, *, live: datetime) -> "Watcher":
+        """Freeze the champion's reference: the last REFERENCE_DAYS before `live` whose labels have matured."""
+        plan = WatchPlan(
+            maturity_days=settings.label_delay_days, per_thousand=settings.alert_capacity_per_thousand, costs=model.policy.costs
+        )
+        end = live - plan.maturity
+        start = end - timedelta(days=REFERENCE_DAYS)
+        first = dataset.days()[0]
+        transactions = dataset.read("transactions", first, end.date())
+        labels = dataset.labels_known_by(live, first, end.date())
+        features, _ = build_features(transactions, labels)
+        inside = (transactions["event_time"] >= pd.Timestamp(start)).to_numpy()
+        rows, features = transactions[inside].reset_index(drop=True), features[inside]
+        frame = reference_frame(rows, features, model.score_many(features), model.policy, model.version)
+        return cls(settings, freeze_reference(frame, labels, plan), live, plan)
+
+    def watch(self, now: datetime) -> WindowResult:
+        """Judge the window that ends now."""
+        return watch(self._served(now), self.reference, self._labels(now), now=now, plan=self.plan)
+
+    def timeline(self, now: datetime) -> Timeline:
+        """The days since the reference, for a plot."""
+        return timeline(self._served(now), self.reference, self._labels(now), now=now, plan=self.plan)
+
+    def evidently(self, result: WindowResult) -> EvidentlyRun:
+        """Evidently's report of a window, made by a process of its own: its import takes seconds and much memory."""
+        folder = self.settings.home / "reports"
+        name = f"drift_{result.start:%Y-%m-%d}_{result.end:%Y-%m-%d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        window = window_frame(self.settings.home / "predictions.db", result.start, result.end)
+        inputs = {part: folder / f"{name}.{part}.parquet" for part in ("reference", "current")}
+        self.reference.frame.to_parquet(inputs["reference"])
+        window.to_parquet(inputs["current"])
+        limits = folder / f"{name}.thresholds.json"
+        limits.write_text(json.dumps(thresholds_of(result.tests)))
+        command = [sys.executable, "-m", "pipelines.drift_report", "--out", str(folder), "--name", name, "--thresholds", str(limits)]
+        command += [word for part, file in inputs.items() for word in (f"--{part}", str(file))]
+        ran = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env={**DEFAULTS, **os.environ},
+            capture_output=True,
+            text=True,
+            timeout=EVIDENTLY_TIMEOUT_S,
+            check=False,
+        )
+        for file in (*inputs.values(), limits):
+            file.unlink()
+        if ran.returncode != 0:
+            raise StepFailed(
+                "Evidently's report could not be made.", next_step=f"It said: {ran.stderr.strip().splitlines()[-1:]}", where="evidently"
+            )
+        return _read(folder / f"{name}.json")
+
+    def _served(self, now: datetime) -> pd.DataFrame:
+        return window_frame(self.settings.home / "predictions.db", self.live, now)
+
+    def _labels(self, now: datetime) -> pd.DataFrame:
+        return labels_frame(self.settings.home / "predictions.db", now)
+
+
+def _read(file: Path) -> EvidentlyRun:
+    facts = json.loads(file.read_text())
+    drifted = tuple(column["column"] for column in facts["columns"] if column["drifted"])
+    return EvidentlyRun(len(facts["columns"]), len(drifted), drifted, file.with_name(facts["html"]) if facts["html"] else None)

@@ -6,7 +6,7 @@ A window is a span of event time, [start, end). Rows come in order of arrival.
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,6 +77,15 @@ def labels_frame(path: Path, known_by: datetime | None = None) -> "pd.DataFrame"
         "source": pd.Series(sources, dtype="category"),
     }
     return pd.DataFrame({name: data[name] for name in LABEL_COLUMNS})
+
+
+def logged_span(path: Path) -> tuple[datetime, datetime] | None:
+    """Event times of the first and the last payment of the log; None while it is empty. Raises MissingFile."""
+    rows = _columns(path, "SELECT MIN(event_time_ms), MAX(event_time_ms) FROM predictions", (), 2)
+    if rows[0][0] is None:
+        return None
+    first, last = (datetime.fromtimestamp(column[0] / 1000, UTC) for column in rows)
+    return first, last
 
 
 def _window_query(columns: Sequence[str]) -> str:

@@ -126,6 +126,25 @@ def score(
     scoring.score(file, amount, fields, as_json=json)
 
 
+@drift_app.command("list")
+def drift_list(json: Json = False) -> None:
+    """Name the drifts that can be injected, and the right answer to each."""
+    from labs.commands import drift
+
+    drift.list_scenarios(as_json=json)
+
+
+@drift_app.command("check")
+def drift_check(json: Json = False) -> None:
+    """Judge the last week that was served.
+
+    Exit status 1 when something is to be done.
+    """
+    from labs.commands import drift
+
+    raise typer.Exit(drift.check(as_json=json))
+
+
 @app.command()
 def report(
     out: Annotated[Path | None, typer.Option(help="Where to write it; beside the demo's facts when absent.")] = None,

@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-import httpx
-
+from data.errors import LabError
 from data.settings import Settings
+from labs.commands.scoring import ask_serving
 from labs.terminal import console, print_json, table
 from services.supervisor import ProgramStatus, Supervisor
 
@@ -55,17 +55,25 @@ def _print_status(found: list[ProgramStatus], serving: dict[str, Any] | None) ->
     out = console()
     out.print(rows)
     if serving is not None:
-        out.print("\n" + ", ".join(f"{name} {value}" for name, value in serving.items() if value is not None))
+        out.print(f"\n{_who_serves(serving)}")
     if all(one.state == "stopped" for one in found):
         out.print("\nStart them with [bold]lab up[/].")
+
+
+def _who_serves(serving: dict[str, Any]) -> str:
+    if serving["champion"] is None:
+        return "No model serves yet: [bold]lab train[/]."
+    plan = serving["plan"]
+    told = f"Version {serving['champion']} is champion, from the {str(serving['source']).replace('_', ' ')}"
+    if serving["challenger"] is not None:
+        told += f"; version {serving['challenger']} is challenger ({plan['mode'].replace('_', ' ')}, {plan['share']:.0%} of the cards)"
+    benched = "".join(f"\nVersion {version} is benched: {why}" for version, why in serving["benched"].items())
+    return f"{told}.{benched}"
 
 
 def _serving(settings: Settings) -> dict[str, Any] | None:
     """Who serves, in the service's own words; None when it does not say."""
     try:
-        answer = httpx.get(f"{settings.scoring_url}/v1/serving", timeout=settings.http_timeout_s, trust_env=False)
-        answer.raise_for_status()
-    except httpx.HTTPError:
+        return ask_serving(settings)
+    except LabError:
         return None
-    facts: dict[str, Any] = answer.json()
-    return facts

@@ -16,6 +16,8 @@ from labs.failures import INTERRUPTED, report_failure
 
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON for a program.")]
 
+Data = Annotated[Path | None, typer.Option(help="Payments to use instead of the synthetic world: a Parquet or CSV file.")]
+
 
 class _Lab(TyperGroup):
     """Turns every exception of a command into the message and exit status that belong to it."""
@@ -58,7 +60,7 @@ def lab(
 
 @app.command()
 def demo(
-    data: Annotated[Path | None, typer.Option(help="Payments to use instead of the synthetic world: a Parquet or CSV file.")] = None,
+    data: Data = None,
     scenario: Annotated[str | None, typer.Option(help="The drift to inject; `lab drift list` names them.")] = None,
     keep_up: Annotated[bool, typer.Option("--keep-up", help="Leave the servers running, to look around in their pages.")] = False,
     json: Json = False,
@@ -106,6 +108,29 @@ def doctor(json: Json = False) -> None:
     from labs.doctor import run_doctor
 
     raise typer.Exit(run_doctor(as_json=json))
+
+
+@app.command()
+def train(
+    data: Data = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="On what was served since, judged against the champion.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a model; the gate decides whether it is registered."""
+    from labs.commands import training
+
+    training.train(data, retrain=retrain, as_json=json)
+
+
+@app.command()
+def reproduce(run: Annotated[str, typer.Argument(help="MLflow run id of a training.")], json: Json = False) -> None:
+    """Train again as a run did, and compare every metric.
+
+    Exit status 1 when one differs.
+    """
+    from labs.commands import training
+
+    raise typer.Exit(training.reproduce(run, as_json=json))
 
 
 @app.command()

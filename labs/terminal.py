@@ -10,10 +10,10 @@ from rich.table import Table
 WIDTH = 80
 
 
-def console() -> Console:
-    """A console on standard output, never wider than 80 columns, so that a log reads like a screen."""
-    plain = Console(highlight=False)
-    return plain if plain.width <= WIDTH else Console(highlight=False, width=WIDTH)
+def console(*, to_stderr: bool = False) -> Console:
+    """A console never wider than 80 columns, so that a log reads like a screen; on stderr when stdout carries JSON."""
+    plain = Console(highlight=False, stderr=to_stderr)
+    return plain if plain.width <= WIDTH else Console(highlight=False, stderr=to_stderr, width=WIDTH)
 
 
 def table(*headings: str) -> Table:

@@ -45,7 +45,7 @@ def check(*, as_json: bool) -> int:
 
 
 def _watch(settings: Settings) -> "WindowResult":
-    from data.bundle import Model
+    from data.bundle import Model, verify_bundle
     from labs.watching import Watcher
 
     champion = ask_serving(settings)["champion"]
@@ -55,7 +55,9 @@ def _watch(settings: Settings) -> "WindowResult":
     if span is None:
         raise EmptyWindow("Nothing has been served yet.", next_step="Send payments, or run `lab demo`.", where="window")
     live = span[0].replace(hour=0, minute=0, second=0, microsecond=0)
-    model = Model.load(settings.home / "models" / champion, champion)  # the service verified it before it took it up
+    folder = settings.home / "models" / champion
+    verify_bundle(folder, key_folder=settings.home / "keys")
+    model = Model.load(folder, champion)
     watcher = Watcher.for_champion(settings, _history(settings, live), model, live=live)
     return watcher.watch(span[1] + MILLISECOND)
 

@@ -1,0 +1,127 @@
+"""`lab train` and `lab reproduce`: the training flow by hand, and the same training again from its run id."""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.environment import use_servers
+from data.errors import EmptyWindow, GateRefused
+from data.ledger import Ledger
+from data.prediction_frames import logged_span
+from data.settings import Settings
+from labs.stream import midnight, open_stream
+from labs.terminal import console, print_json, table
+from pipelines.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
+from pipelines.split import SplitPlan
+from services.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from pipelines.reproduce import Reproduction
+
+_SHOWN = {"average_precision": 3, "roc_auc": 3, "card_precision_at_100": 3, "recall_at_capacity": 2, "saved_per_thousand": 0}
+
+
+def train(data: Path | None, *, retrain: bool, as_json: bool) -> None:
+    """Train, judge and register; with `retrain`, on what was served since the history ended.
+
+    MLflow and Prefect are started for the time of the training where they do not run. Raises GateRefused with the
+    gate's reasons, and what the steps raise.
+    """
+    settings = Settings.load()
+    use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
+    out = console(to_stderr=as_json)
+    with Supervisor(settings).owning() as supervisor, out.status("starting MLflow and Prefect") as status:
+        supervisor.launch(("mlflow", "prefect"))
+        status.update("making the days of payments")
+        request = _request(settings, data, retrain=retrain)
+        supervisor.wait(("mlflow", "prefect"))
+        status.update("retraining" if retrain else "training")
+        outcome = _run(request, settings)
+    if as_json:
+        print_json(outcome.to_json())
+    else:
+        _print_outcome(outcome)
+    if outcome.version is None:
+        raise GateRefused(
+            f"The gate refused the model: {'; '.join(outcome.gate.reasons)}",
+            next_step="Nothing was registered; the run with its plots is in MLflow (`lab up mlflow`).",
+            where=outcome.run_id,
+        )
+
+
+def reproduce(run_id: str, *, as_json: bool) -> int:
+    """Train again as the run did and compare every metric; returns 0 when all are equal, 1 otherwise. Raises UnknownRun."""
+    settings = Settings.load()
+    use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
+    with Supervisor(settings).owning() as supervisor, console(to_stderr=as_json).status("training again"):
+        supervisor.start(("mlflow",))
+        from pipelines.reproduce import reproduce as repeat
+
+        result = repeat(run_id, settings)
+    if as_json:
+        print_json(asdict(result))
+    else:
+        _print_reproduction(result)
+    return 0 if result.equal else 1
+
+
+def _request(settings: Settings, data: Path | None, *, retrain: bool) -> TrainingRequest:
+    stream = open_stream(settings, data, 0)
+    stream.make_history(lambda _: None)
+    live = midnight(stream.live)
+    return TrainingRequest(
+        stream.source,
+        _end_of_log(settings) if retrain else live,
+        log=LogSource(settings.home / "predictions.db", live) if retrain else None,
+        split=SplitPlan.for_retraining() if retrain else SplitPlan(),
+        recipe=Recipe(seed=settings.seed),
+        alert_capacity_per_thousand=settings.alert_capacity_per_thousand,
+        reason="by hand",
+    )
+
+
+def _end_of_log(settings: Settings) -> datetime:
+    span = logged_span(settings.home / "predictions.db")
+    if span is None:
+        raise EmptyWindow("Nothing has been served yet.", next_step="Send payments first; `lab train` needs none.", where="window")
+    return midnight(span[1].date() + timedelta(days=1))
+
+
+def _run(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
+    from pipelines.flows import retraining_flow, training_flow
+
+    outcome = (training_flow if request.log is None else retraining_flow)(request, settings)
+    if outcome.created:
+        facts = {"version": outcome.version, "run_id": outcome.run_id, "reasons": list(outcome.gate.reasons)}
+        Ledger(settings.home / "ledger.jsonl").record(f"{outcome.alias}_registered", facts, request.cut)
+    return outcome
+
+
+def _print_outcome(outcome: TrainingOutcome) -> None:
+    rows = table("model", *(name.replace("_", " ") for name in _SHOWN))
+    for model in outcome.models:
+        rows.add_row(model.name, *(f"{model.metrics[name].value:,.{digits}f}" for name, digits in _SHOWN.items()))
+    out = console()
+    out.print(rows)
+    out.print(
+        f"\nReview from a score of {outcome.thresholds.review_at:.3f}: {outcome.thresholds.alerts_per_thousand:.1f} alerts and "
+        f"{outcome.thresholds.saved_per_thousand:.0f} EUR saved per thousand payments."
+    )
+    for reason in outcome.gate.reasons:
+        out.print(f"  · {reason}")
+    if outcome.version is not None:
+        was = "registered as" if outcome.created else "known already as"
+        out.print(f"[green]✓[/] {was} version {outcome.version} ({outcome.alias}), run {outcome.run_id}")
+
+
+def _print_reproduction(result: "Reproduction") -> None:
+    rows = table("model", "metric", "then", "now", "")
+    for pair in result.metrics:
+        rows.add_row(pair.model, pair.name, f"{pair.then:.6f}", f"{pair.now:.6f}", "" if pair.then == pair.now else "[red]differs[/]")
+    out = console()
+    out.print(rows)
+    for difference in result.differences:
+        out.print(f"  · {difference}")
+    verdict = "[green]✓[/] every metric is equal to the last bit" if result.equal else "[red]✗[/] the run could not be repeated exactly"
+    out.print(f"{verdict}, run {result.run_id}", soft_wrap=True)

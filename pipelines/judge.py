@@ -147,7 +147,7 @@ def still_needed(learned: Learned, plan: RolloutPlan) -> list[str]:
     """How much evidence would decide about money, if what was seen so far is what there is."""
     gain, money = learned.money.gain, learned.money
     count = count_needed(gain.mean, gain.variance, money.not_worse.bound, plan.promotion_alpha)
-    if count is None or not gain.count or _worth_shown(learned, plan):
+    if count is None or not gain.count or rejects(money.not_worse.log_e, plan.promotion_alpha):
         return []
     return [f"about {count * money.payments // gain.count:,} matured payments would decide at this effect; {money.payments:,} were there"]
 

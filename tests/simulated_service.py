@@ -45,7 +45,8 @@ class Faults:
 
 
 class SimulatedService:
-    """Champion "1", challenger "2". `alike`: share of payments on which the two models think the same."""
+    """Champion "1", challenger "2". `alike`: share of payments on which the two models think the same;
+    `label_delay_days`: median of a lognormal delay."""
 
     def __init__(
         self,
@@ -56,10 +57,11 @@ class SimulatedService:
         faults: Faults = Faults(),
         alike: float = 0.7,
         per_day: int = 8_000,
+        label_delay_days: float = 4.0,
         seed: int = 1,
     ) -> None:
         self.registry, self.champion, self.challenger, self.faults = registry, champion, challenger, faults
-        self.alike, self.per_day = alike, per_day
+        self.alike, self.per_day, self.label_delay_days = alike, per_day, label_delay_days
         self.random = np.random.default_rng(seed)
         self.now = START
         self.serving: ServingPlan | None = None
@@ -68,6 +70,7 @@ class SimulatedService:
         self.asked: list[tuple[datetime, datetime]] = []  # (now, known_by) of every look at the labels
         self._chunks: list[Served] = []
         self._reports: list[Reports] = []
+        self._pay(0, int(START.timestamp()), int(START.timestamp()))  # an empty log
 
     # --- what a rollout calls
 
@@ -90,7 +93,7 @@ class SimulatedService:
     def served(self, start: datetime, end: datetime) -> Served:
         low, high = start.timestamp(), end.timestamp()
         chunks = [c.where((c.event_time_s >= low) & (c.event_time_s < high)) for c in self._chunks]
-        chunks = [c for c in chunks if len(c)] or [self._chunks[0].where(np.zeros(len(self._chunks[0]), dtype=bool))]
+        chunks = [c for c in chunks if len(c)] or self._chunks[:1]
         return Served(**{f.name: np.concatenate([getattr(c, f.name) for c in chunks]) for f in fields(Served)})
 
     def reports(self, known_by: datetime) -> Reports:
@@ -157,7 +160,7 @@ class SimulatedService:
         return scores
 
     def _report(self, rows: Served, known: NDArray[np.bool_]) -> None:
-        delay = self.random.lognormal(np.log(4.0), 0.8, int(known.sum())) * 86_400
+        delay = self.random.lognormal(np.log(self.label_delay_days), 0.8, int(known.sum())) * 86_400
         times = rows.event_time_s[known] + delay.astype(np.int64)
         reported = times < START.timestamp() + self.faults.no_labels_after * 86_400
         self._reports.append(Reports(rows.transaction_id[known][reported], times[reported], np.ones(int(reported.sum()), dtype=bool)))

@@ -46,11 +46,20 @@ def _library() -> ctypes.CDLL:
             where="lightgbm",
         ) from error
     library.LGBM_GetLastError.restype = ctypes.c_char_p
-    # Spelled out, so that ctypes hands pointers over whole and converts nothing else on the hot path.
-    library.LGBM_BoosterPredictForMatSingleRowFast.argtypes = [ctypes.c_void_p] * 4
     library.LGBM_FastConfigFree.argtypes = [ctypes.c_void_p]
     library.LGBM_BoosterFree.argtypes = [ctypes.c_void_p]
     return library
+
+
+@cache
+def _single_row_call() -> Any:
+    """LightGBM's prepared single-row call, made without giving up the interpreter's lock.
+
+    Giving it up for 10 µs costs more than the call when another thread, such as a log's writer, has to hand it back.
+    """
+    call = ctypes.PyDLL(_library()._name).LGBM_BoosterPredictForMatSingleRowFast
+    call.argtypes = [ctypes.c_void_p] * 4  # spelled out, so that ctypes hands pointers over whole
+    return call
 
 
 def _last_error() -> str:
@@ -96,7 +105,7 @@ class FastBooster:
         self._row = np.empty(self.feature_count)
         self._result = np.empty(1)
         self._result_length = ctypes.c_int64()
-        self._predict = self._library.LGBM_BoosterPredictForMatSingleRowFast
+        self._predict = _single_row_call()
         self._arguments = (
             self._fast,
             ctypes.c_void_p(self._row.ctypes.data),

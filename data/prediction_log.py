@@ -96,7 +96,7 @@ class PredictionStore(Protocol):
     def submit(self, entries: "Sequence[PredictionRecord | Label]") -> "Future[frozenset[str]]": ...
     def append(self, records: Sequence[PredictionRecord]) -> None: ...
     def add_labels(self, labels: Sequence[Label]) -> None: ...
-    def find(self, transaction_id: str) -> Stored | None: ...
+    def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]: ...
     def parties(self, transaction_id: str) -> tuple[str, str] | None: ...
     def is_reported(self, transaction_id: str) -> bool: ...
     def events_since(self, sequence: int) -> Iterator[Payment | FraudReport]: ...
@@ -147,23 +147,16 @@ class PredictionLog:
         """Store labels of logged payments and wait. Raises LogUnavailable."""
         self.submit(labels).result()
 
-    def find(self, transaction_id: str) -> Stored | None:
-        """The stored answer of one transaction, or None. Raises LogUnavailable."""
-        row = self._one(
-            "SELECT body_digest, score, decision, reasons, model_version, arm FROM predictions WHERE transaction_id = ?", transaction_id
-        )
-        if row is None:
-            return None
-        digest, score, decision, reasons, version, arm = row
-        prediction = Prediction(
-            transaction_id=transaction_id,
-            score=score,
-            decision=decision,
-            reasons=tuple(json.loads(reasons)),
-            model_version=version,
-            arm=arm,
-        )
-        return Stored(digest, prediction)
+    def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]:
+        """The stored answers among some transactions, by id. Raises LogUnavailable."""
+        marks = ", ".join("?" * len(transaction_ids))
+        columns = "transaction_id, body_digest, score, decision, reasons, model_version, arm"
+        query = f"SELECT {columns} FROM predictions WHERE transaction_id IN ({marks})"
+        try:
+            rows = self._reader.execute(query, transaction_ids).fetchall()
+        except sqlite3.Error as error:
+            raise _unusable(self.path, str(error)) from error
+        return {row[0]: _stored(row) for row in rows}
 
     def parties(self, transaction_id: str) -> tuple[str, str] | None:
         """(card_id, terminal_id) of a stored payment, or None."""
@@ -205,6 +198,14 @@ class PredictionLog:
         except sqlite3.Error as error:
             raise _unusable(self.path, str(error)) from error
         return row
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    key, digest, score, decision, reasons, version, arm = row
+    prediction = Prediction(
+        transaction_id=key, score=score, decision=decision, reasons=tuple(json.loads(reasons)), model_version=version, arm=arm
+    )
+    return Stored(digest, prediction)
 
 
 def conflict() -> IdempotencyConflict:

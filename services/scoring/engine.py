@@ -6,14 +6,14 @@ history is therefore advanced in exactly the order in which the log stores the p
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 from data.errors import BadInput, UnknownTransaction
-from data.prediction_log import PredictionRecord, PredictionStore, body_digest, conflict
+from data.prediction_log import PredictionRecord, PredictionStore, Stored, body_digest, conflict
 from data.schema import Label, Prediction, Transaction, event_seconds
 from services.scoring.decide import judge_payment
 from services.scoring.metrics import Metrics
@@ -58,13 +58,13 @@ class Engine:
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Prediction:
         """The answer to one payment, durable. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
-        return await self._durable(self._answer(transaction, request_id))
+        return await self._durable(self._answer((transaction,), request_id)[0])
 
     async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Prediction]:
         """The same for many, in order. When it raises, some may be stored: send the batch again, it is safe to repeat."""
         answers: list[_Answer] = []
         for start in range(0, len(transactions), CHUNK):
-            answers += [self._answer(transaction, request_id) for transaction in transactions[start : start + CHUNK]]
+            answers += self._answer(transactions[start : start + CHUNK], request_id)
             await asyncio.sleep(0)  # let single payments in between
         return [await self._durable(answer) for answer in answers]
 
@@ -118,32 +118,45 @@ class Engine:
         self._log.drain()
         self._recovery.save(self._history)
 
-    def _answer(self, transaction: Transaction, request_id: str) -> _Answer:
-        """Everything up to the commit, without a pause."""
-        known = self._known(transaction)
-        if known is not None:
-            self._metrics.replays.inc()
-            return known
-        self._rebuild_if_stale()
-        record = self._decide(transaction, request_id)
-        commit = self._shared(self._log.submit([record]))
-        answer = self._pending[transaction.transaction_id] = _Answer(transaction, record.prediction, commit)
-        commit.add_done_callback(partial(self._settle, record))
-        return answer
+    def _answer(self, transactions: Sequence[Transaction], request_id: str) -> list[_Answer]:
+        """Everything up to the commit, without a pause: known payments from memory or log, new ones decided in order."""
+        stored = self._log.find([transaction.transaction_id for transaction in transactions])
+        new: dict[str, PredictionRecord] = {}
+        known: dict[str, _Answer] = {}
+        try:
+            for transaction in transactions:
+                key = transaction.transaction_id
+                if key in new:
+                    _require_same(body_digest(new[key].transaction), transaction)
+                    self._metrics.replays.inc()
+                elif (answer := self._known(transaction, stored)) is not None:
+                    known[key] = answer
+                    self._metrics.replays.inc()
+                else:
+                    self._rebuild_if_stale()
+                    new[key] = self._decide(transaction, request_id)
+        finally:  # also when a later payment is refused: the history has moved on for these
+            commit = self._log_all(list(new.values()))
+        return [known.get(t.transaction_id) or _Answer(t, new[t.transaction_id].prediction, commit) for t in transactions]
 
-    def _known(self, transaction: Transaction) -> _Answer | None:
+    def _known(self, transaction: Transaction, stored: Mapping[str, Stored]) -> _Answer | None:
         """The answer this transaction already has. Raises IdempotencyConflict when its id was given to another body."""
         pending = self._pending.get(transaction.transaction_id)
         if pending is not None:
-            if body_digest(pending.transaction) != body_digest(transaction):
-                raise conflict()
+            _require_same(body_digest(pending.transaction), transaction)
             return pending
-        stored = self._log.find(transaction.transaction_id)
-        if stored is None:
+        row = stored.get(transaction.transaction_id)
+        if row is None:
             return None
-        if stored.body_digest != body_digest(transaction):
-            raise conflict()
-        return _Answer(transaction, stored.prediction, None)
+        _require_same(row.body_digest, transaction)
+        return _Answer(transaction, row.prediction, None)
+
+    def _log_all(self, records: Sequence[PredictionRecord]) -> asyncio.Future[Refused]:
+        commit = self._shared(self._log.submit(records))
+        for record in records:
+            self._pending[record.transaction.transaction_id] = _Answer(record.transaction, record.prediction, commit)
+        commit.add_done_callback(partial(self._settle, records))
+        return commit
 
     def _decide(self, transaction: Transaction, request_id: str) -> PredictionRecord:
         serving = self._slots.current()
@@ -213,13 +226,15 @@ class Engine:
             self._group = group, asyncio.wrap_future(group)
         return self._group[1]
 
-    def _settle(self, record: PredictionRecord, commit: asyncio.Future[Refused]) -> None:
-        """The commit of a payment ended, whether or not its caller still waits."""
-        self._pending.pop(record.transaction.transaction_id, None)
-        if commit.cancelled() or commit.exception() is not None or record.transaction.transaction_id in commit.result():
-            self._stale = True
-        else:
-            self._metrics.answered(record)
+    def _settle(self, records: Sequence[PredictionRecord], commit: asyncio.Future[Refused]) -> None:
+        """The commit of some payments ended, whether or not their callers still wait."""
+        failed = commit.cancelled() or commit.exception() is not None
+        for record in records:
+            del self._pending[record.transaction.transaction_id]
+            if failed or record.transaction.transaction_id in commit.result():
+                self._stale = True
+            else:
+                self._metrics.answered(record)
 
     def _settle_labels(self, labels: Sequence[Label], commit: asyncio.Future[Refused]) -> None:
         self._reported.difference_update(label.transaction_id for label in labels)
@@ -232,3 +247,8 @@ class Engine:
     def _rebuild_if_stale(self) -> None:
         if self._stale:
             self.rebuild()
+
+
+def _require_same(digest: bytes, transaction: Transaction) -> None:
+    if digest != body_digest(transaction):
+        raise conflict()

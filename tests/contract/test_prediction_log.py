@@ -35,12 +35,11 @@ def store(open_store: Callable[[], PredictionStore]) -> PredictionStore:
 def test_an_answer_is_found_again_as_it_was_given(store: PredictionStore) -> None:
     given = record(8, score=0.1 + 0.2, reasons=("b", "a"))
     store.append([given])
-    stored = store.find("tx_000008")
-    assert stored is not None
+    stored = store.find(["tx_000007", "tx_000008"]).pop("tx_000008")
     assert stored.prediction == given.prediction
     assert stored.body_digest == body_digest(transaction(8))
     assert store.parties("tx_000008") == ("card_1", "term_3")
-    assert store.find("tx_000009") is None and store.parties("tx_000009") is None
+    assert store.find(["tx_000009"]) == {} and store.find([]) == {} and store.parties("tx_000009") is None
 
 
 def test_what_was_appended_is_there_after_opening_again(open_store: Callable[[], PredictionStore]) -> None:
@@ -48,7 +47,7 @@ def test_what_was_appended_is_there_after_opening_again(open_store: Callable[[],
     first.append([record(i) for i in range(50)])
     second = open_store()
     assert second.last_sequence() == 50
-    assert all(second.find(f"tx_{i:06d}") is not None for i in range(50))
+    assert len(second.find([f"tx_{i:06d}" for i in range(60)])) == 50
 
 
 def test_the_same_answer_twice_is_one_row(store: PredictionStore) -> None:
@@ -61,15 +60,14 @@ def test_the_same_id_with_another_body_is_a_conflict_and_the_first_answer_stays(
     store.append([record(1)])
     with pytest.raises(IdempotencyConflict):
         store.append([record(1, transaction(1, amount_minor=5), score=0.9)])
-    stored = store.find("tx_000001")
-    assert stored is not None and stored.prediction.score == record(1).score
+    assert store.find(["tx_000001"])["tx_000001"].prediction.score == record(1).score
 
 
 def test_a_conflict_refuses_only_its_own_entry_of_the_group(store: PredictionStore) -> None:
     store.append([record(1)])
     refused = store.submit([record(2), record(1, transaction(1, amount_minor=5)), record(3)]).result()
     assert refused == {"tx_000001"}
-    assert store.find("tx_000002") is not None and store.find("tx_000003") is not None
+    assert store.find(["tx_000002", "tx_000003"]).keys() == {"tx_000002", "tx_000003"}
 
 
 def test_events_come_in_order_of_arrival_with_reports_between_payments(store: PredictionStore) -> None:

@@ -59,13 +59,15 @@ def watch(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, no
     """
     start = now - timedelta(days=plan.window_days)
     known = labels[labels["report_time"] <= pd.Timestamp(now)]
-    seen = frame[frame["event_time"] < pd.Timestamp(now)]
-    window = seen[seen["event_time"] >= pd.Timestamp(start)]
+    watched = [b.column for b in reference.binnings]
+    raw = frame[frame["event_time"] < pd.Timestamp(now)]
+    window = raw[raw["event_time"] >= pd.Timestamp(start)]
     if len(window) == 0:
         raise EmptyWindow(
             f"No payments between {start:%Y-%m-%d} and {now:%Y-%m-%d}.", next_step="Send traffic, then check again.", where="window"
         )
-    checked = check_window(window, reference.frame, [b.column for b in reference.binnings], words=CATEGORICAL)
+    checked = check_window(window, reference.frame, watched, words=CATEGORICAL)
+    seen = check_window(raw, reference.frame, watched, words=CATEGORICAL).frame
     weights, season = season_weights(reference.frame["event_time"], start, now)
     level = plan.error_budget / (len(reference.binnings) + len(CATEGORICAL) + len(MAY_BE_NULL) + 2)
     samples = _samples(checked, reference, weights, level)

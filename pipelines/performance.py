@@ -68,7 +68,7 @@ def matured_rows(frame: pd.DataFrame, labels: pd.DataFrame, maturity: timedelta)
         score=score[twice],
         alert=(frame["decision"] != "approve").to_numpy().astype(np.float64)[twice],
         weight=np.concatenate([np.where(declined, 1 - score, 1.0), score[declined]]),
-        amount=frame["amount"].to_numpy(dtype=np.float64)[twice],
+        amount=frame["amount_minor"].to_numpy(dtype=np.float64)[twice] / 100,
         card=pd.factorize(frame["card_id"])[0].astype(np.int64)[twice],
         position=twice,
     )

@@ -71,7 +71,8 @@ def freeze_reference(frame: pd.DataFrame, labels: pd.DataFrame, plan: WatchPlan)
     """
     names = watched_columns(frame)
     checked = check_window(frame, frame, names, words=CATEGORICAL)
-    faults = [f.message for f in checked.findings if f.kind in ("empty_window", "small_window") or f.is_fault]
+    # A column that is null throughout is one that this source does not carry, as places in the Handbook's payments.
+    faults = [f.message for f in checked.findings if f.kind in ("empty_window", "small_window") or (f.is_fault and f.kind != "all_null")]
     if faults:
         raise EmptyWindow(
             f"This span cannot serve as a reference. {faults[0]}",

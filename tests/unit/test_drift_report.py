@@ -1,0 +1,110 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.errors import MissingFile
+from data.settings import REPOSITORY
+from pipelines.drift_profile import CATEGORICAL, WATCHED
+from pipelines.drift_report import build_report, main
+from pipelines.monitor import watch
+from pipelines.reference import WatchPlan, freeze_reference
+from pipelines.window_checks import check_window
+from tests.payments import START, labels, served
+
+REFERENCE = served(14, 500)
+WINDOW = served(7, 500, seed=1, first_day=14)
+
+
+def _mixed(window: pd.DataFrame) -> pd.DataFrame:
+    values = window["amount"].astype(object)
+    values.iloc[::50] = "a lot"
+    return window.assign(amount=values)
+
+
+MALFORMED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "all null": (lambda w: w.assign(amount=np.nan), "all_null"),
+    "missing": (lambda w: w.drop(columns="amount"), "missing_column"),
+    "extra": (lambda w: w.assign(surprise=1), "extra_column"),
+    "words": (lambda w: w.assign(amount=w["amount"].map(str)), "not_numeric"),
+    "empty": (lambda w: w.iloc[:0], "empty_window"),
+    "one row": (lambda w: w.iloc[:1], "small_window"),
+    "nullable dtypes": (lambda w: w.assign(amount=w["amount"].astype("Float64")), "nullable_dtype"),
+    "infinite": (lambda w: w.assign(amount=w["amount"].where(np.arange(len(w)) % 100 > 0, np.inf)), "infinite"),
+    "constant": (lambda w: w.assign(amount=5.0), "constant"),
+    "duplicate columns": (lambda w: pd.concat([w, w[["amount"]]], axis=1), "duplicate_column"),
+    "other order": (lambda w: w[list(reversed(w.columns))], "column_order"),
+    "mixed types": (_mixed, "mixed_types"),
+}
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reports")
+
+
+def test_a_report_names_the_column_that_moved_and_keeps_its_page(reports: Path) -> None:
+    report = build_report(WINDOW.assign(amount=WINDOW["amount"] * 1.5), REFERENCE, reports, name="moved", thresholds={"amount": 0.05})
+    assert {c.column for c in report.columns} == set(WATCHED)
+    moved = next(c for c in report.columns if c.column == "amount")
+    assert (moved.drifted, moved.threshold, moved.method) == (True, 0.05, "kolmogorov_smirnov_distance")
+    assert report.html is not None
+    assert report.html.stat().st_size > 100_000
+    assert json.loads(report.json.read_text())["drifted_share"] == pytest.approx(report.drifted_share)
+
+
+def test_evidently_and_the_monitor_measure_the_same_distances(reports: Path) -> None:
+    reference = freeze_reference(REFERENCE, labels(REFERENCE), WatchPlan())
+    window = WINDOW.assign(amount=WINDOW["amount"] * 1.5)
+    tests = watch(window, reference, labels(window), now=START + timedelta(days=21), plan=WatchPlan()).tests
+    reported = {c.column: c.value for c in build_report(window, REFERENCE, reports, name="same", thresholds={}).columns}
+    for test in tests:
+        # Fifty bins hide at most a fiftieth of a distribution function.
+        assert reported[test.column] == pytest.approx(test.value, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_window_is_a_finding_and_no_crash(kind: str) -> None:
+    damage, expected = MALFORMED[kind]
+    checked = check_window(damage(WINDOW), REFERENCE, list(WATCHED), words=CATEGORICAL)
+    assert expected in [f.kind for f in checked.findings]
+    for name in set(checked.columns) - CATEGORICAL:
+        assert checked.frame[name].dtype == np.float64
+
+
+@pytest.mark.parametrize("kind", sorted(MALFORMED))
+def test_evidently_survives_every_malformed_window(kind: str, reports: Path) -> None:
+    few = ["amount", "channel", "score"]  # each column costs Evidently some tenths of a second
+    report = build_report(MALFORMED[kind][0](WINDOW[few]), REFERENCE[few], reports, name=kind, thresholds={})
+    assert report.json.exists()
+    assert (report.html is None) == (kind == "empty")
+
+
+@pytest.mark.parametrize("kind", [k for k in MALFORMED if k != "empty"])
+def test_the_monitor_answers_every_malformed_window_with_a_verdict(kind: str) -> None:
+    window = MALFORMED[kind][0](WINDOW)
+    reference = freeze_reference(REFERENCE, labels(REFERENCE), WatchPlan())
+    result = watch(window, reference, labels(WINDOW), now=START + timedelta(days=21), plan=WatchPlan())
+    faults = {"all null", "missing", "words", "infinite", "duplicate columns", "mixed types"}
+    assert (result.verdict.decision == "fix_pipeline") == (kind in faults)
+
+
+def test_a_sound_window_has_no_findings() -> None:
+    assert check_window(WINDOW, REFERENCE, list(WATCHED), words=CATEGORICAL).findings == ()
+
+
+def test_the_command_names_a_file_that_is_not_there(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.parquet")
+    with pytest.raises(MissingFile, match=r"none\.parquet is not there"):
+        main(["--reference", missing, "--current", missing, "--out", str(tmp_path)])
+
+
+def test_importing_the_report_does_not_import_evidently() -> None:
+    code = "import sys, pipelines.drift_report, pipelines.monitor; sys.exit('evidently' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,20 +17,20 @@ from pathlib import Path
 import psutil
 
 _POLL_S = 0.02
-_SAME_BIRTH_S = 1.0  # two readings of one creation time differ by rounding; a reused pid is younger by far more
+_SAME_BIRTH_S = 1.0  # two readings of one birth differ by rounding; a reused pid is younger by far more
 
 
 @dataclass(frozen=True)
 class Running:
-    """One process as remembered on disk: `created` tells it from a later process with the same pid."""
+    """One process as remembered on disk: `born` tells it from a later process with the same pid."""
 
     pid: int
-    created: float  # seconds since 1970, as psutil gives it
+    born: float  # see `_birth`
     launch: str  # digest of command and settings it was started with
 
     @classmethod
     def of(cls, pid: int, launch: str) -> "Running":
-        return cls(pid, psutil.Process(pid).create_time(), launch)
+        return cls(pid, _birth(psutil.Process(pid)), launch)
 
     @classmethod
     def read(cls, file: Path) -> "Running | None":
@@ -53,7 +54,7 @@ class Running:
         """Whether this very process still runs (a zombie does not)."""
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.created) < _SAME_BIRTH_S and not has_ended(process)
+            return abs(_birth(process) - self.born) < _SAME_BIRTH_S and not has_ended(process)
         except psutil.NoSuchProcess:
             return False
 
@@ -66,9 +67,20 @@ class Running:
         except psutil.NoSuchProcess:
             return None
 
-    def seconds_up(self) -> float:
-        """Since its start; for people, no decision rests on it."""
-        return time.time() - self.created
+    def seconds_up(self) -> float | None:
+        """Since its start, by the wall clock, for people; None once it has ended."""
+        try:
+            return time.time() - psutil.Process(self.pid).create_time()
+        except psutil.NoSuchProcess:
+            return None
+
+
+def _birth(process: psutil.Process) -> float:
+    """When a process began, in seconds that stay the same when the clock is set.
+
+    Linux counts from the boot, and psutil adds the boot's own time, which moves with the clock; other systems keep a date.
+    """
+    return process.create_time() - (psutil.boot_time() if sys.platform == "linux" else 0.0)
 
 
 def end_tree(pid: int, *, grace_s: float) -> None:

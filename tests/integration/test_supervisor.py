@@ -139,7 +139,7 @@ def test_a_port_in_use_names_the_setting_and_starts_nothing(make: Maker) -> None
 
 def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(make: Maker) -> None:
     supervisor = make.supervisor(a=SERVER)
-    stale = Running(os.getpid(), created=1.0, launch="earlier")
+    stale = Running(os.getpid(), born=-60.0, launch="earlier")
     (make.settings.home / "run").mkdir(parents=True)
     stale.write(make.settings.home / "run" / "a.json")
     assert supervisor.stop() == []  # we are still here

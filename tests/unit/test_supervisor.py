@@ -39,8 +39,8 @@ def test_every_file_of_a_program_lies_in_the_home(settings: Settings) -> None:
 def test_a_process_is_told_from_a_later_one_with_the_same_pid() -> None:
     me = Running.of(os.getpid(), "launch")
     assert me.alive()
-    assert not Running(me.pid, me.created - 60, "launch").alive()
-    assert not Running(_unused_pid(), me.created, "launch").alive()
+    assert not Running(me.pid, me.born - 60, "launch").alive()
+    assert not Running(_unused_pid(), me.born, "launch").alive()
 
 
 def test_what_is_remembered_of_a_process_comes_back_from_disk(tmp_path: Path) -> None:

@@ -143,8 +143,8 @@ class Spending:
         place = np.where(travelling, (trip >> np.uint64(48)) % np.uint64(towns), place)
         return np.where(online, np.int32(towns), place).astype(np.int32), travelling
 
-    def home(self, day: int, card: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The town where each card's holder lives on this day."""
+    def home(self, day: int | NDArray[np.int64], card: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The town where each card's holder lives on this day (one for all, or one each)."""
         moved = day >= self._cards.move_day[card]
         return np.where(moved, self._cards.next_town[card], self._cards.town[card]).astype(np.int32)
 
@@ -214,7 +214,7 @@ class Spending:
         devices[forgotten] = hashed(self._seed, Stream.GADGETS, card[forgotten], day, forgotten)
         return devices
 
-    def device(self, day: int, card: NDArray[np.int32], u: NDArray[np.floating], phone: NDArray[np.bool_]) -> Words:
+    def device(self, day: int | NDArray[np.int64], card: NDArray[np.int32], u: NDArray[np.floating], phone: NDArray[np.bool_]) -> Words:
         """A device of the holder for uniform `u`: the phone, the laptop, the household's tablet, or the partner's phone."""
         cards = self._cards
         customer, household = cards.customer[card], cards.household[card]

@@ -10,12 +10,14 @@ For the files of `data/world/` only.
 
 from datetime import date
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
+_WORD: Final = 0xFFFFFFFFFFFFFFFF
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -64,10 +66,21 @@ def hashed(seed: int, stream: int, *words: NDArray[np.integer] | int) -> Words:
 
     Each word is folded in by a step of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
     """
-    bits = np.array([seed], np.uint64)
-    for word in (stream, *words):
-        bits = _mix(bits) + np.atleast_1d(word).astype(np.uint64)  # mixed first, so that (7, day 4) is not (8, day 3)
-    return _mix(bits)
+    bits = np.array([_prefix(seed, stream)], np.uint64)
+    for word in words:
+        bits = _mix(bits + np.atleast_1d(word).astype(np.uint64))
+    return bits
+
+
+def again(bits: Words, purpose: int) -> Words:
+    """Fresh bits of the same owner for another purpose (a small number, one per use in the code)."""
+    return _mix(bits ^ np.uint64(purpose * 0xD1B54A32D192ED03 & _WORD))
+
+
+@lru_cache(maxsize=256)
+def _prefix(seed: int, stream: int) -> int:
+    mixed = _mix(np.array([seed], np.uint64)) + np.uint64(stream)  # mixed first, so that (7, day 4) is not (8, day 3)
+    return int(_mix(mixed)[0])
 
 
 def _mix(bits: Words) -> Words:

@@ -20,6 +20,7 @@ from data.world.streams import Stream, Words, day_number, generator, hashed
 from data.world.tactics import FRIENDLY_FRAUD, KINDS
 from data.world.tokens import shuffled, tokens
 
+BLOCK_DAYS: Final = 16
 FIELD_LOST: Final = 0.004  # share of messages that lose their channel, category or place on the way
 _CHANNEL_NAMES = pa.array(CHANNELS)
 _CATEGORY_NAMES = pa.array((*SOLD, "unknown"))
@@ -39,7 +40,7 @@ class World:
         self.population = settle(config)
         self._spending = Spending(config, self.population)
         self._campaigns = Campaigns(config, self.population, self._spending)
-        self._first = day_number(config.start) - LASTS_DAYS  # campaigns are under way when the world opens
+        self._first = (day_number(config.start) - LASTS_DAYS) // BLOCK_DAYS  # campaigns are under way when the world opens
         self._outbreaks: dict[int, Outbreak] = {}
         self._replaced: dict[int, tuple[NDArray[np.int32], NDArray[np.int64]]] = {}
 
@@ -62,18 +63,29 @@ class World:
             "truth": _truth(rows, ids),
         }
 
-    def _outbreak(self, day: int) -> Outbreak:
-        if day not in self._outbreaks:
-            self._outbreaks[day] = outbreak = self._campaigns.beginning(day)
-            self._replaced[day] = (outbreak.replaced_card, outbreak.replaced_day)
-        return self._outbreaks[day]
+    def _outbreak(self, block: int) -> Outbreak:
+        """The campaigns that begin within one block of days, drawn together because small draws cost most of their time in calls."""
+        if block not in self._outbreaks:
+            self._outbreaks[block] = outbreak = self._campaigns.beginning(range(block * BLOCK_DAYS, (block + 1) * BLOCK_DAYS))
+            self._replaced[block] = (outbreak.replaced_card, outbreak.replaced_day)
+        return self._outbreaks[block]
 
     def _fraud(self, day: int) -> Rows:
-        parts = [self._outbreak(begun).rows for begun in range(max(day - LASTS_DAYS, self._first), day + 1)]
-        rows = concatenate(parts)
-        for old in [begun for begun in self._outbreaks if begun < day - 2 * LASTS_DAYS]:
+        earliest, today = (day - LASTS_DAYS) // BLOCK_DAYS, day // BLOCK_DAYS
+        parts = [self._outbreak(block).rows for block in range(earliest, today + 1)]
+        for old in [block for block in self._outbreaks if block < earliest]:
             del self._outbreaks[old]
-        return rows.take(rows.time_ms // DAY_MS == day)
+        return concatenate([part.take(part.time_ms // DAY_MS == day) for part in parts])
+
+    def _replacements(self, day: int) -> NDArray[np.int64]:
+        """How often each card has been replaced by this day, over all campaigns since shortly before the world began."""
+        blocks = range(self._first, day // BLOCK_DAYS + 1)
+        for block in blocks:
+            if block not in self._replaced:
+                self._outbreak(block)
+        cards = np.concatenate([self._replaced[block][0] for block in blocks])
+        days = np.concatenate([self._replaced[block][1] for block in blocks])
+        return np.bincount(cards[days <= day], minlength=len(self.population.cards))
 
     def _dispute(self, day: int, rows: Rows) -> Rows:
         """Friendly fraud and cleared investigations, among the honest rows."""
@@ -88,13 +100,7 @@ class World:
 
     def _card_tokens(self, day: int, card: NDArray[np.int32]) -> pa.StringArray:
         """A card's token changes when it expires and when it is replaced after a report."""
-        for begun in range(self._first, day):
-            if begun not in self._replaced:
-                self._outbreak(begun)
-        spans = [self._replaced[begun] for begun in range(self._first, day)]
-        cards = np.concatenate([c for c, _ in spans]) if spans else card[:0]
-        days = np.concatenate([d for _, d in spans]) if spans else np.empty(0, np.int64)
-        replaced = np.bincount(cards[days <= day], minlength=len(self.population.cards)).astype(np.int32)
+        replaced = self._replacements(day).astype(np.int32)
         issued = (day + self.population.cards.phase[card]) // CARD_LIFE_DAYS
         return tokens("card_", hashed(self.config.seed, Stream.TOKENS, card, issued * np.int32(512) + replaced[card]), 12)
 

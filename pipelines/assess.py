@@ -9,7 +9,6 @@ from pipelines.calibrate import fit_platt
 from pipelines.evaluate import Evaluator, Scored, calibration_facts, cost_curve_points
 from pipelines.fit import MODELS, Fitted
 from pipelines.gate import Comparison, GateVerdict, judge_candidate
-from pipelines.metrics import average_precision
 from pipelines.request import CalibrationFacts, ModelEvaluation, ModelName, ThresholdFacts, TrainingRequest
 from pipelines.table import TrainingTable
 from pipelines.threshold import ThresholdChoice, choose_threshold
@@ -24,7 +23,6 @@ class Assessment:
     calibration_facts: CalibrationFacts
     choice: ThresholdChoice
     thresholds: ThresholdFacts
-    training_ap: dict[ModelName, float]
     comparisons: tuple[Comparison, ...]
     gate: GateVerdict
 
@@ -39,10 +37,9 @@ def assess(fitted: Fitted, parts: dict[str, TrainingTable], request: TrainingReq
     calibration, choice, candidate = settled["lightgbm"]
     baselines = tuple(judge.compare(name, candidate, scored[name]) for name in MODELS if name != "lightgbm")
     against = _against(champion, judge, candidate) if champion else None
-    training_ap = {name: average_precision(parts["train"].is_fraud, fitted.margins[name]["train"]) for name in MODELS}
     gate = judge_candidate(
-        training_ap=training_ap["lightgbm"],
-        baseline_training_ap=training_ap["logistic"],
+        training_ap=fitted.training_ap["lightgbm"],
+        baseline_training_ap=fitted.training_ap["logistic"],
         champion=against,
         baselines=baselines,
         rule=request.gate,
@@ -53,7 +50,6 @@ def assess(fitted: Fitted, parts: dict[str, TrainingTable], request: TrainingReq
         calibration_facts(parts["test"].is_fraud, candidate.margin, calibration),
         choice,
         _threshold_facts(choice, request.alert_capacity_per_thousand),
-        training_ap,
         (*baselines, *((against,) if against else ())),
         gate,
     )

@@ -7,7 +7,9 @@ disk: the directory's name is the digest of all that decides them.
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines.baselines import fit_logistic, logistic_margin, rules_margin
 from pipelines.boost import Trial, fit_best, gain_shares, margins, search
+from pipelines.metrics import average_precision
 from pipelines.parameters import LightGBMParameters
 from pipelines.request import ModelName, Recipe
 from pipelines.resample import thin_genuine
@@ -23,17 +26,18 @@ from pipelines.table import TrainingTable
 
 Floats = NDArray[np.float64]
 MODELS: Final[tuple[ModelName, ...]] = ("rules", "logistic", "lightgbm")
-PARTS: Final = ("train", "validation", "test")
+JUDGED: Final = ("validation", "test")
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The chosen model as text, and the margins of all models: `margins["lightgbm"]["test"]` has shape (test rows,)."""
+    """The chosen model as text, and the margins of all models: `margins["lightgbm"]["test"]` has shape (n,)."""
 
     booster_text: str
     parameters: LightGBMParameters  # `rounds` is where early stopping ended
     trials: tuple[Trial, ...]
     importances: tuple[tuple[str, float], ...]
+    training_ap: dict[ModelName, float]  # average precision on the rows fitted on
     margins: dict[ModelName, dict[str, Floats]]
 
 
@@ -43,17 +47,19 @@ def fit_models(parts: dict[str, TrainingTable], recipe: Recipe, *, threads: int)
     logistic = fit_logistic(thin_genuine(train, recipe.search_genuine_rows, recipe.seed))
     trials = search(train, validation, recipe, threads=threads)
     booster = fit_best(train, validation, trials[0].parameters, recipe, threads=threads)
-    chosen = {**asdict(trials[0].parameters), "rounds": booster.num_trees()}
+    answer: dict[ModelName, Callable[[Floats], Floats]] = {
+        "rules": rules_margin,
+        "logistic": partial(logistic_margin, logistic),
+        "lightgbm": partial(margins, booster),
+    }
+    seen = thin_genuine(train, recipe.genuine_rows, recipe.seed)
     return Fitted(
         booster.model_to_string(),
-        LightGBMParameters(**chosen),
+        replace(trials[0].parameters, rounds=booster.num_trees()),
         trials,
         gain_shares(booster),
-        {
-            "rules": {name: rules_margin(part.features) for name, part in parts.items()},
-            "logistic": {name: logistic_margin(logistic, part.features) for name, part in parts.items()},
-            "lightgbm": {name: margins(booster, part.features) for name, part in parts.items()},
-        },
+        {name: average_precision(seen.is_fraud, answer[name](seen.features), weights=seen.weights) for name in MODELS},
+        {name: {part: answer[name](parts[part].features) for part in JUDGED} for name in MODELS},
     )
 
 
@@ -75,21 +81,23 @@ def _save(folder: Path, fitted: Fitted) -> None:
         "parameters": asdict(fitted.parameters),
         "trials": [asdict(trial) for trial in fitted.trials],
         "importances": fitted.importances,
+        "training_ap": fitted.training_ap,
     }
     (partial / "facts.json").write_text(json.dumps(facts))
     for model in MODELS:
-        for part in PARTS:
+        for part in JUDGED:
             np.save(partial / f"{model}.{part}.npy", fitted.margins[model][part])
     partial.rename(folder)
 
 
 def _load(folder: Path) -> Fitted:
     facts = json.loads((folder / "facts.json").read_text())
-    answers = {model: {part: np.load(folder / f"{model}.{part}.npy") for part in PARTS} for model in MODELS}
+    answers = {model: {part: np.load(folder / f"{model}.{part}.npy") for part in JUDGED} for model in MODELS}
     return Fitted(
         (folder / "model.lgb").read_text(),
         LightGBMParameters(**facts["parameters"]),
         tuple(Trial(LightGBMParameters(**trial["parameters"]), trial["average_precision"]) for trial in facts["trials"]),
         tuple((name, share) for name, share in facts["importances"]),
+        facts["training_ap"],
         answers,
     )

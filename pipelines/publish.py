@@ -125,7 +125,7 @@ def _log_summary(run: TrackedRun, training: Training, outcome: TrainingOutcome) 
         "threads": training.provenance.threads,
     }
     params.pop("recipe.parameters", None)
-    extra = {f"training_ap_{name}": value for name, value in assessment.training_ap.items()}
+    extra = {f"training_ap_{name}": value for name, value in training.fitted.training_ap.items()}
     sizes = {f"{what}_{name}": float(getattr(part, what)) for name, part in outcome.parts.items() for what in ("rows", "frauds")}
     run.log(
         params, {**_metrics(assessment.evaluations["lightgbm"]), **extra, **sizes}, {"gate_reasons": "; ".join(assessment.gate.reasons)}

@@ -5,7 +5,7 @@ comparison view tells the story rules -> logistic regression -> LightGBM. The bu
 """
 
 import json
-import os
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from data.bundle import Calibration, seal_bundle, write_scoring_files
@@ -23,6 +22,7 @@ from data.costs import Policy
 from data.errors import RegistryUnavailable, UnknownRun
 from data.features import FEATURE_SCHEMA_HASH, FEATURES
 from pipelines.boost import load_booster
+from pipelines.lease import is_running, this_process
 
 EXPERIMENT: Final = "fraud"
 BUNDLE: Final = "model"  # artifact folder of the LightGBM run
@@ -58,7 +58,7 @@ class Tracker:
         """Mark runs whose process has died as killed; returns how many. A rerun then leaves nothing "running" behind."""
         with _reachable(self.url):
             running = self._client.search_runs([self._experiment], "attributes.status = 'RUNNING'", max_results=1000)
-            dead = [run for run in running if not _alive(run.data.tags.get(_OWNER, ""))]
+            dead = [run for run in running if not is_running(run.data.tags.get(_OWNER, ""))]
             for run in dead:
                 self._client.set_terminated(run.info.run_id, "KILLED")
         return len(dead)
@@ -68,7 +68,7 @@ class Tracker:
         """A run that ends FINISHED, or FAILED when the block raises."""
         family = {"mlflow.parentRunId": parent} if parent else {}
         with _reachable(self.url):
-            run_id = self._client.create_run(self._experiment, tags={**tags, **family, _OWNER: _myself()}, run_name=name).info.run_id
+            run_id = self._client.create_run(self._experiment, tags={**tags, **family, _OWNER: this_process()}, run_name=name).info.run_id
             try:
                 yield TrackedRun(self._client, run_id)
             except BaseException:
@@ -132,6 +132,8 @@ def write_bundle(folder: Path, parts: BundleParts, key_folder: Path) -> str:
     # Stated requirements: MLflow would otherwise find them by loading the model in another process, for half a minute.
     pins = [f"{name}=={version(name)}" for name in ("lightgbm", "numpy")]
     metadata = {"feature_schema_hash": FEATURE_SCHEMA_HASH}
+    # It would warn that pip, which an environment made by uv lacks, has no version to write down.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     mlflow.lightgbm.save_model(load_booster(parts.booster_text), folder, signature=signature, pip_requirements=pins, metadata=metadata)
     write_scoring_files(folder, calibration=parts.calibration, policy=parts.policy, golden=parts.golden, golden_scores=parts.golden_scores)
     return seal_bundle(folder, key_folder=key_folder, sequence=parts.sequence, facts=parts.facts).digest
@@ -158,19 +160,6 @@ def _away(url: str, error: Exception) -> RegistryUnavailable:
         next_step="`lab status` shows what runs; `lab up` starts it.",
         where=url,
     )
-
-
-def _myself() -> str:
-    return f"{os.getpid()}@{psutil.Process().create_time():.2f}"
-
-
-def _alive(owner: str) -> bool:
-    """Whether the process that `_myself` named still runs; process ids are used again, so the start time counts too."""
-    pid, _, started = owner.partition("@")
-    try:
-        return bool(pid) and f"{psutil.Process(int(pid)).create_time():.2f}" == started
-    except (psutil.NoSuchProcess, ValueError):
-        return False
 
 
 def as_params(prefix: str, value: Any) -> dict[str, Any]:

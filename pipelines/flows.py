@@ -1,0 +1,89 @@
+"""The steps as Prefect flows: the same functions in the same order, seen and timed on Prefect's page.
+
+The only file that imports Prefect. Each flow is thin: `pipelines/train.py` runs without it. The address of the Prefect
+server is in the environment (`data.environment.use_servers`).
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from prefect import flow, tags, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import StateType
+from prefect.states import Crashed
+
+from data.settings import Settings
+from pipelines.imbalance import ResamplingEffect, compare_resampling
+from pipelines.lease import is_running, this_process
+from pipelines.request import TrainingOutcome, TrainingRequest
+from pipelines.train import ingest_source, prepare, train_model
+
+_LEASE: Final = "process:"
+
+
+def training_flow(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
+    """`train_model` as the flow "training". Raises what `train_model` raises."""
+    outcome: TrainingOutcome = _run(flow(name="training", **_PLAIN)(_train), request, settings)
+    return outcome
+
+
+def retraining_flow(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
+    """The same as the flow "retraining", for a request that names a prediction log."""
+    outcome: TrainingOutcome = _run(flow(name="retraining", **_PLAIN)(_train), request, settings)
+    return outcome
+
+
+def resampling_flow(request: TrainingRequest, settings: Settings, seeds: tuple[int, ...]) -> tuple[ResamplingEffect, ...]:
+    """Measure class weights, under-sampling and SMOTE on the request's rows as the flow "compare resampling"."""
+    effects: tuple[ResamplingEffect, ...] = _run(flow(name="compare resampling", **_PLAIN)(_compare), request, settings, seeds)
+    return effects
+
+
+def as_task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a step as a Prefect task. The arguments stay out of Prefect's sight: it would walk and hash every array."""
+
+    @task(name=name, cache_policy=NO_CACHE, persist_result=False)
+    def step() -> Any:
+        return function(*arguments)
+
+    return step()
+
+
+def close_interrupted_flows() -> int:
+    """Mark flow runs whose process has died as crashed; returns how many. Prefect itself leaves them running."""
+    with get_client(sync_client=True) as client:
+        running = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.RUNNING]}}}))
+        closed = 0
+        for run in running:
+            leases = [tag.removeprefix(_LEASE) for tag in run.tags if tag.startswith(_LEASE)]
+            if leases and not any(is_running(lease) for lease in leases):
+                client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
+                closed += 1
+    return closed
+
+
+# Requests are values of our own, checked where they are made; results stay in this process.
+_PLAIN: Final[dict[str, Any]] = {"validate_parameters": False, "persist_result": False}
+
+
+def _run(flow_function: Any, *arguments: Any) -> Any:
+    close_interrupted_flows()
+    with tags(f"{_LEASE}{this_process()}"):
+        return flow_function(*arguments)
+
+
+def _train(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
+    return train_model(request, settings, run=as_task)
+
+
+def _compare(request: TrainingRequest, settings: Settings, seeds: tuple[int, ...]) -> tuple[ResamplingEffect, ...]:
+    dataset = as_task("ingest", ingest_source, request, settings)
+    parts = as_task("features", prepare, request, dataset, settings.home / "cache").parts
+    effects: tuple[ResamplingEffect, ...] = as_task("compare", _compare_parts, parts, request, seeds, settings.threads or 1)
+    return effects
+
+
+def _compare_parts(parts: Any, request: TrainingRequest, seeds: tuple[int, ...], threads: int) -> tuple[ResamplingEffect, ...]:
+    return compare_resampling(parts["train"], parts["validation"], parts["test"], request.recipe, seeds=seeds, threads=threads)

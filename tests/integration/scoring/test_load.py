@@ -1,0 +1,69 @@
+"""Locust against a real server: a fixed number of payments at a fixed rate, labels when due, an exit status."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data.dataset import Dataset, to_table
+from data.prediction_frames import labels_frame, window_frame
+from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS
+from data.settings import REPOSITORY, Settings
+from tests.fakes import FakeRegistry
+from tests.integration.scoring.server import serve_ready
+from tests.records import START, transaction
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Three days of 144 payments; every tenth is reported as fraud on the following day."""
+    for day in range(3):
+        numbers = range(day * 1_440, (day + 1) * 1_440, 10)
+        payments = pd.DataFrame([transaction(i).model_dump() for i in numbers]).astype({c: d for c, (d, _) in TRANSACTION_COLUMNS.items()})
+        labels = payments.iloc[::10][["transaction_id", "event_time"]].assign(
+            report_time=lambda frame: frame["event_time"] + pd.Timedelta(days=1), is_fraud=True, source="chargeback"
+        )
+        labels = labels.astype({c: d for c, (d, _) in LABEL_COLUMNS.items()})
+        tables = {"transactions": to_table(payments, "transactions"), "labels": to_table(labels, "labels")}
+        Dataset(tmp_path / "dataset").write_day(date(2026, 3, 2 + day), tables)  # type: ignore[arg-type]
+    return tmp_path / "dataset"
+
+
+def run_locust(url: str, dataset: Path, summary: Path, requests: int) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {
+        "LAB_LOAD_DATASET": str(dataset),
+        "LAB_LOAD_DAY": "2026-03-02",
+        "LAB_LOAD_REQUESTS": str(requests),
+        "LAB_LOAD_RATE": "150",
+        "LAB_LOAD_SUMMARY": str(summary),
+    }
+    command = [sys.executable, "-m", "locust", "-f", "tests/load/locustfile.py", "--headless", "--host", url]
+    return subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+
+
+def test_locust_sends_each_payment_once_and_labels_when_they_are_due(
+    lab: Settings, registry: FakeRegistry, dataset: Path, tmp_path: Path
+) -> None:
+    with serve_ready(lab, registry) as client:
+        done = run_locust(str(client.base_url), dataset, tmp_path / "summary.json", requests=350)
+    facts = json.loads((tmp_path / "summary.json").read_text())
+    assert (facts["requests"], facts["failures"], facts["label_failures"]) == (350, 0, 0), done.stderr
+    assert done.returncode == (0 if facts["met"] else 1)
+    assert sum(facts["counts"]) == 350 and 0 < facts["requests_per_s"] <= 155
+    served = window_frame(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert sorted(served["transaction_id"]) == [f"tx_{i:06d}" for i in range(0, 3_500, 10)]
+    labels = labels_frame(lab.home / "predictions.db")
+    assert len(labels) == facts["labels_sent"] > 0
+    assert labels["report_time"].max() <= served["event_time"].max()
+    assert not labels["transaction_id"].isin(served.loc[served["decision"] == "decline", "transaction_id"]).any()
+
+
+def test_locust_fails_when_nobody_answers(dataset: Path, tmp_path: Path) -> None:
+    done = run_locust("http://127.0.0.1:9", dataset, tmp_path / "summary.json", requests=50)
+    facts = json.loads((tmp_path / "summary.json").read_text())
+    assert facts["failures"] == facts["requests"] == 50 and not facts["met"] and done.returncode == 1

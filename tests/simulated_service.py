@@ -134,7 +134,7 @@ class SimulatedService:
             transaction_id=np.array([f"tx_{start_s}_{i}" for i in range(count)], dtype=object),
             card_id=cards,
             event_time_s=times.astype(np.int64),
-            amount=random.lognormal(4.2, 0.9, count),
+            amount=np.round(random.lognormal(4.2, 0.9, count), 2),
             rollout_id=np.full(count, serving.rollout_id, dtype=object),
             epoch=np.full(count, serving.epoch, dtype=np.int64),
             champion_version=np.full(count, serving.champion, dtype=object),

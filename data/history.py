@@ -25,17 +25,19 @@ from data.schema import CATEGORIES, CHANNELS
 if TYPE_CHECKING:
     import pandas as pd
 
+_Array = NDArray[Any]
 FORMAT: Final = 1
-_PACK_EVENT = struct.Struct("=qddiiiIhh4x").pack_into
-_PACK_REPORT = struct.Struct("=qqii").pack_into
+_PACK_EVENT = struct.Struct("=qddiiiIhhi").pack_into
 _CHANNEL_CODE: Final = {name: code for code, name in enumerate(CHANNELS)}
 _CATEGORY_CODE: Final = {name: code for code, name in enumerate(CATEGORIES)}
 _FIRST_SLOTS = 1024
+_BLOCK = 65_536  # events grouped at a time: enough to meet a card again, few enough for rows to stay near the processor
 _MAX_AMOUNT = 2**31 - 1
 _CARD_ARRAYS = ("cards", "card_reports")
 _TERMINAL_ARRAYS = ("terminals", "terminal_reports", "marks")
 # pool -> (field of `control` that counts it, the runs that live in it)
-_NO_EVENTS, _NO_REPORTS, _NO_ROWS = np.empty(0, kernel.EVENT), np.empty(0, kernel.REPORT), np.empty((0, FEATURE_COUNT))
+_NO_ROWS = np.empty((0, FEATURE_COUNT))
+_ONE = np.zeros(1, np.int64)  # the order of one event
 _POOLS = {"card_pool": ("card_used", ("cards",)), "terminal_pool": ("terminal_used", ("terminals",)),
           "report_pool": ("report_used", ("card_reports", "terminal_reports"))}  # fmt: skip
 
@@ -70,8 +72,6 @@ class History:
         )
         self._event = np.zeros(1, kernel.EVENT)
         self._event_bytes = memoryview(self._event.view(np.uint8))  # type: ignore[arg-type]
-        self._report = np.zeros(1, kernel.REPORT)
-        self._report_bytes = memoryview(self._report.view(np.uint8))  # type: ignore[arg-type]
 
     def advance(
         self,
@@ -109,9 +109,10 @@ class History:
             _device_hash(device_id) if device_id else kernel.NO_DEVICE,
             _CHANNEL_CODE.get(channel, -1),
             _CATEGORY_CODE.get(category, -1),
+            0,
         )
         rows = np.empty((1, FEATURE_COUNT))
-        self._advance(self._event, _NO_REPORTS, rows)
+        self._advance(self._event, _ONE, _ONE, rows)
         features: NDArray[np.float64] = rows[0]
         return features
 
@@ -119,8 +120,9 @@ class History:
         """A fraud on this card at this terminal became known. Report a payment once, at its first fraud report."""
         if not 0 <= report_time_s < kernel.NEVER:
             raise _out_of_range()
-        _PACK_REPORT(self._report_bytes, 0, report_time_s, 0, self._card(card_id), self._terminal(terminal_id))
-        self._advance(_NO_EVENTS, self._report, _NO_ROWS)
+        card, terminal = self._card(card_id), self._terminal(terminal_id)
+        _PACK_EVENT(self._event_bytes, 0, report_time_s, 0.0, 0.0, card, terminal, 0, 0, 0, 0, kernel.REPORT_ROW)
+        self._advance(self._event, _ONE, _ONE, _NO_ROWS)
 
     def save(self, path: Path) -> None:
         """Write everything to one file, whole or not at all."""
@@ -166,12 +168,12 @@ class History:
             self._state = self._state._replace(**{a: _grown(getattr(self._state, a), 2 * slot, True) for a in arrays})
         return slot
 
-    def _advance(self, events: NDArray[np.void], reports: NDArray[np.void], rows: NDArray[np.float64]) -> None:
-        """Run the kernel to the end of both streams, growing pools where it stops for want of room."""
-        event, report = kernel.advance(self._state, events, reports, rows, 0, 0)
-        while event < len(events) or report < len(reports):
-            self._make_room(reports[report] if report < len(reports) and reports[report]["due"] <= event else events[event])
-            event, report = kernel.advance(self._state, events, reports, rows, event, report)
+    def _advance(self, events: _Array, by_card: _Array, by_terminal: _Array, rows: NDArray[np.float64]) -> None:
+        """Run the kernel to the end, growing pools where it stops for want of room."""
+        cards, terminals = kernel.advance(self._state, events, by_card, by_terminal, rows, 0, 0)
+        while terminals < len(events):
+            self._make_room(events[by_card[cards]] if cards < len(events) else events[by_terminal[terminals]])
+            cards, terminals = kernel.advance(self._state, events, by_card, by_terminal, rows, cards, terminals)
 
     def _make_room(self, event: np.void) -> None:
         """Grow the pools that cannot take a doubled run of this event's card and terminal."""
@@ -253,15 +255,17 @@ def build_features(
     import pandas as pd
 
     history = History() if history is None else history
-    ids = transactions["transaction_id"]
-    repeated = ids.duplicated().to_numpy()
-    first = transactions[~repeated] if repeated.any() else transactions
-    events = _events(first, history)
+    ids = pd.Index(transactions["transaction_id"])
+    first = transactions if ids.is_unique else transactions[~ids.duplicated()]
+    payments = _payments(first, history)
     known = labels[labels["is_fraud"]].sort_values("report_time", kind="stable").drop_duplicates("transaction_id")
-    position = pd.Index(known["transaction_id"]).get_indexer(pd.Index(first["transaction_id"]))
-    rows = np.empty((len(events), FEATURE_COUNT))
-    history._advance(events, _reports(events, position, _seconds(known["report_time"])), rows)
-    return (rows[pd.factorize(ids)[0]] if repeated.any() else rows), history
+    position = (ids if ids.is_unique else ids.unique()).get_indexer(pd.Index(known["transaction_id"]))
+    events = _with_reports(payments, position, _seconds(known["report_time"]))
+    rows = np.empty((len(payments), FEATURE_COUNT))
+    for start in range(0, len(events), _BLOCK):
+        block = events[start : start + _BLOCK]
+        history._advance(block, np.argsort(block["card"], kind="stable"), np.argsort(block["terminal"], kind="stable"), rows)
+    return (rows if ids.is_unique else rows[pd.factorize(ids)[0]]), history
 
 
 def _seconds(times: "pd.Series[pd.Timestamp]") -> NDArray[np.int64]:
@@ -283,14 +287,15 @@ def _slots(column: "pd.Series[Any]", slot_of: Any) -> NDArray[np.int64]:
     return np.array([slot_of(str(name)) for name in ids], dtype=np.int64)[codes]
 
 
-def _events(transactions: "pd.DataFrame", history: History) -> NDArray[np.void]:
+def _payments(transactions: "pd.DataFrame", history: History) -> NDArray[np.void]:
+    """The kernel's view of the payments, in the same order."""
     times, amounts = _seconds(transactions["event_time"]), transactions["amount_minor"].to_numpy()
     if len(times) and (times.min() < 0 or times.max() >= kernel.NEVER or amounts.min() < 0 or amounts.max() > _MAX_AMOUNT):
         raise _out_of_range()
     devices = transactions["device_id"].astype("category")
     hashes = {name: _device_hash(str(name)) for name in devices.cat.categories}
     events = np.zeros(len(transactions), kernel.EVENT)
-    events["time"], events["amount"] = times, amounts
+    events["time"], events["amount"], events["row"] = times, amounts, np.arange(len(events))
     events["latitude"], events["longitude"] = transactions["latitude"], transactions["longitude"]
     events["card"] = _slots(transactions["card_id"], history._card)
     events["terminal"] = _slots(transactions["terminal_id"], history._terminal)
@@ -300,15 +305,16 @@ def _events(transactions: "pd.DataFrame", history: History) -> NDArray[np.void]:
     return events
 
 
-def _reports(events: NDArray[np.void], position: NDArray[np.intp], report_times: NDArray[np.int64]) -> NDArray[np.void]:
-    """Reports on those events whose position among the labels is not -1, in the order in which they become known.
+def _with_reports(payments: NDArray[np.void], position: NDArray[np.intp], report_times: NDArray[np.int64]) -> NDArray[np.void]:
+    """The payments and the reports on them in one stream, in the order in which they become known.
 
-    A report is known once an event of its time or later has arrived, and never before its own payment has.
+    `position` says which payment a report is about; -1: none of these. A report is known once an event of its time or
+    later has arrived, and never before its own payment has.
     """
-    reported = np.flatnonzero(position >= 0)
-    reports = np.zeros(len(reported), kernel.REPORT)
-    reports["time"] = report_times[position[reported]]
-    reports["card"], reports["terminal"] = events["card"][reported], events["terminal"][reported]
-    now = np.maximum.accumulate(events["time"])
-    reports["due"] = np.maximum(np.searchsorted(now, reports["time"], side="left"), reported + 1)
-    return reports[np.lexsort((reports["time"], reports["due"]))]
+    about, times = position[position >= 0], report_times[position >= 0]
+    reports = payments[about]
+    reports["time"], reports["row"] = times, kernel.REPORT_ROW
+    now = np.maximum.accumulate(payments["time"])
+    due = np.maximum(np.searchsorted(now, times, side="left"), about + 1)
+    order = np.lexsort((times, due))
+    return np.insert(payments, due[order], reports[order])

@@ -41,9 +41,9 @@ FIRST_RUN = 4  # entries in a new run; the typical card pays a few times a month
 
 EVENT = np.dtype(
     [("time", "i8"), ("latitude", "f8"), ("longitude", "f8"), ("card", "i4"), ("terminal", "i4"), ("amount", "i4"),
-     ("device", "u4"), ("channel", "i2"), ("category", "i2"), ("pad", "i4")],
+     ("device", "u4"), ("channel", "i2"), ("category", "i2"), ("row", "i4")],
 )  # fmt: skip
-REPORT = np.dtype([("time", "i8"), ("due", "i8"), ("card", "i4"), ("terminal", "i4")])  # due: the event it is known before
+REPORT_ROW = -1  # the `row` of an event that is no payment but the report of a fraud
 
 # A run stands last in each record, at different offsets: numba would take records with a common start for one type.
 RUN = [("start", "i8"), ("capacity", "i4"), ("head", "i4"), ("size", "i4"), ("pad", "i4")]
@@ -131,6 +131,11 @@ def _room(run, pool, used):  # type: ignore[no-untyped-def]
         run.head = 0
         return used
     capacity = max(FIRST_RUN, 2 * run.capacity)
+    if run.capacity > 0 and run.start + run.capacity == used:  # the last run of the pool grows where it stands
+        if run.start + capacity > len(pool):
+            return -1
+        run.capacity = capacity
+        return run.start + capacity
     if used + capacity > len(pool):
         return -1
     for i in range(run.size):
@@ -174,7 +179,7 @@ def _place(event):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _see_card(card, pool, event, place, row):  # type: ignore[no-untyped-def]
+def _see_card(card, pool, event, place, rows):  # type: ignore[no-untyped-def]
     """Write the card's features. Returns the index of its last payment at this terminal (or -1) and that behind its last payment by now."""
     t, x, y, z = event.time, place[0], place[1], place[2]
     located = x == x and y == y
@@ -211,39 +216,39 @@ def _see_card(card, pool, event, place, row):  # type: ignore[no-untyped-def]
             break
         window = PAUSE_WINDOW[pause]
         if window >= 0:
-            row[_CARD_COUNT + window] = count
-            row[_CARD_SUM + window] = total / 100.0
-            row[_CARD_MEAN + window] = total / 100.0 / count if count > 0 else nan
-            row[_CARD_TERMINALS + window] = distinct
-            row[_CARD_DISTANCE + window] = _kilometres(farthest) if farthest >= 0.0 else nan
+            rows[event.row, _CARD_COUNT + window] = count
+            rows[event.row, _CARD_SUM + window] = total / 100.0
+            rows[event.row, _CARD_MEAN + window] = total / 100.0 / count if count > 0 else nan
+            rows[event.row, _CARD_TERMINALS + window] = distinct
+            rows[event.row, _CARD_DISTANCE + window] = _kilometres(farthest) if farthest >= 0.0 else nan
         if PAUSE_MAX[pause] >= 0:
-            row[_CARD_MAX + PAUSE_MAX[pause]] = largest / 100.0 if count > 0 else nan
+            rows[event.row, _CARD_MAX + PAUSE_MAX[pause]] = largest / 100.0 if count > 0 else nan
         if PAUSE_RATIO[pause] >= 0:
-            row[_CARD_MAX_RATIO + PAUSE_RATIO[pause]] = highest if highest >= 0.0 else nan
-    row[_SINCE_CARD] = t - pool[behind - 1].time if behind > begin else nan
-    row[_SINCE_TERMINAL] = t - pool[same_terminal].time if same_terminal >= 0 else nan
-    row[_SINCE_DEVICE] = since_device
-    row[_SPEED] = speed
-    _see_habit(card, event, count, total, squares, largest, row)
+            rows[event.row, _CARD_MAX_RATIO + PAUSE_RATIO[pause]] = highest if highest >= 0.0 else nan
+    rows[event.row, _SINCE_CARD] = t - pool[behind - 1].time if behind > begin else nan
+    rows[event.row, _SINCE_TERMINAL] = t - pool[same_terminal].time if same_terminal >= 0 else nan
+    rows[event.row, _SINCE_DEVICE] = since_device
+    rows[event.row, _SPEED] = speed
+    _see_habit(card, event, count, total, squares, largest, rows)
     return same_terminal, behind
 
 
 @njit(error_model="numpy")
-def _see_habit(card, event, count, total, squares, largest, row):  # type: ignore[no-untyped-def]
+def _see_habit(card, event, count, total, squares, largest, rows):  # type: ignore[no-untyped-def]
     """Write what compares this payment with the card's whole life: the remembered payments and the folded ones."""
     count += card.gone_count
     total += card.gone_sum
     squares += card.gone_squares
     largest = max(largest, card.gone_max)
-    row[_TO_MEAN] = event.amount * count / total if total > 0 else nan
-    row[_TO_MAX] = event.amount / largest if largest > 0 else nan
-    row[_DEVIATION] = nan
+    rows[event.row, _TO_MEAN] = event.amount * count / total if total > 0 else nan
+    rows[event.row, _TO_MAX] = event.amount / largest if largest > 0 else nan
+    rows[event.row, _DEVIATION] = nan
     if count > 1:
         excess = float(total - count * card.first_amount)
         variance = (squares - excess * excess / count) / (count - 1)
         if variance > 0.0:
-            row[_DEVIATION] = (event.amount - total / count) / sqrt(variance)
-    row[_AGE] = (event.time - card.first_time) / DAY_S if count > 0 and card.first_time <= event.time else nan
+            rows[event.row, _DEVIATION] = (event.amount - total / count) / sqrt(variance)
+    rows[event.row, _AGE] = (event.time - card.first_time) / DAY_S if count > 0 and card.first_time <= event.time else nan
 
 
 @njit(error_model="numpy")
@@ -277,24 +282,25 @@ def _remember_on_card(card, pool, event, place, ratio, same_terminal, at):  # ty
 
 
 @njit(error_model="numpy")
-def _see_terminal(terminal, pool, marks, event, row):  # type: ignore[no-untyped-def]
+def _see_terminal(terminal, pool, marks, event, rows):  # type: ignore[no-untyped-def]
     """Write the terminal's counts. Returns (index behind the last payment not after this, payments one label delay earlier by window)."""
+    slot = event.terminal
     begin = terminal.start + terminal.head
     end = begin + terminal.size
     shift = begin - terminal.dropped  # a mark is the number of payments before a border since the terminal's first
     behind = _after(pool, begin, end, end, event.time)
     for border in range(len(BORDERS_S)):
-        marks[border] = _after(pool, begin, end, marks[border] + shift, event.time - BORDERS_S[border]) - shift
+        marks[slot, border] = _after(pool, begin, end, marks[slot, border] + shift, event.time - BORDERS_S[border]) - shift
     for window in range(4):
-        row[_TERMINAL_COUNT + window] = behind - shift - marks[window]
-    month = behind - shift - marks[3]
-    row[_TO_TERMINAL_MEAN] = nan
+        rows[event.row, _TERMINAL_COUNT + window] = behind - shift - marks[slot, window]
+    month = behind - shift - marks[slot, 3]
+    rows[event.row, _TO_TERMINAL_MEAN] = nan
     if month > 0:
         total = pool[behind].sum_before if behind < end else terminal.total
-        total -= pool[marks[3] + shift].sum_before
+        total -= pool[marks[slot, 3] + shift].sum_before
         if total > 0:
-            row[_TO_TERMINAL_MEAN] = event.amount * month / total
-    return behind, (marks[4] - marks[5], marks[4] - marks[6], marks[4] - marks[7])
+            rows[event.row, _TO_TERMINAL_MEAN] = event.amount * month / total
+    return behind, (marks[slot, 4] - marks[slot, 5], marks[slot, 4] - marks[slot, 6], marks[slot, 4] - marks[slot, 7])
 
 
 @njit(error_model="numpy")
@@ -340,79 +346,90 @@ def _forget_reports(run, pool, latest):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
-def _advance_one(state, event, row):  # type: ignore[no-untyped-def]
-    """Write the features of one payment and remember it. Returns False, having changed nothing it matters to undo, when a pool is full."""
-    control, card, terminal = state.control[0], state.cards[event.card], state.terminals[event.terminal]
-    used = _room(card, state.card_pool, control.card_used)
+def _note_report(run, pool, moment):  # type: ignore[no-untyped-def]
+    """Put a report in its place; there must be room."""
+    end = run.start + run.head + run.size
+    at = _after(pool, run.start + run.head, end, end, moment)
+    _open(run, pool, at)
+    pool[at].time = moment
+
+
+@njit(error_model="numpy")
+def _advance_card(control, cards, pool, reports_of, report_pool, event, rows):  # type: ignore[no-untyped-def]
+    """One event of a card: write the card's part of the row and remember. Returns False, with nothing remembered, when a pool is full."""
+    card, reports = cards[event.card], reports_of[event.card]
+    t, row = event.time, event.row
+    if row == REPORT_ROW:
+        used = _room(reports, report_pool, control.report_used)
+        if used >= 0:
+            control.report_used = used
+            _note_report(reports, report_pool, t)
+        return used >= 0
+    used = _room(card, pool, control.card_used)
     if used < 0:
         return False
     control.card_used = used
-    used = _room(terminal, state.terminal_pool, control.terminal_used)
-    if used < 0:
-        return False
-    control.terminal_used = used
-
-    t = event.time
-    row[_AMOUNT] = event.amount / 100.0
-    row[_HOUR] = (t % DAY_S) / HOUR_S
-    row[_WEEKDAY] = (t // DAY_S + 3) % 7  # 1970 began on a Thursday
-    row[_CHANNEL] = event.channel
-    row[_CATEGORY] = event.category
+    rows[row, _AMOUNT] = event.amount / 100.0
+    rows[row, _HOUR] = (t % DAY_S) / HOUR_S
+    rows[row, _WEEKDAY] = (t // DAY_S + 3) % 7  # 1970 began on a Thursday
+    rows[row, _CHANNEL] = event.channel
+    rows[row, _CATEGORY] = event.category
+    counts, since = _see_reports(reports, report_pool, t)
+    rows[row, _CARD_REPORTS] = counts[2]
+    rows[row, _SINCE_CARD_REPORT] = since
     place = _place(event)
-    same_terminal, card_at = _see_card(card, state.card_pool, event, place, row)
-    terminal_at, delayed = _see_terminal(terminal, state.terminal_pool, state.marks[event.terminal], event, row)
-    reported, since = _see_reports(state.terminal_reports[event.terminal], state.report_pool, t)
-    for window in range(3):
-        row[_TERMINAL_REPORTS + window] = reported[window]
-        row[_RISK + window] = reported[window] / (delayed[window] + RISK_PRIOR_COUNT)
-    row[_SINCE_TERMINAL_REPORT] = since
-    reported, since = _see_reports(state.card_reports[event.card], state.report_pool, t)
-    row[_CARD_REPORTS] = reported[2]
-    row[_SINCE_CARD_REPORT] = since
-
-    _remember_on_card(card, state.card_pool, event, place, row[_TO_MEAN], same_terminal, card_at)
-    _remember_at_terminal(terminal, state.terminal_pool, event, terminal_at)
-    _forget_reports(
-        state.card_reports[event.card], state.report_pool, np.int64(state.card_pool[card.start + card.head + card.size - 1].time)
-    )
-    _forget_reports(
-        state.terminal_reports[event.terminal],
-        state.report_pool,
-        state.terminal_pool[terminal.start + terminal.head + terminal.size - 1].time,
-    )
+    same_terminal, at = _see_card(card, pool, event, place, rows)
+    _remember_on_card(card, pool, event, place, rows[row, _TO_MEAN], same_terminal, at)
+    _forget_reports(reports, report_pool, np.int64(pool[card.start + card.head + card.size - 1].time))
     return True
 
 
 @njit(error_model="numpy")
-def _note_one(state, report):  # type: ignore[no-untyped-def]
-    """Note one report on its card and its terminal. Returns False when the pool is full."""
-    control = state.control[0]
-    runs = (state.card_reports[report.card], state.terminal_reports[report.terminal])
-    for run in runs:
-        used = _room(run, state.report_pool, control.report_used)
-        if used < 0:
-            return False
-        control.report_used = used
-    for run in runs:
-        end = run.start + run.head + run.size
-        at = _after(state.report_pool, run.start + run.head, end, end, report.time)
-        _open(run, state.report_pool, at)
-        state.report_pool[at].time = report.time
+def _advance_terminal(control, terminals, pool, marks, reports_of, report_pool, event, rows):  # type: ignore[no-untyped-def]
+    """One event of a terminal: as `_advance_card`, for the terminal's part of the row."""
+    terminal, reports = terminals[event.terminal], reports_of[event.terminal]
+    row = event.row
+    if row == REPORT_ROW:
+        used = _room(reports, report_pool, control.report_used)
+        if used >= 0:
+            control.report_used = used
+            _note_report(reports, report_pool, event.time)
+        return used >= 0
+    used = _room(terminal, pool, control.terminal_used)
+    if used < 0:
+        return False
+    control.terminal_used = used
+    at, delayed = _see_terminal(terminal, pool, marks, event, rows)
+    counts, since = _see_reports(reports, report_pool, event.time)
+    for window in range(3):
+        rows[row, _TERMINAL_REPORTS + window] = counts[window]
+        rows[row, _RISK + window] = counts[window] / (delayed[window] + RISK_PRIOR_COUNT)
+    rows[row, _SINCE_TERMINAL_REPORT] = since
+    _remember_at_terminal(terminal, pool, event, at)
+    _forget_reports(reports, report_pool, pool[terminal.start + terminal.head + terminal.size - 1].time)
     return True
 
 
 @_entry_point
-def advance(state, events, reports, rows, event, report):  # type: ignore[no-untyped-def]
-    """Advance the state by events[event:] (EVENT, in order of arrival) and reports[report:] (REPORT, in order of `due`).
+def advance(state, events, by_card, by_terminal, rows, cards_done, terminals_done):  # type: ignore[no-untyped-def]
+    """Advance the state by `events` (EVENT, in order of arrival) and write each payment's features into rows[event.row].
 
-    Writes the features of events[i] into rows[i]. Returns the first event and report not done: either both are at the
-    end, or a pool must grow before the rest.
+    Cards and terminals know nothing of each other, so all events of one card are done together while its run is in
+    the processor's cache, then all of the next: `by_card` and `by_terminal` are stable orders that group the events.
+    Returns how many of each order are done: all, or a pool must grow before the rest.
     """
-    while True:
-        while report < len(reports) and reports[report].due <= event:
-            if not _note_one(state, reports[report]):
-                return event, report
-            report += 1
-        if event == len(events) or not _advance_one(state, events[event], rows[event]):
-            return event, report
-        event += 1
+    control = state.control[0]
+    cards, card_pool, card_reports = state.cards, state.card_pool, state.card_reports
+    terminals, terminal_pool, terminal_reports = state.terminals, state.terminal_pool, state.terminal_reports
+    marks, report_pool = state.marks, state.report_pool
+    while cards_done < len(events):
+        event = events[by_card[cards_done]]
+        if not _advance_card(control, cards, card_pool, card_reports, report_pool, event, rows):
+            return cards_done, terminals_done
+        cards_done += 1
+    while terminals_done < len(events):
+        event = events[by_terminal[terminals_done]]
+        if not _advance_terminal(control, terminals, terminal_pool, marks, terminal_reports, report_pool, event, rows):
+            return cards_done, terminals_done
+        terminals_done += 1
+    return cards_done, terminals_done

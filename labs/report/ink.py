@@ -69,8 +69,8 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
     svg = svg[svg.index("<svg") :]
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
-    svg = re.sub(r"(font: (?:\d+ )?[\d.]+px)[^;\"]*", r"\1 var(--sans)", svg)
-    svg = re.sub(r'id="(\w+)"', rf'id="{name}-\1"', svg)  # ids are global on a page
+    svg = re.sub(r"(font: (?:\d+ )?[\d.]+px|font-family:)[^;\"]*", r"\1 var(--sans)", svg)
+    svg = re.sub(r' id="([^"]+)"', rf' id="{name}-\1"', svg)  # ids are global on a page
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\1{name}-", svg)
     label = html.escape(description, quote=True)
     opening = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)

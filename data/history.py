@@ -5,11 +5,8 @@ Both call the same compiled function of `data/kernel.py`. Time is event time; ro
 late. A fraud counts from its report time on, never before.
 """
 
-import hashlib
 import math
-import os
 import struct
-import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,40 +14,29 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data import kernel
+from data import history_file, history_layout
 from data.errors import BadInput
-from data.features import FEATURE_COUNT, FEATURE_SCHEMA_HASH
+from data.features import FEATURE_COUNT
 from data.schema import CATEGORIES, CHANNELS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _Array = NDArray[Any]
-FORMAT: Final = 1
 _PACK_EVENT = struct.Struct("=qddiiiIhhi").pack_into
 _CHANNEL_CODE: Final = {name: code for code, name in enumerate(CHANNELS)}
 _CATEGORY_CODE: Final = {name: code for code, name in enumerate(CATEGORIES)}
-_FIRST_SLOTS = 1024
+_NO_ROWS = np.empty((0, FEATURE_COUNT))
+_ONE = np.zeros(1, np.int64)  # the order of one event
 _BLOCK = 65_536  # events grouped at a time: enough to meet a card again, few enough for rows to stay near the processor
 _MAX_AMOUNT = 2**31 - 1
 _CARD_ARRAYS = ("cards", "card_reports")
 _TERMINAL_ARRAYS = ("terminals", "terminal_reports", "marks")
-# pool -> (field of `control` that counts it, the runs that live in it)
-_NO_ROWS = np.empty((0, FEATURE_COUNT))
-_ONE = np.zeros(1, np.int64)  # the order of one event
-_POOLS = {"card_pool": ("card_used", ("cards",)), "terminal_pool": ("terminal_used", ("terminals",)),
-          "report_pool": ("report_used", ("card_reports", "terminal_reports"))}  # fmt: skip
 
 
 def _device_hash(device_id: str) -> int:
     """A card has a handful of devices, so 32 bits tell them apart and spare a table of names."""
     return zlib.crc32(device_id.encode()) or 1
-
-
-def _grown(array: NDArray[Any], length: int, fill_zero: bool) -> NDArray[Any]:
-    new = (np.zeros if fill_zero else np.empty)((length, *array.shape[1:]), array.dtype)
-    new[: len(array)] = array
-    return new
 
 
 class History:
@@ -59,18 +45,11 @@ class History:
     def __init__(self) -> None:
         self._card_slots: dict[str, int] = {}
         self._terminal_slots: dict[str, int] = {}
-        self._state = kernel.State(
-            control=np.zeros(1, kernel.CONTROL),
-            cards=np.zeros(_FIRST_SLOTS, kernel.CARD),
-            card_pool=np.empty(_FIRST_SLOTS * 8, kernel.CARD_ENTRY),
-            terminals=np.zeros(_FIRST_SLOTS, kernel.TERMINAL),
-            terminal_pool=np.empty(_FIRST_SLOTS * 8, kernel.TERMINAL_ENTRY),
-            marks=np.zeros((_FIRST_SLOTS, len(kernel.BORDERS_S)), np.int64),
-            card_reports=np.zeros(_FIRST_SLOTS, kernel.REPORTS),
-            terminal_reports=np.zeros(_FIRST_SLOTS, kernel.REPORTS),
-            report_pool=np.empty(_FIRST_SLOTS, kernel.REPORT_ENTRY),
-        )
-        self._event = np.zeros(1, kernel.EVENT)
+        from data.kernel import advance  # numba takes half a second to load: the first history waits for it, not every import
+
+        self._kernel = advance
+        self._state = history_layout.empty_state()
+        self._event = np.zeros(1, history_layout.EVENT)
         self._event_bytes = memoryview(self._event.view(np.uint8))  # type: ignore[arg-type]
 
     def advance(
@@ -95,7 +74,7 @@ class History:
         terminal = self._terminal_slots.get(terminal_id)
         if card is None or terminal is None:
             card, terminal = self._card(card_id), self._terminal(terminal_id)
-        if not (0 <= event_time_s < kernel.NEVER and 0 <= amount_minor <= _MAX_AMOUNT):
+        if not (0 <= event_time_s < history_layout.NEVER and 0 <= amount_minor <= _MAX_AMOUNT):
             raise _out_of_range()
         _PACK_EVENT(
             self._event_bytes,
@@ -106,7 +85,7 @@ class History:
             card,
             terminal,
             amount_minor,
-            _device_hash(device_id) if device_id else kernel.NO_DEVICE,
+            _device_hash(device_id) if device_id else history_layout.NO_DEVICE,
             _CHANNEL_CODE.get(channel, -1),
             _CATEGORY_CODE.get(category, -1),
             0,
@@ -118,43 +97,28 @@ class History:
 
     def report(self, *, card_id: str, terminal_id: str, report_time_s: int) -> None:
         """A fraud on this card at this terminal became known. Report a payment once, at its first fraud report."""
-        if not 0 <= report_time_s < kernel.NEVER:
+        if not 0 <= report_time_s < history_layout.NEVER:
             raise _out_of_range()
         card, terminal = self._card(card_id), self._terminal(terminal_id)
-        _PACK_EVENT(self._event_bytes, 0, report_time_s, 0.0, 0.0, card, terminal, 0, 0, 0, 0, kernel.REPORT_ROW)
+        _PACK_EVENT(self._event_bytes, 0, report_time_s, 0.0, 0.0, card, terminal, 0, 0, 0, 0, history_layout.REPORT_ROW)
         self._advance(self._event, _ONE, _ONE, _NO_ROWS)
 
     def save(self, path: Path) -> None:
-        """Write everything to one file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            arrays: dict[str, Any] = {"format": np.array(FORMAT), "schema": np.array(FEATURE_SCHEMA_HASH), **self._compact()}
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        """Write everything to one file, whole or not at all. Raises DiskFull; an earlier file then stays."""
+        history_file.write(path, self._state, list(self._card_slots), list(self._terminal_slots))
 
     @classmethod
     def load(cls, path: Path) -> "History":
         """Read what `save` wrote. Raises BadInput when the file is missing, damaged or of another feature schema."""
-        next_step = "Delete the file; the history is rebuilt from the prediction log or by `build_features`."
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-            raise BadInput(f"{path.name} is not a readable history.", next_step=next_step, where=str(path)) from error
-        if arrays.pop("format", None) != FORMAT or arrays.pop("schema", None) != FEATURE_SCHEMA_HASH:
-            raise BadInput(f"{path.name} was written for other features.", next_step=next_step, where=str(path))
-        return cls._restore(arrays)
+        history = cls()
+        history._state, cards, terminals = history_file.read(path)
+        history._card_slots = {name: slot for slot, name in enumerate(cards)}
+        history._terminal_slots = {name: slot for slot, name in enumerate(terminals)}
+        return history
 
     def digest(self) -> str:
         """SHA-256 of what is remembered, independent of where it lies in memory and of the order in which ids were met."""
-        whole = hashlib.sha256(FEATURE_SCHEMA_HASH.encode())
-        for name, array in sorted(self._compact(by_id=True).items()):
-            whole.update(name.encode())
-            whole.update(array.tobytes())
-        return whole.hexdigest()
+        return history_file.digest(self._state, list(self._card_slots), list(self._terminal_slots))
 
     def _card(self, card_id: str) -> int:
         return self._slot(self._card_slots, card_id, _CARD_ARRAYS)
@@ -165,73 +129,24 @@ class History:
     def _slot(self, slots: dict[str, int], name: str, arrays: tuple[str, ...]) -> int:
         slot = slots.setdefault(name, len(slots))
         if slot >= len(getattr(self._state, arrays[0])):
-            self._state = self._state._replace(**{a: _grown(getattr(self._state, a), 2 * slot, True) for a in arrays})
+            self._state = self._state._replace(**{a: history_layout.grown(getattr(self._state, a), 2 * slot, True) for a in arrays})
         return slot
 
     def _advance(self, events: _Array, by_card: _Array, by_terminal: _Array, rows: NDArray[np.float64]) -> None:
         """Run the kernel to the end, growing pools where it stops for want of room."""
-        cards, terminals = kernel.advance(self._state, events, by_card, by_terminal, rows, 0, 0)
+        cards, terminals = self._kernel(self._state, events, by_card, by_terminal, rows, 0, 0)
         while terminals < len(events):
             self._make_room(events[by_card[cards]] if cards < len(events) else events[by_terminal[terminals]])
-            cards, terminals = kernel.advance(self._state, events, by_card, by_terminal, rows, cards, terminals)
+            cards, terminals = self._kernel(self._state, events, by_card, by_terminal, rows, cards, terminals)
 
     def _make_room(self, event: np.void) -> None:
         """Grow the pools that cannot take a doubled run of this event's card and terminal."""
-        for pool, (used, owners) in _POOLS.items():
+        for pool, (used, owners) in history_layout.POOLS.items():
             runs = [getattr(self._state, owner)[event["card" if owner.startswith("card") else "terminal"]] for owner in owners]
-            need = int(self._state.control[used][0]) + sum(max(kernel.FIRST_RUN, 2 * int(run["capacity"])) for run in runs)
+            need = int(self._state.control[used][0]) + sum(max(history_layout.FIRST_RUN, 2 * int(run["capacity"])) for run in runs)
             entries = getattr(self._state, pool)
             if need > len(entries):
-                self._state = self._state._replace(**{pool: _grown(entries, max(need, 2 * len(entries)), False)})
-
-    def _compact(self, by_id: bool = False) -> dict[str, NDArray[Any]]:
-        """The state without gaps, cards and terminals in the order met, or of their ids."""
-        arrays: dict[str, NDArray[Any]] = {}
-        order: dict[str, NDArray[np.int64]] = {}
-        for kind, slots in (("card", self._card_slots), ("terminal", self._terminal_slots)):
-            ids = np.array([name.encode() for name in slots], dtype=np.bytes_) if slots else np.empty(0, "S1")
-            order[kind] = np.argsort(ids) if by_id else np.arange(len(ids))
-            arrays[f"{kind}_ids"] = ids[order[kind]]
-        rank = np.argsort(order["terminal"])  # where each terminal's slot went
-        for pool, (_, owners) in _POOLS.items():
-            for owner in owners:
-                runs = getattr(self._state, owner)[order["card" if owner.startswith("card") else "terminal"]]
-                entries = getattr(self._state, pool)[_run_indices(runs)]
-                if by_id and owner == "cards":
-                    entries["terminal"] = rank[entries["terminal"]]
-                runs["start"], runs["head"], runs["capacity"] = np.cumsum(runs["size"]) - runs["size"], 0, runs["size"]
-                arrays[owner], arrays[f"{owner}_entries"] = runs, entries
-        return arrays
-
-    @classmethod
-    def _restore(cls, arrays: dict[str, NDArray[Any]]) -> "History":
-        """Rebuild from `_compact()`. Slots follow the order of the ids."""
-        history = cls()
-        for name in arrays["card_ids"]:
-            history._card(name.decode())
-        for name in arrays["terminal_ids"]:
-            history._terminal(name.decode())
-        state = history._state
-        for pool, (used, owners) in _POOLS.items():
-            for owner in owners:
-                entries, runs = arrays[f"{owner}_entries"], arrays[owner]
-                runs["start"] += state.control[used][0]
-                taken = int(state.control[used][0])
-                if taken + len(entries) > len(getattr(state, pool)):
-                    state = state._replace(**{pool: _grown(getattr(state, pool), taken + len(entries) * 3 // 2, False)})
-                getattr(state, pool)[taken : taken + len(entries)] = entries
-                getattr(state, owner)[: len(runs)] = runs
-                state.control[used] += len(entries)
-        state.marks[: len(arrays["terminals"])] = arrays["terminals"]["dropped"][:, None]
-        history._state = state
-        return history
-
-
-def _run_indices(runs: NDArray[np.void]) -> NDArray[np.int64]:
-    """Where in the pool the entries of these runs lie, run after run."""
-    size = runs["size"].astype(np.int64)
-    first = runs["start"] + runs["head"]
-    return np.repeat(first - (np.cumsum(size) - size), size) + np.arange(size.sum())
+                self._state = self._state._replace(**{pool: history_layout.grown(entries, max(need, 2 * len(entries)), False)})
 
 
 def _out_of_range() -> BadInput:
@@ -290,16 +205,16 @@ def _slots(column: "pd.Series[Any]", slot_of: Any) -> NDArray[np.int64]:
 def _payments(transactions: "pd.DataFrame", history: History) -> NDArray[np.void]:
     """The kernel's view of the payments, in the same order."""
     times, amounts = _seconds(transactions["event_time"]), transactions["amount_minor"].to_numpy()
-    if len(times) and (times.min() < 0 or times.max() >= kernel.NEVER or amounts.min() < 0 or amounts.max() > _MAX_AMOUNT):
+    if len(times) and (times.min() < 0 or times.max() >= history_layout.NEVER or amounts.min() < 0 or amounts.max() > _MAX_AMOUNT):
         raise _out_of_range()
     devices = transactions["device_id"].astype("category")
     hashes = {name: _device_hash(str(name)) for name in devices.cat.categories}
-    events = np.zeros(len(transactions), kernel.EVENT)
+    events = np.zeros(len(transactions), history_layout.EVENT)
     events["time"], events["amount"], events["row"] = times, amounts, np.arange(len(events))
     events["latitude"], events["longitude"] = transactions["latitude"], transactions["longitude"]
     events["card"] = _slots(transactions["card_id"], history._card)
     events["terminal"] = _slots(transactions["terminal_id"], history._terminal)
-    events["device"] = _codes(devices, hashes, kernel.NO_DEVICE)
+    events["device"] = _codes(devices, hashes, history_layout.NO_DEVICE)
     events["channel"] = _codes(transactions["channel"], _CHANNEL_CODE, -1)
     events["category"] = _codes(transactions["category"], _CATEGORY_CODE, -1)
     return events
@@ -313,7 +228,7 @@ def _with_reports(payments: NDArray[np.void], position: NDArray[np.intp], report
     """
     about, times = position[position >= 0], report_times[position >= 0]
     reports = payments[about]
-    reports["time"], reports["row"] = times, kernel.REPORT_ROW
+    reports["time"], reports["row"] = times, history_layout.REPORT_ROW
     now = np.maximum.accumulate(payments["time"])
     due = np.maximum(np.searchsorted(now, times, side="left"), about + 1)
     order = np.lexsort((times, due))

@@ -1,8 +1,8 @@
 """The one definition of the features: compiled code that shows a payment its history and then remembers the payment.
 
 Only `data/history.py` calls it, for a million rows and for one; there is no second implementation. The state is a
-handful of plain arrays. Each card and each terminal owns a run of entries, sorted by event time and then by arrival,
-inside a shared pool. A payment may arrive late: it is put in its sorted place and sees only what is not after it.
+handful of plain arrays (`data/history_layout.py`). A payment may arrive late: it is put in its sorted place and sees
+only what is not after it.
 
 What a card remembers are its last CARD_MEMORY payments of the CARD_RETENTION_S before its latest one; what is older is
 folded into totals, so that "the card's mean" is over its whole life. Amounts are summed as integers (minor units), so
@@ -12,91 +12,30 @@ keeps equal amounts exactly at zero (Chan, Golub and LeVeque, The American Stati
 
 from collections.abc import Callable
 from math import asin, cos, nan, radians, sin, sqrt
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from data.features import (
-    CARD_MEMORY,
-    CARD_WINDOWS_S,
-    DAY_S,
-    FEATURE_INDEX,
-    FEATURE_SCHEMA_HASH,
-    HOUR_S,
-    LABEL_DELAY_S,
-    RISK_PRIOR_COUNT,
-    TERMINAL_WINDOWS_S,
+from data.features import CARD_MEMORY, DAY_S, FEATURE_INDEX, HOUR_S, RISK_PRIOR_COUNT
+from data.history_layout import (
+    BORDERS_S,
+    CARD_RETENTION_S,
+    FIRST_RUN,
+    NEVER,
+    NO_DEVICE,
+    REPORT_RETENTION_S,
+    REPORT_ROW,
+    TERMINAL_RETENTION_S,
 )
 
-LATE_S = DAY_S  # a payment up to this late still finds its windows whole
-CARD_RETENTION_S = max(CARD_WINDOWS_S.values()) + LATE_S
-TERMINAL_RETENTION_S = max(TERMINAL_WINDOWS_S.values()) + LABEL_DELAY_S + LATE_S
-REPORT_RETENTION_S = max(TERMINAL_WINDOWS_S.values()) + LATE_S
-NEVER = 2**32 - 1
-NO_DEVICE = 0
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
-FIRST_RUN = 4  # entries in a new run; the typical card pays a few times a month
-
-EVENT = np.dtype(
-    [("time", "i8"), ("latitude", "f8"), ("longitude", "f8"), ("card", "i4"), ("terminal", "i4"), ("amount", "i4"),
-     ("device", "u4"), ("channel", "i2"), ("category", "i2"), ("row", "i4")],
-)  # fmt: skip
-REPORT_ROW = -1  # the `row` of an event that is no payment but the report of a fraud
-
-# A run stands last in each record, at different offsets: numba would take records with a common start for one type.
-RUN = [("start", "i8"), ("capacity", "i4"), ("head", "i4"), ("size", "i4"), ("pad", "i4")]
-CARD = np.dtype(
-    [("gone_sum", "i8"), ("gone_squares", "f8"), ("gone_count", "i4"), ("gone_max", "i4"), ("first_amount", "i4"),
-     ("first_time", "u4"), *RUN],
-)  # fmt: skip
-TERMINAL = np.dtype([("dropped", "i8"), ("total", "i8"), *RUN])
-REPORTS = np.dtype(RUN)
-CARD_ENTRY = np.dtype(
-    [("time", "u4"), ("amount", "i4"), ("terminal", "i4"), ("next_visit", "u4"), ("device", "u4"), ("ratio", "f4"),
-     ("x", "f4"), ("y", "f4"), ("z", "f4")],
-)  # fmt: skip
-TERMINAL_ENTRY = np.dtype([("sum_before", "i8"), ("time", "i8")])
-REPORT_ENTRY = np.dtype([("time", "i8")])
-# How much of each pool is taken. The last field carries no data: numba's cache on disk is keyed by argument types, so
-# naming the feature schema in a type makes code compiled for other windows or another order unreachable.
-CONTROL = np.dtype(
-    [("card_used", "i8"), ("terminal_used", "i8"), ("report_used", "i8"), (f"schema_{FEATURE_SCHEMA_HASH[:16]}", "i8")],
-)  # fmt: skip
-
-
-class State(NamedTuple):
-    """The arrays behind a History. Pools grow by replacement, outside compiled code."""
-
-    control: NDArray[np.void]
-    cards: NDArray[np.void]
-    card_pool: NDArray[np.void]
-    terminals: NDArray[np.void]
-    terminal_pool: NDArray[np.void]
-    marks: NDArray[np.int64]
-    card_reports: NDArray[np.void]
-    terminal_reports: NDArray[np.void]
-    report_pool: NDArray[np.void]
-
 
 # Where the scan of a card pauses to write its windows down; -1: no such feature at this pause.
 PAUSES_S = (HOUR_S, DAY_S, 7 * DAY_S, 14 * DAY_S, 28 * DAY_S, 30 * DAY_S)
 PAUSE_WINDOW = (0, 1, 2, -1, -1, 3)
 PAUSE_RATIO = (-1, -1, 0, 1, 2, -1)
 PAUSE_MAX = (-1, -1, 0, -1, -1, 1)
-# A terminal's window borders, as ages: 1h, 1d, 7d (also the label delay), 30d, then one label delay earlier.
-BORDERS_S = (
-    HOUR_S,
-    DAY_S,
-    7 * DAY_S,
-    30 * DAY_S,
-    LABEL_DELAY_S,
-    LABEL_DELAY_S + DAY_S,
-    LABEL_DELAY_S + 7 * DAY_S,
-    LABEL_DELAY_S + 30 * DAY_S,
-)
-
 _AMOUNT, _HOUR, _WEEKDAY = FEATURE_INDEX["amount"], FEATURE_INDEX["hour"], FEATURE_INDEX["weekday"]
 _CHANNEL, _CATEGORY = FEATURE_INDEX["channel"], FEATURE_INDEX["category"]
 _CARD_COUNT, _CARD_SUM, _CARD_MEAN = FEATURE_INDEX["card_count_1h"], FEATURE_INDEX["card_sum_1h"], FEATURE_INDEX["card_mean_1h"]

@@ -65,9 +65,11 @@ def _watch(settings: Settings) -> "WindowResult":
 def _history(settings: Settings, live: datetime) -> Dataset:
     """The dataset whose days lead up to the first payment served: the world's, or a file's."""
     eve = live.date() - timedelta(days=1)
-    found = [Dataset(folder) for folder in sorted((settings.home / "data").glob("*")) if Dataset(folder).path("transactions", eve).exists()]
+    found = [
+        Dataset(folder) for folder in sorted((settings.home / "datasets").glob("*")) if Dataset(folder).path("transactions", eve).exists()
+    ]
     if not found:
-        raise MissingFile(f"No history leads up to {live:%Y-%m-%d}.", next_step="Make it and a model: `lab train`.", where="data")
+        raise MissingFile(f"No history leads up to {live:%Y-%m-%d}.", next_step="Make it and a model: `lab train`.", where="datasets")
     return found[0]
 
 

@@ -62,6 +62,8 @@ def _smote(rows: Rows, seed: int) -> Rows:
     values, so medians stand in for them: one of its costs."""
     from imblearn.over_sampling import SMOTENC
 
+    if rows.is_fraud.sum() >= SMOTE_SHARE * (~rows.is_fraud).sum():
+        return Rows(rows.features, rows.is_fraud, np.ones(len(rows.is_fraud)))  # there are that many already
     missing = np.isnan(rows.features)
     medians = np.where(missing.all(axis=0), 0.0, np.nanmedian(np.where(missing.all(axis=0), 0.0, rows.features), axis=0))
     codes = [FEATURE_INDEX[name] for name in CATEGORICAL_FEATURES]

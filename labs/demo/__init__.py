@@ -1,19 +1,19 @@
 """`lab demo`: the whole loop in one run, told as a story. Called by the `lab` command alone."""
 
 import shutil
+import sys
 from pathlib import Path
 
-from data.errors import LabError
+from data.environment import use_servers
 from data.settings import Settings
 from labs.demo.findings import demo_facts
 from labs.demo.loop import Loop
 from labs.demo.schedule import Schedule
 from labs.demo.story import Story
-from labs.failures import explain, print_failure
+from labs.failures import explain
 from labs.report.facts import DemoFacts
 from labs.report.page import facts_file, page_file, write_report
 from labs.stream import open_stream
-from labs.terminal import print_json
 from services.supervisor import Supervisor
 
 # What one run leaves and the next one must not find: a demo starts with no model and nothing served. Datasets, keys and
@@ -27,6 +27,7 @@ def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, jso
     """Run the loop; returns the exit status: 0 when every step did what it says. The report is written either way."""
     story = Story(to_stderr=json_output)
     schedule = Schedule()
+    use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
     stream = open_stream(settings, data, schedule.live_days)
     supervisor = Supervisor(settings)
     supervisor.stop()
@@ -35,21 +36,13 @@ def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, jso
     with supervisor.owning(keep_up=keep_up):
         supervisor.launch(("mlflow", "prefect"))
         loop = Loop(settings, stream, schedule, supervisor, story)
-        failure: LabError | None = None
         try:
             _run(loop, scenario)
-        except Exception as error:  # the report of what was reached is worth more than a trace; its kind is kept
-            failure = explain(error)
-        loop.close()
-        facts = demo_facts(
-            loop.found, story, settings, stream, passed=failure is None, failure=str(failure or ""), kept_up=keep_up and failure is None
-        )
-        _conclude(facts, settings.home, story)
-        if failure is not None:
-            print_failure(failure)
-        if json_output:
-            print_json(facts.to_plain())
-    return failure.exit_status if failure else 0
+        except Exception as error:
+            _conclude(demo_facts(loop.found, story, settings, stream, failure=explain(error), kept_up=False), settings, story, json_output)
+            raise
+        _conclude(demo_facts(loop.found, story, settings, stream, failure=None, kept_up=keep_up), settings, story, json_output)
+    return 0
 
 
 def _run(loop: Loop, scenario: str | None) -> None:
@@ -81,10 +74,12 @@ def set_aside(home: Path, story: Story) -> None:
     story.console.print(f"[dim]What an earlier run left is in {aside} until the next one.[/]")
 
 
-def _conclude(facts: DemoFacts, home: Path, story: Story) -> None:
-    """Write the facts and the report, and say where things are."""
-    facts.save(facts_file(home))
-    report = write_report(facts, page_file(home))
+def _conclude(facts: DemoFacts, settings: Settings, story: Story, json_output: bool) -> None:
+    """Write the facts and the report, of what was reached too, and say where things are."""
+    facts.save(facts_file(settings.home))
+    report = write_report(facts, page_file(settings.home))
+    if json_output:
+        sys.stdout.write(facts.to_json() + "\n")
     console = story.console
     console.print(f"\n[bold]{'Everything did what it says' if facts.passed else 'It did not get through'}[/], in {facts.seconds:.0f} s.")
     console.print(f"Evidence report: {report}")

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Final
 
 from data.dataset import Dataset
+from data.errors import LabError
 from data.ledger import Entry
 from data.settings import Settings
 from labs.demo.loop import Found
@@ -35,11 +36,11 @@ _PACKAGES: Final = ("lightgbm", "scikit-learn", "mlflow", "prefect", "evidently"
 _SHOWN_DISTANCES: Final = 4  # more lines than that cannot be told apart
 
 
-def demo_facts(found: Found, story: Story, settings: Settings, stream: Stream, *, passed: bool, failure: str, kept_up: bool) -> DemoFacts:
+def demo_facts(found: Found, story: Story, settings: Settings, stream: Stream, *, failure: LabError | None, kept_up: bool) -> DemoFacts:
     """Everything the report shows; parts that were not reached are None."""
     return DemoFacts(
-        passed=passed,
-        verdict=_verdict(found) if passed else f"The loop stopped: {failure}",
+        passed=failure is None,
+        verdict=_verdict(found) if failure is None else f"The loop stopped. {failure}",
         event_time=found.now.isoformat() if found.now else "",
         seconds=round(story.seconds, 1),
         steps=tuple(story.steps),

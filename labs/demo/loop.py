@@ -5,12 +5,14 @@ stops the run when it did not do what it says. What it found stays in `Found`, f
 when a later step fails.
 """
 
+import time
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import httpx
 
 from data.bundle import Model, verify_bundle
+from data.errors import ServiceDown
 from data.keys import lab_key
 from data.ledger import Entry, Ledger
 from data.registry import CHALLENGER, CHAMPION, Registry
@@ -112,7 +114,7 @@ class Loop:
     def serve(self) -> None:
         """Step 3."""
         self.supervisor.start(("scoring",))
-        serving = self._serving()
+        serving = self._serving_once_ready()
         self.found.served_before = str(serving["champion"])
         self.story.say(f"the scoring service answers with version {serving['champion']}, verified, from the {serving['source']}")
         summary = run_load(self.settings, self.stream, self.replay.now.date())
@@ -256,6 +258,19 @@ class Loop:
                 bar.advance(bar.task_ids[0], (self.replay.now - before) / timedelta(hours=1))
                 if self.replay.now == before:
                     break
+
+    def _serving_once_ready(self) -> dict[str, object]:
+        """Who serves, as soon as a verified model does; the service is alive before it is ready."""
+        deadline = time.monotonic() + self.settings.start_timeout_s
+        while not (serving := self._serving())["champion"]:
+            if time.monotonic() > deadline:
+                raise ServiceDown(
+                    f"The scoring service serves no model after {self.settings.start_timeout_s:g} s.",
+                    next_step="Its log says why: `lab status` names it.",
+                    where="scoring",
+                )
+            time.sleep(0.1)
+        return serving
 
     def _serving(self) -> dict[str, object]:
         answer = httpx.get(f"{self.settings.scoring_url}/v1/serving", timeout=self.settings.http_timeout_s, trust_env=False)

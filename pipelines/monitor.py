@@ -20,7 +20,7 @@ from pipelines.fault_tests import MAY_BE_NULL, Pair, clock_finding, far_from_usu
 from pipelines.onset import Onset, estimate_onset
 from pipelines.performance import MINIMUM_FRAUDS, Performance, damage, matured_rows, measure
 from pipelines.reference import Reference, WatchPlan, alert_days, caught_days, fraud_days
-from pipelines.verdict import AlertRate, Evidence, LabelFlow, Verdict, decide
+from pipelines.verdict import RANKING_LOSS, AlertRate, Evidence, LabelFlow, RankingLoss, Verdict, decide
 from pipelines.window_checks import CheckedWindow, Finding, check_window
 
 HOURS: Final = np.arange(25.0)
@@ -80,7 +80,8 @@ def watch(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, no
     judged = _judged(seen, onset, now, plan)
     performance = measure(matured_rows(judged, known, plan.maturity), per_thousand=plan.per_thousand, costs=plan.costs, seed=plan.seed)
     lost = damage(reference.performance, performance) if reference.performance and performance else None
-    if onset is None and lost is not None and lost.recall_at_false_alerts.low > 0:
+    ranking = _ranking_loss(reference, lost, plan)
+    if onset is None and ranking is not None and ranking.relative >= RANKING_LOSS and ranking.p_value < plan.error_budget:
         onset = _performance_onset(seen, reference, known, now, plan)
     flow = _label_flow(seen, reference, known, now, plan, level)
     evidence = Evidence(
@@ -90,7 +91,7 @@ def watch(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, no
         alert_rate=alerts,
         label_flow=flow,
         damage=lost,
-        relative_ranking_loss=_relative_loss(reference.performance, lost),
+        ranking=ranking,
         knowable_on=None if lost else _knowable_on(seen, reference, onset, start, plan),
         deployed=bool(set(window["champion_version"].astype(str).unique()) - reference.versions),
         error_budget=plan.error_budget,
@@ -223,10 +224,17 @@ def _label_flow(
     return LabelFlow(float(counts[1]), float(expected), p, bool(p < level and counts[1] < MISSING_LABELS * expected))
 
 
-def _relative_loss(before: Performance | None, lost: Performance | None) -> float:
-    if before is None or lost is None or before.recall_at_false_alerts.value == 0:
-        return 0.0
-    return lost.recall_at_false_alerts.value / before.recall_at_false_alerts.value
+def _ranking_loss(reference: Reference, lost: Performance | None, plan: WatchPlan) -> RankingLoss | None:
+    """The loss of recall at a fixed rate of false alerts, and how likely it is to be the luck of the campaigns."""
+    from scipy.special import ndtr
+
+    if reference.performance is None or lost is None:
+        return None
+    loss, before = lost.recall_at_false_alerts, reference.performance.recall_at_false_alerts.value
+    # Resampled cards do not know that one campaign hits many of them in a day: the days of the reference do.
+    effect = design_effect(reference.caught, ordered=False, quantile=1 - plan.error_budget)
+    error = max((loss.value - loss.low) / 1.96, 1e-9) * np.sqrt(effect)
+    return RankingLoss(loss.value / before if before else 0.0, float(ndtr(-loss.value / error)))
 
 
 def _knowable_on(seen: pd.DataFrame, reference: Reference, onset: Onset | None, start: datetime, plan: WatchPlan) -> date:

@@ -10,7 +10,7 @@ The table it follows, first row that fits:
 | alerts up, precision down, ranking intact                               | recalibrate  |
 | recall or ranking down on matured labels                                | retrain      |
 | alerts up, precision and recall steady or better: more of the known     | recalibrate  |
-| score or alerts moved, labels of that time have not matured             | hold         |
+| score or alerts moved, labels of that time too few or not matured       | hold         |
 | inputs moved, no damage (or score and alerts steady)                    | ignore       |
 | nothing moved                                                           | ignore       |
 """
@@ -51,6 +51,14 @@ class LabelFlow:
 
 
 @dataclass(frozen=True)
+class RankingLoss:
+    """How much worse the model tells fraud from honest payments: recall at a fixed rate of false alerts, against before."""
+
+    relative: float  # share of that recall lost; negative is a gain
+    p_value: float  # of no loss, one-sided; widened because a campaign's frauds are caught or missed together
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that the decision may rest on."""
 
@@ -60,7 +68,7 @@ class Evidence:
     alert_rate: AlertRate
     label_flow: LabelFlow | None  # None: no payment is old enough
     damage: Performance | None  # None: too few matured frauds since the onset
-    relative_ranking_loss: float  # of recall at a fixed rate of false alerts, where damage is known
+    ranking: RankingLoss | None  # known where damage is
     knowable_on: date | None  # when labels will tell, where damage is not known
     deployed: bool  # the window was answered by another version than the reference
     error_budget: float
@@ -72,6 +80,10 @@ class Evidence:
     @property
     def inputs(self) -> tuple[ColumnTest, ...]:
         return tuple(t for t in self.moved if t.role != "score")
+
+    @property
+    def ranking_lost(self) -> bool:
+        return self.ranking is not None and self.ranking.relative >= RANKING_LOSS and self.ranking.p_value < self.error_budget
 
     @property
     def outputs_moved(self) -> bool:
@@ -141,14 +153,15 @@ def _decision(e: Evidence) -> tuple[Action, str]:
 
 
 def _with_labels(e: Evidence, damage: Performance) -> tuple[Action, str]:
-    ranking_lost = _lost(damage.recall_at_false_alerts) and e.relative_ranking_loss >= RANKING_LOSS
     alerts_up = e.alert_rate.moved and e.alert_rate.value > e.alert_rate.reference
-    if ranking_lost:
-        return "retrain", f"The model lost {e.relative_ranking_loss:.0%} of the frauds it used to catch at the same rate of false alerts."
+    if e.ranking_lost and e.ranking is not None:
+        return "retrain", f"The model lost {e.ranking.relative:.0%} of the frauds it used to catch at the same rate of false alerts."
     if alerts_up and _lost(damage.alert_precision):
         return "recalibrate", "More alerts with fewer frauds among them, while the ranking holds: the threshold is off, not the model."
     if alerts_up:
         return "recalibrate", "More alerts, as good as ever: there is more fraud of the known kinds. Capacity and threshold must follow."
+    if e.outputs_moved and e.ranking is not None and e.ranking.relative >= RANKING_LOSS:
+        return "hold", f"Scores moved and {e.ranking.relative:.0%} fewer frauds are caught, which may still be luck: more labels will tell."
     return _without_damage(e)
 
 
@@ -177,7 +190,7 @@ def _describe(e: Evidence) -> list[str]:
         lines.append(f"alert rate {e.alert_rate.value:.2%}, {e.alert_rate.reference:.2%} in the reference")
     if e.label_flow is not None and e.label_flow.broken:
         lines.append(f"{e.label_flow.known:.0f} known frauds, {e.label_flow.expected:.0f} expected")
-    if e.damage is not None and _lost(e.damage.recall_at_false_alerts):
+    if e.ranking_lost and e.damage is not None:
         lines.append(f"recall at capacity fell by {e.damage.recall_at_capacity.value:.2f}")
     return lines
 
@@ -185,11 +198,10 @@ def _describe(e: Evidence) -> list[str]:
 def _how_sure(e: Evidence) -> str:
     p = [t.p_value for t in e.moved] + [f.p_value for f in e.findings if f.p_value is not None]
     p += [e.alert_rate.p_value] if e.alert_rate.moved else []
+    p += [e.ranking.p_value] if e.ranking is not None and e.ranking_lost else []
     if p:
         chance = f"p {max(min(p), 1e-99):.1g}, where {e.error_budget:.0%} of quiet windows would raise any alarm"
         return f"{'Practically certain' if min(p) < 1e-9 else 'Very likely'}: {chance}."
-    if e.damage is not None and _lost(e.damage.recall_at_false_alerts):
-        return "Likely: the 95 % interval of the loss lies above zero."
     return f"No test alarmed; quiet windows do so in {e.error_budget:.0%} of cases."
 
 

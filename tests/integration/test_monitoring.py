@@ -18,7 +18,7 @@ from data.world import World, WorldConfig
 from pipelines.monitor import WindowResult, watch
 from pipelines.reference import Reference, WatchPlan, freeze_reference, reference_frame
 
-CONFIG = WorldConfig(transactions_per_day=2_000)
+CONFIG = WorldConfig(transactions_per_day=1_500, fraud_share=0.02)  # many frauds, so that few rows tell
 PLAN = WatchPlan()
 TRAINED, SERVED, DRIFT = 30, 51, 58  # days: the model is trained before, the reference is the 14 days before serving
 END = 86

@@ -7,7 +7,7 @@ from pipelines.drift_tests import ColumnTest
 from pipelines.metrics import Interval
 from pipelines.onset import Onset
 from pipelines.performance import Performance
-from pipelines.verdict import AlertRate, Evidence, LabelFlow, decide
+from pipelines.verdict import AlertRate, Evidence, LabelFlow, RankingLoss, decide
 from pipelines.window_checks import Finding
 
 STEADY = Interval(0.0, -0.05, 0.05)
@@ -21,7 +21,7 @@ QUIET = Evidence(
     alert_rate=AlertRate(0.010, 0.010, 1.0, False),
     label_flow=LabelFlow(100, 100, 1.0, False),
     damage=UNHARMED,
-    relative_ranking_loss=0.0,
+    ranking=RankingLoss(0.0, 0.5),
     knowable_on=None,
     deployed=False,
     error_budget=0.01,
@@ -45,13 +45,13 @@ def test_on_quiet_data_nothing_is_wrong() -> None:
 def test_a_broken_pipeline_is_mended_whatever_else_moved(kind: str) -> None:
     finding = Finding(kind, "amount", "Amounts are broken.", 100, 0.1, 1e-9)  # type: ignore[arg-type]
     lost = replace(UNHARMED, recall_at_false_alerts=LOST)
-    evidence = replace(QUIET, findings=(finding,), moved=(AMOUNT, SCORE), damage=lost, relative_ranking_loss=0.5)
+    evidence = replace(QUIET, findings=(finding,), moved=(AMOUNT, SCORE), damage=lost, ranking=RankingLoss(0.5, 1e-6))
     assert decide(evidence).decision == "fix_pipeline"
 
 
 def test_missing_labels_hold_every_decision_that_needs_them() -> None:
     lost = replace(UNHARMED, recall_at_false_alerts=LOST)
-    evidence = replace(QUIET, label_flow=LabelFlow(5, 100, 1e-9, True), damage=lost, relative_ranking_loss=0.5)
+    evidence = replace(QUIET, label_flow=LabelFlow(5, 100, 1e-9, True), damage=lost, ranking=RankingLoss(0.5, 1e-6))
     assert decide(evidence).decision == "hold"
 
 
@@ -81,19 +81,29 @@ def test_more_alerts_of_less_quality_with_the_ranking_intact_ask_for_a_threshold
 @pytest.mark.parametrize("columns", [(), (AMOUNT, SCORE)])
 def test_a_model_that_lost_its_ranking_is_trained_anew_whether_payments_moved_or_not(columns: tuple[ColumnTest, ...]) -> None:
     lost = replace(UNHARMED, recall_at_false_alerts=LOST, recall_at_capacity=LOST)
-    verdict = decide(replace(QUIET, moved=columns, damage=lost, relative_ranking_loss=0.5))
+    verdict = decide(replace(QUIET, moved=columns, damage=lost, ranking=RankingLoss(0.5, 1e-6)))
     assert verdict.decision == "retrain"
     assert "-0.30" in verdict.damage
 
 
 def test_a_loss_too_small_to_matter_does_not_start_a_training() -> None:
     lost = replace(UNHARMED, recall_at_false_alerts=Interval(0.02, 0.01, 0.03))
-    assert decide(replace(QUIET, damage=lost, relative_ranking_loss=0.04)).decision == "ignore"
+    assert decide(replace(QUIET, damage=lost, ranking=RankingLoss(0.04, 1e-6))).decision == "ignore"
+
+
+def test_a_large_loss_that_may_be_luck_does_not_start_a_training_either() -> None:
+    lost = replace(UNHARMED, recall_at_false_alerts=LOST)
+    assert decide(replace(QUIET, damage=lost, ranking=RankingLoss(0.26, 0.02))).decision == "ignore"
+
+
+def test_a_loss_that_may_be_luck_is_held_where_scores_moved_too() -> None:
+    evidence = replace(QUIET, moved=(AMOUNT, SCORE), ranking=RankingLoss(0.48, 0.02))
+    assert decide(evidence).decision == "hold"
 
 
 def test_a_gain_is_no_loss() -> None:
     gained = replace(UNHARMED, recall_at_false_alerts=WON)
-    assert decide(replace(QUIET, damage=gained, relative_ranking_loss=-0.5)).decision == "ignore"
+    assert decide(replace(QUIET, damage=gained, ranking=RankingLoss(-0.5, 1.0))).decision == "ignore"
 
 
 def test_moved_scores_wait_for_the_labels_of_their_time() -> None:

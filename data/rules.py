@@ -3,6 +3,11 @@
 Each rule is one expression over the feature vector, written so that it works on one row (a list of floats) and on a
 whole matrix (a list of columns) alike; scoring and training therefore read the same text. NaN ("no such history")
 never fires a comparison. Any code may call it; it is pure.
+
+The limits were chosen on days 21 to 40 of the world of seed 7 and counted on those of seed 11, 163,000 payments: card
+testing hits 0.7 per thousand, 99 % of them frauds; the stranger at a risky shop 2.7, 20 %; the others 5 to 17 %, too few
+to act on alone, so they only rank and explain. Rules that sound right and found nothing were left out: travel faster
+than an airliner (1.6 hits per thousand, no fraud) and many payments of one card within an hour (2 % frauds).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,18 +27,18 @@ _RESOLD = tuple(float(CATEGORIES.index(name)) for name in ("gift_cards", "electr
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `precision` is the share of fraud an expert expects among its hits: the weight in the baseline's score."""
+    """One rule. `precision` is the share of fraud expected among its hits: the weight in the baseline's score."""
 
     code: str
     meaning: str
-    action: Action
+    action: Action | None  # None: evidence for ranking and explaining, too weak to act on alone
     precision: float
     fires: Callable[[Any], Any]  # features by position -> bool, or an array of bool
 
 
 @dataclass(frozen=True)
 class RuleOutcome:
-    """What the rules say of one payment: the sternest action, if any, and the codes that fired."""
+    """What the rules say of one payment: the sternest action, if any, and every code that fired."""
 
     action: Action | None
     reasons: tuple[str, ...]
@@ -49,68 +54,65 @@ def _unseen(value: Any) -> Any:
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
-        "rule_impossible_travel",
-        "the card would have had to travel faster than an airliner",
-        "decline",
-        0.6,
-        # 1,000 km/h is above any scheduled flight; the distance keeps two tills in one town out.
-        lambda f: (f[F["speed_kmh"]] > 1_000) & (f[F["card_distance_km_1d"]] > 300),
-    ),
-    Rule(
         "rule_card_testing",
-        "many small online payments at several shops within an hour",
+        "a burst of small online payments far beyond this shop's pace: stolen numbers being tried out",
         "decline",
-        0.6,
+        0.9,
         lambda f: (
-            (f[F["channel"]] == _ONLINE) & (f[F["card_count_1h"]] >= 4) & (f[F["card_terminals_1h"]] >= 3) & (f[F["card_mean_1h"]] < 10)
+            (f[F["channel"]] == _ONLINE)
+            & (f[F["amount"]] < 50)
+            & (f[F["terminal_count_1h"]] >= 10)
+            # A tenth of the week within one hour; a shop that opened today has no pace yet.
+            & (f[F["terminal_count_1h"]] > 0.1 * f[F["terminal_count_7d"]])
+            & (f[F["terminal_count_30d"]] > 30)
         ),
     ),
     Rule(
-        "rule_new_device_large",
-        "an online payment far above the card's habit, from a device it never used",
+        "rule_stranger_at_risky_shop",
+        "a card new to this shop, from a device new to the card, where frauds were reported within a week",
         "review",
-        0.3,
+        0.4,
         lambda f: (
             (f[F["channel"]] == _ONLINE)
             & _unseen(f[F["seconds_since_card_device"]])
-            & (f[F["card_age_days"]] > 7)
-            & (f[F["amount"]] > 150)
-            & (f[F["amount_to_card_deviation"]] > 4)
+            & _unseen(f[F["seconds_since_card_terminal"]])
+            & (f[F["terminal_reports_7d"]] >= 2)
+            & (f[F["terminal_risk_7d"]] > 0.05)
+        ),
+    ),
+    Rule(
+        "rule_terminal_compromised",
+        "several frauds were reported at this terminal within a week, a fifth of its payments or more",
+        None,
+        0.2,
+        lambda f: (f[F["terminal_reports_7d"]] >= 3) & (f[F["terminal_risk_7d"]] > 0.2),
+    ),
+    Rule(
+        "rule_night_new_device",
+        "a large online payment at night, from a device this card never used",
+        None,
+        0.2,
+        lambda f: (
+            (f[F["channel"]] == _ONLINE)
+            & _unseen(f[F["seconds_since_card_device"]])
+            & (f[F["card_age_days"]] > 7)  # before that, every device is new
+            & (f[F["hour"]] < 5)
+            & (f[F["amount"]] > 60)
         ),
     ),
     Rule(
         "rule_easily_resold",
-        "goods that are easily resold, from a device the card never used, above its largest payment",
-        "review",
-        0.25,
+        "goods that are easily resold, from a shop and a device this card never used",
+        None,
+        0.1,
         lambda f: (
-            _is_any(f[F["category"]], _RESOLD)
-            & (f[F["channel"]] == _ONLINE)
+            (f[F["channel"]] == _ONLINE)
+            & _is_any(f[F["category"]], _RESOLD)
             & _unseen(f[F["seconds_since_card_device"]])
-            & (f[F["amount_to_card_max"]] > 1)
-            & (f[F["amount"]] > 80)
+            & _unseen(f[F["seconds_since_card_terminal"]])
+            & (f[F["card_age_days"]] > 7)
+            & (f[F["amount"]] > 100)
         ),
-    ),
-    Rule(
-        "rule_velocity",
-        "more payments within an hour than a person makes",
-        "review",
-        0.2,
-        lambda f: f[F["card_count_1h"]] >= 8,
-    ),
-    Rule(
-        "rule_terminal_compromised",
-        "several frauds were reported at this terminal within a week, a large share of its payments",
-        "review",
-        0.3,
-        lambda f: (f[F["terminal_reports_7d"]] >= 3) & (f[F["terminal_risk_7d"]] > 0.1),
-    ),
-    Rule(
-        "rule_card_reported",
-        "fraud was reported on this card within a week",
-        "review",
-        0.2,
-        lambda f: f[F["days_since_card_report"]] < 7,
     ),
 )  # fmt: skip
 
@@ -127,7 +129,8 @@ def apply_rules(features: Sequence[float]) -> RuleOutcome:
     hits = [rule for rule in RULES if rule.fires(features)]
     if not hits:
         return NOTHING
-    action: Action = "decline" if any(rule.action == "decline" for rule in hits) else "review"
+    actions = {rule.action for rule in hits}
+    action: Action | None = "decline" if "decline" in actions else "review" if "review" in actions else None
     return RuleOutcome(action, tuple(rule.code for rule in hits))
 
 

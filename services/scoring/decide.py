@@ -46,10 +46,8 @@ def judge_payment(serving: Serving, card_id: str, features: NDArray[np.float64],
     if arm == "challenger" and challenger is not None and challenger_score is not None:
         model, score = challenger, challenger_score
     rules = apply_rules(values)
-    decision = model.policy.decide(score)
-    reasons = rules.reasons if decision == "approve" else rules.reasons + model_reasons(values)
-    if rules.action is not None and _STERNNESS[rules.action] > _STERNNESS[decision]:
-        decision = rules.action
+    decision = max(model.policy.decide(score), rules.action or "approve", key=_STERNNESS.__getitem__)
+    reasons = () if decision == "approve" else rules.reasons + model_reasons(values)
     return Judgement(
         arm, model.version, score, decision, reasons, champion_score, challenger.version if challenger else None, challenger_score
     )

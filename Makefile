@@ -1,6 +1,7 @@
 # Every verb of the project; `make` alone prints them. CI calls these and nothing else.
 BIN := .venv/bin
 READY := .venv/installed
+BENCHES ?= features world handbook ulb
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up down test lint bench lock clean
@@ -32,8 +33,8 @@ lint: $(READY) ## lint, format, types and import contracts only
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(READY) ## measure what the documents claim
-	@$(BIN)/python -m tests.bench $(ARGS)
+bench: $(READY) ## measure what the documents claim (BENCHES="world ulb" chooses)
+	@for bench in $(BENCHES); do $(BIN)/python -m tests.bench.$$bench || exit 1; done
 
 lock: ## resolve pyproject.toml into requirements.lock, with hashes (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-strip-extras --generate-hashes --no-annotate \

@@ -11,7 +11,7 @@ import httpx
 
 from data import errors
 from data.errors import BadInput, LabError, MissingFile, ServiceDown
-from data.rules import RULES
+from data.reasons import REASONS
 from data.schema import Prediction
 from data.settings import Settings
 from labs.terminal import console, print_json
@@ -96,10 +96,9 @@ def _compose(settings: Settings, amount: float, fields: dict[str, str | None]) -
 
 
 def _explain(prediction: Prediction) -> None:
-    meaning = {rule.code: rule.meaning for rule in RULES}
     out = console()
     colour = _COLOURS[prediction.decision]
     out.print(f"[bold {colour}]{prediction.decision}[/]  fraud probability {prediction.score:.2%}")
     for reason in prediction.reasons:
-        out.print(f"  · {reason}" + (f": {meaning[reason]}" if reason in meaning else ""))
+        out.print(f"  · {reason}" + (f": {REASONS[reason]}" if reason in REASONS else ""))
     out.print(f"[dim]model version {prediction.model_version} ({prediction.arm}), {prediction.transaction_id}[/]")

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from data.errors import BadInput, DiskFull, LabError, MissingLibrary
-from data.rules import RULES
+from data.reasons import REASONS
 from data.settings import REPOSITORY
 from labs import failures
 from labs.cli import app
@@ -25,7 +25,7 @@ from tests.sample_facts import sample_facts
 HEAVY = ("mlflow", "prefect", "evidently", "lightgbm", "sklearn", "pandas", "numpy", "matplotlib", "httpx", "pydantic", "rich")
 VERBS = ("demo", "up", "down", "status", "doctor", "train", "reproduce", "score", "report", "drift")
 ANSWER = {
-    "transaction_id": "cli_1", "score": 0.91, "decision": "decline", "reasons": [RULES[0].code, "model_amount"],
+    "transaction_id": "cli_1", "score": 0.91, "decision": "decline", "reasons": [next(iter(REASONS)), "model_amount"],
     "model_version": "3", "arm": "champion",
 }  # fmt: skip
 PROBLEM = {
@@ -203,7 +203,7 @@ def test_score_explains_the_decision_and_its_rules_in_words(run: Callable[..., t
     assert status == 0
     assert "decline" in out
     assert "91.00%" in out
-    assert RULES[0].meaning in " ".join(out.split())
+    assert next(iter(REASONS.values())) in " ".join(out.split())
     assert service.asked[0]["amount_minor"] == 1234
     assert service.asked[0]["channel"] == "online"
 

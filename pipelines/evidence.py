@@ -176,7 +176,8 @@ def _rules(matrix: NDArray[np.float64]) -> NDArray[np.int8]:
     least = np.zeros(len(matrix), dtype=np.int8)
     features = list(matrix.T)
     for rule in RULES:
-        np.maximum(least, np.where(rule.fires(features), _CODES[rule.action], APPROVE), out=least, casting="unsafe")
+        if rule.action is not None:
+            np.maximum(least, np.where(rule.fires(features), _CODES[rule.action], APPROVE), out=least, casting="unsafe")
     return least
 
 

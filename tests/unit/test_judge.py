@@ -226,9 +226,9 @@ def losses(champion: int, challenger: int, *, fraud: bool, answered: int = APPRO
 @pytest.mark.parametrize(
     ("champion", "challenger", "fraud", "amount", "difference"),
     [
-        (APPROVE, REVIEW, True, 100.0, 3.0 - 115.0),
+        (APPROVE, REVIEW, True, 60.0, 3.0 - 75.0),
         (REVIEW, APPROVE, True, 100.0, 115.0 - 3.0),
-        (APPROVE, REVIEW, True, 5_000.0, 3.0 - 215.0),  # capped
+        (APPROVE, REVIEW, True, 5_000.0, 3.0 - 115.0),  # capped
         (APPROVE, REVIEW, False, 100.0, 3.0),
         (APPROVE, APPROVE, True, 100.0, 0.0),
         (REVIEW, REVIEW, False, 100.0, 0.0),
@@ -250,10 +250,10 @@ def test_a_declined_payment_speaks_against_whichever_conclusion_is_drawn() -> No
 
 
 def test_a_spree_on_one_card_counts_as_one_days_evidence() -> None:
-    spree = served(40, card_id="card_1", challenger_decision=REVIEW, amount=150.0)
-    money = Money.start(PLAN, COSTS).add(spree, np.ones(40, dtype=bool), PLAN, COSTS)
+    spree = served(20, card_id="card_1", challenger_decision=REVIEW, amount=150.0)
+    money = Money.start(PLAN, COSTS).add(spree, np.ones(20, dtype=bool), PLAN, COSTS)
     assert money.difference.count == 1
-    assert money.difference.total == pytest.approx(120.0 - 215.0)  # 40 reviews against one capped loss
+    assert money.difference.total == pytest.approx(60.0 - 115.0)  # 20 reviews against one capped loss
 
 
 def money_case(challenger_catches: float, champion_catches: float, count: int = 40_000, frauds: int = 200) -> Judgement:

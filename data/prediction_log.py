@@ -8,108 +8,20 @@ SQLite in WAL mode with `synchronous=FULL`: a commit returns after the bytes are
 same `PredictionStore` and passes the same contract tests.
 """
 
-import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from contextlib import closing
 from itertools import count
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from data.errors import IdempotencyConflict, LogUnavailable
+from data.errors import LogUnavailable
 from data.features import FEATURE_SCHEMA_HASH
 from data.group_commit import GroupCommit
-from data.schema import Arm, Decision, Label, Prediction, Transaction, event_milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionRecord:
-    """One payment, what was seen of it, and what was answered."""
-
-    transaction: Transaction
-    features: NDArray[np.float64]  # (FEATURE_COUNT,), as the models saw them
-    score: float  # of the arm that answered
-    decision: Decision
-    reasons: tuple[str, ...]
-    arm: Arm
-    model_version: str
-    champion_version: str
-    champion_score: float
-    challenger_version: str | None = None
-    challenger_score: float | None = None  # None: no challenger, or it failed on this payment
-    rollout_id: str = ""
-    epoch: int = 0
-    latency_us: int = 0  # from decoded body to decision, without the commit
-    request_id: str = ""
-
-    @property
-    def prediction(self) -> Prediction:
-        return Prediction(
-            transaction_id=self.transaction.transaction_id,
-            score=self.score,
-            decision=self.decision,
-            reasons=self.reasons,
-            model_version=self.model_version,
-            arm=self.arm,
-        )
-
-
-class Stored(NamedTuple):
-    """What the log holds under one transaction id."""
-
-    body_digest: bytes
-    prediction: Prediction
-
-
-class Payment(NamedTuple):
-    """A logged payment, as the state behind the features takes it."""
-
-    sequence: int
-    card_id: str
-    terminal_id: str
-    event_time_s: int
-    amount_minor: int
-    channel: str
-    category: str
-    latitude: float | None
-    longitude: float | None
-    device_id: str | None
-
-
-class FraudReport(NamedTuple):
-    """The first label that says a logged payment was fraud."""
-
-    sequence: int
-    card_id: str
-    terminal_id: str
-    report_time_s: int
-
-
-class PredictionStore(Protocol):
-    """What a prediction log promises, whatever stores it."""
-
-    def submit(self, entries: "Sequence[PredictionRecord | Label]") -> "Future[frozenset[str]]": ...
-    def append(self, records: Sequence[PredictionRecord]) -> None: ...
-    def add_labels(self, labels: Sequence[Label]) -> None: ...
-    def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]: ...
-    def parties(self, transaction_id: str) -> tuple[str, str] | None: ...
-    def is_reported(self, transaction_id: str) -> bool: ...
-    def events_since(self, sequence: int) -> Iterator[Payment | FraudReport]: ...
-    def last_sequence(self) -> int: ...
-    def check_writable(self) -> None: ...
-    def drain(self) -> None: ...
-    def close(self) -> None: ...
-
-
-def body_digest(transaction: Transaction) -> bytes:
-    """SHA-256 of what a transaction says, whatever the order, spacing or time zone of its JSON."""
-    facts = [*transaction.model_dump(exclude={"event_time"}).values(), event_milliseconds(transaction.event_time)]
-    return hashlib.sha256(json.dumps(facts).encode()).digest()
+from data.prediction_store import FraudReport, Payment, PredictionRecord, Stored, body_digest, conflict
+from data.schema import Label, Prediction, event_milliseconds
 
 
 class PredictionLog:
@@ -147,6 +59,19 @@ class PredictionLog:
         """Store labels of logged payments and wait. Raises LogUnavailable."""
         self.submit(labels).result()
 
+    def add_earlier(self, payments: Iterable[tuple[str, str, str]]) -> None:
+        """Make known which card paid where before this log began: (transaction_id, card_id, terminal_id) each.
+
+        Labels are late: for weeks after a service takes over, most of them are about payments that it never scored.
+        With these it can still count their frauds in the features, as training does. Raises LogUnavailable.
+        """
+        try:
+            with closing(_connect(self.path)) as connection, connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany("INSERT INTO earlier VALUES (?, ?, ?) ON CONFLICT DO NOTHING", payments)
+        except sqlite3.Error as error:
+            raise _unusable(self.path, str(error)) from error
+
     def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]:
         """The stored answers among some transactions, by id. Raises LogUnavailable."""
         marks = ", ".join("?" * len(transaction_ids))
@@ -159,8 +84,12 @@ class PredictionLog:
         return {row[0]: _stored(row) for row in rows}
 
     def parties(self, transaction_id: str) -> tuple[str, str] | None:
-        """(card_id, terminal_id) of a stored payment, or None."""
-        row = self._one("SELECT card_id, terminal_id FROM predictions WHERE transaction_id = ?", transaction_id)
+        """(card_id, terminal_id) of a stored or an earlier payment, or None."""
+        row = self._one(
+            "SELECT card_id, terminal_id FROM predictions WHERE transaction_id = ?1"
+            " UNION ALL SELECT card_id, terminal_id FROM earlier WHERE transaction_id = ?1",
+            transaction_id,
+        )
         return (str(row[0]), str(row[1])) if row else None
 
     def is_reported(self, transaction_id: str) -> bool:
@@ -208,15 +137,6 @@ def _stored(row: tuple[Any, ...]) -> Stored:
     return Stored(digest, prediction)
 
 
-def conflict() -> IdempotencyConflict:
-    """The refusal of a transaction id that is already stored with another body."""
-    return IdempotencyConflict(
-        "This transaction_id was already answered for another body.",
-        next_step="Send the original body again, or give the new payment its own id.",
-        where="transaction_id",
-    )
-
-
 _COLUMNS: Final = {
     "sequence": "INTEGER PRIMARY KEY",
     "transaction_id": "TEXT NOT NULL UNIQUE",
@@ -252,15 +172,19 @@ CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (event_time_ms);
 CREATE TABLE IF NOT EXISTS labels (
     sequence INTEGER PRIMARY KEY, transaction_id TEXT NOT NULL, report_time_ms INTEGER NOT NULL,
     is_fraud INTEGER NOT NULL, source TEXT NOT NULL, UNIQUE (transaction_id, report_time_ms, is_fraud, source)) STRICT;
+CREATE TABLE IF NOT EXISTS earlier (
+    transaction_id TEXT PRIMARY KEY, card_id TEXT NOT NULL, terminal_id TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 _EVENTS: Final = """
 SELECT 1, sequence, card_id, terminal_id, event_time_ms / 1000, amount_minor, channel, category, latitude, longitude, device_id
   FROM predictions WHERE sequence > ?
 UNION ALL
-SELECT 0, l.sequence, p.card_id, p.terminal_id, l.report_time_ms / 1000, 0, '', '', NULL, NULL, NULL
-  FROM labels l JOIN predictions p USING (transaction_id) WHERE l.is_fraud = 1 AND l.sequence > ?
-   AND NOT EXISTS (SELECT 1 FROM labels e WHERE e.transaction_id = l.transaction_id AND e.is_fraud = 1 AND e.sequence < l.sequence)
+SELECT 0, l.sequence, coalesce(p.card_id, e.card_id), coalesce(p.terminal_id, e.terminal_id), l.report_time_ms / 1000,
+       0, '', '', NULL, NULL, NULL
+  FROM labels l LEFT JOIN predictions p USING (transaction_id) LEFT JOIN earlier e USING (transaction_id)
+ WHERE l.is_fraud = 1 AND l.sequence > ?
+   AND NOT EXISTS (SELECT 1 FROM labels f WHERE f.transaction_id = l.transaction_id AND f.is_fraud = 1 AND f.sequence < l.sequence)
 ORDER BY 2
 """
 _INSERT_PREDICTION: Final = f"INSERT INTO predictions VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (transaction_id) DO NOTHING"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from data.features import FEATURE_COUNT
-from data.prediction_log import PredictionRecord
+from data.prediction_store import PredictionRecord
 from data.schema import Label, Transaction
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from data.errors import BadInput, UnknownTransaction
-from data.prediction_log import PredictionRecord, PredictionStore, Stored, body_digest, conflict
+from data.prediction_store import PredictionRecord, PredictionStore, Stored, body_digest, conflict
 from data.schema import Label, Prediction, Transaction, event_seconds
 from services.scoring.decide import judge_payment
 from services.scoring.metrics import Metrics

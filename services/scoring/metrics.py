@@ -4,7 +4,7 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from data.prediction_log import PredictionRecord
+from data.prediction_store import PredictionRecord
 from services.scoring.slots import Serving
 
 # The latency objective is in single milliseconds; Prometheus's own buckets begin at five.

@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 
 from data.history import History
-from data.prediction_log import Payment, PredictionStore
+from data.prediction_store import Payment, PredictionStore
 
 FROM_TRAINING = "snapshot"
 

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from data.clock import Clock
 from data.errors import NotAllowed
-from data.prediction_log import PredictionStore
+from data.prediction_store import PredictionStore
 from data.schema import Message, Prediction, Transaction
 from services.scoring.courier import Courier
 from services.scoring.engine import Engine

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import IdempotencyConflict
-from data.prediction_log import FraudReport, Payment, PredictionLog, PredictionStore, body_digest
+from data.prediction_log import PredictionLog
+from data.prediction_store import FraudReport, Payment, PredictionStore, body_digest
 from data.schema import event_seconds
 from tests.records import fraud_label, record, transaction
 
@@ -97,6 +98,17 @@ def test_a_payment_is_reported_once_whatever_labels_follow(store: PredictionStor
     reports = [event for event in store.events_since(0) if isinstance(event, FraudReport)]
     assert [report.report_time_s for report in reports] == [event_seconds(fraud_label(5).report_time)]
     assert list(store.events_since(reports[0].sequence)) == []
+
+
+def test_a_label_of_an_earlier_payment_finds_its_card_and_terminal(store: PredictionStore) -> None:
+    store.append([record(5)])
+    store.add_earlier([("tx_000001", "card_old", "term_old"), ("tx_000005", "card_other", "term_other")])
+    store.add_earlier([("tx_000001", "card_new", "term_new")])
+    assert store.parties("tx_000001") == ("card_old", "term_old") and store.parties("tx_000005") == ("card_5", "term_0")
+    store.add_labels([fraud_label(1), fraud_label(5)])
+    reports = [event for event in store.events_since(0) if isinstance(event, FraudReport)]
+    assert [(report.card_id, report.terminal_id) for report in reports] == [("card_old", "term_old"), ("card_5", "term_0")]
+    assert store.find(["tx_000001"]) == {} and store.last_sequence() == 3
 
 
 def test_threads_append_side_by_side_and_nothing_is_lost(store: PredictionStore) -> None:

@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from data.bundle import MODEL, Model
+from data.features import FEATURE_INDEX
 from data.prediction_frames import window_frame, window_matrix
+from data.prediction_log import PredictionLog
 from data.serving_plan import ServingPlan
 from data.settings import Settings
 from tests.fakes import FakeRegistry
@@ -112,6 +114,18 @@ def test_labels_of_unknown_payments_are_named_and_the_rest_is_taken(lab: Setting
         alone = client.post("/v1/labels", json={"labels": labels[1:]})
         assert alone.status_code == 404 and alone.json()["error"]["code"] == "unknown_transaction"
         assert 'fraud_labels_total{is_fraud="true"} 1.0' in client.get("/metrics").text
+
+
+def test_a_late_label_of_a_payment_from_before_the_log_counts_in_the_features(lab: Settings, registry: FakeRegistry) -> None:
+    log = PredictionLog(lab.home / "predictions.db")
+    log.add_earlier([("tx_000002", "card_9", "term_4")])
+    log.close()
+    with serve_ready(lab, registry) as client:
+        label = json.loads(fraud_label(2, days=1).model_dump_json())
+        assert client.post("/v1/labels", json={"labels": [label]}).json() == {"accepted": 1, "unknown": []}
+        score(client, 1_449)  # a little over a day after START, at term_4
+    matrix = window_matrix(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert matrix[0, FEATURE_INDEX["terminal_reports_1d"]] == 1.0
 
 
 def test_promotion_swaps_the_version_under_traffic_without_a_failed_answer(lab: Settings, registry: FakeRegistry, bundles: Path) -> None:

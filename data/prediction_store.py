@@ -1,0 +1,112 @@
+"""The words of the prediction log, and what a log promises whatever stores it.
+
+`data/prediction_log.py` keeps it in SQLite; another implementation passes the same contract tests.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import IdempotencyConflict
+from data.schema import Arm, Decision, Label, Prediction, Transaction, event_milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRecord:
+    """One payment, what was seen of it, and what was answered."""
+
+    transaction: Transaction
+    features: NDArray[np.float64]  # (FEATURE_COUNT,), as the models saw them
+    score: float  # of the arm that answered
+    decision: Decision
+    reasons: tuple[str, ...]
+    arm: Arm
+    model_version: str
+    champion_version: str
+    champion_score: float
+    challenger_version: str | None = None
+    challenger_score: float | None = None  # None: no challenger, or it failed on this payment
+    rollout_id: str = ""
+    epoch: int = 0
+    latency_us: int = 0  # from decoded body to decision, without the commit
+    request_id: str = ""
+
+    @property
+    def prediction(self) -> Prediction:
+        return Prediction(
+            transaction_id=self.transaction.transaction_id,
+            score=self.score,
+            decision=self.decision,
+            reasons=self.reasons,
+            model_version=self.model_version,
+            arm=self.arm,
+        )
+
+
+class Stored(NamedTuple):
+    """What the log holds under one transaction id."""
+
+    body_digest: bytes
+    prediction: Prediction
+
+
+class Payment(NamedTuple):
+    """A logged payment, as the state behind the features takes it."""
+
+    sequence: int
+    card_id: str
+    terminal_id: str
+    event_time_s: int
+    amount_minor: int
+    channel: str
+    category: str
+    latitude: float | None
+    longitude: float | None
+    device_id: str | None
+
+
+class FraudReport(NamedTuple):
+    """The first label that says a logged payment was fraud."""
+
+    sequence: int
+    card_id: str
+    terminal_id: str
+    report_time_s: int
+
+
+class PredictionStore(Protocol):
+    """What a prediction log promises, whatever stores it."""
+
+    def submit(self, entries: "Sequence[PredictionRecord | Label]") -> "Future[frozenset[str]]": ...
+    def append(self, records: Sequence[PredictionRecord]) -> None: ...
+    def add_labels(self, labels: Sequence[Label]) -> None: ...
+    def add_earlier(self, payments: Iterable[tuple[str, str, str]]) -> None: ...
+    def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]: ...
+    def parties(self, transaction_id: str) -> tuple[str, str] | None: ...
+    def is_reported(self, transaction_id: str) -> bool: ...
+    def events_since(self, sequence: int) -> Iterator[Payment | FraudReport]: ...
+    def last_sequence(self) -> int: ...
+    def check_writable(self) -> None: ...
+    def drain(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def body_digest(transaction: Transaction) -> bytes:
+    """SHA-256 of what a transaction says, whatever the order, spacing or time zone of its JSON."""
+    facts = [*transaction.model_dump(exclude={"event_time"}).values(), event_milliseconds(transaction.event_time)]
+    return hashlib.sha256(json.dumps(facts).encode()).digest()
+
+
+def conflict() -> IdempotencyConflict:
+    """The refusal of a transaction id that is already stored with another body."""
+    return IdempotencyConflict(
+        "This transaction_id was already answered for another body.",
+        next_step="Send the original body again, or give the new payment its own id.",
+        where="transaction_id",
+    )

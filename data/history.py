@@ -120,6 +120,12 @@ class History:
         """SHA-256 of what is remembered, independent of where it lies in memory and of the order in which ids were met."""
         return history_file.digest(self._state, list(self._card_slots), list(self._terminal_slots))
 
+    def card_bytes(self) -> int:
+        """Bytes of arrays that cards and their remembered payments take; ids come on top."""
+        state = self._state
+        runs = state.cards.itemsize + state.card_reports.itemsize
+        return len(self._card_slots) * runs + int(state.control["card_used"][0]) * state.card_pool.itemsize
+
     def _card(self, card_id: str) -> int:
         return self._slot(self._card_slots, card_id, _CARD_ARRAYS)
 
@@ -168,19 +174,22 @@ def build_features(
     Returns shape (len(transactions), FEATURE_COUNT). Raises BadInput when a time or an amount does not fit.
     """
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     history = History() if history is None else history
-    ids = pd.Index(transactions["transaction_id"])
-    first = transactions if ids.is_unique else transactions[~ids.duplicated()]
-    payments = _payments(first, history)
+    codes, ids = pd.factorize(transactions["transaction_id"])
+    repeats = len(ids) < len(codes)
+    payments = _payments(transactions[~transactions["transaction_id"].duplicated()] if repeats else transactions, history)
     known = labels[labels["is_fraud"]].sort_values("report_time", kind="stable").drop_duplicates("transaction_id")
-    position = (ids if ids.is_unique else ids.unique()).get_indexer(pd.Index(known["transaction_id"]))
-    events = _with_reports(payments, position, _seconds(known["report_time"]))
+    about = pc.index_in(pa.array(ids, pa.string()), value_set=pa.array(known["transaction_id"], pa.string()))  # hashes the few
+    report_of = about.fill_null(-1).to_numpy(zero_copy_only=False)
+    events = _with_reports(payments, report_of, _seconds(known["report_time"]))
     rows = np.empty((len(payments), FEATURE_COUNT))
     for start in range(0, len(events), _BLOCK):
         block = events[start : start + _BLOCK]
         history._advance(block, np.argsort(block["card"], kind="stable"), np.argsort(block["terminal"], kind="stable"), rows)
-    return (rows if ids.is_unique else rows[pd.factorize(ids)[0]]), history
+    return (rows[codes] if repeats else rows), history
 
 
 def _seconds(times: "pd.Series[pd.Timestamp]") -> NDArray[np.int64]:
@@ -220,13 +229,14 @@ def _payments(transactions: "pd.DataFrame", history: History) -> NDArray[np.void
     return events
 
 
-def _with_reports(payments: NDArray[np.void], position: NDArray[np.intp], report_times: NDArray[np.int64]) -> NDArray[np.void]:
+def _with_reports(payments: _Array, report_of: _Array, report_times: NDArray[np.int64]) -> _Array:
     """The payments and the reports on them in one stream, in the order in which they become known.
 
-    `position` says which payment a report is about; -1: none of these. A report is known once an event of its time or
-    later has arrived, and never before its own payment has.
+    `report_of` says which report is about a payment; -1: none. A report is known once an event of its time or later has
+    arrived, and never before its own payment has.
     """
-    about, times = position[position >= 0], report_times[position >= 0]
+    about = np.flatnonzero(report_of >= 0)
+    times = report_times[report_of[about]]
     reports = payments[about]
     reports["time"], reports["row"] = times, history_layout.REPORT_ROW
     now = np.maximum.accumulate(payments["time"])

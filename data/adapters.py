@@ -128,7 +128,7 @@ def numbers(table: pa.Table, name: str) -> NDArray[Any]:
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         text = pc.utf8_trim_whitespace(column.cast(pa.string()))
         numeric = pc.match_substring_regex(text, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
-        refuse(~_mask(numeric), name, "is not a number")
+        refuse(~_mask(numeric, missing=True), name, "is not a number")
         column = text.cast(pa.float64())
     refuse(_mask(pc.is_null(column, nan_is_null=True)), name, "is empty")
     values: NDArray[Any] = column.combine_chunks().to_numpy(zero_copy_only=False)
@@ -160,7 +160,8 @@ def times(table: pa.Table, name: str) -> NDArray[np.int64]:
     column = table[name].combine_chunks()
     if pa.types.is_string(column.type):
         pattern = r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?$"
-        refuse(~_mask(pc.match_substring_regex(column, pattern)), name, "is not a time like 2018-04-01 00:00:31")
+        refuse(~_mask(pc.match_substring_regex(column, pattern), missing=True), name, "is not a time like 2018-04-01 00:00:31")
+        refuse(_mask(pc.is_null(column)), name, "is empty")
         zoned = _mask(pc.match_substring_regex(column, r"(Z|[+-]\d\d:?\d\d)$"))
         refuse(zoned != zoned[:1], name, "carries an offset where the first row does not, or the reverse")
         kind = pa.timestamp("ns", tz="UTC") if len(zoned) and zoned[0] else pa.timestamp("ns")
@@ -201,9 +202,9 @@ def refuse(bad: NDArray[np.bool_], column: str, complaint: str) -> None:
         )
 
 
-def _mask(flagged: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
-    """An Arrow boolean column as numpy, null as False."""
-    mask: NDArray[np.bool_] = np.asarray(pc.fill_null(flagged, False)).astype(bool)
+def _mask(flagged: pa.Array | pa.ChunkedArray, *, missing: bool = False) -> NDArray[np.bool_]:
+    """An Arrow boolean column as numpy, null as `missing`."""
+    mask: NDArray[np.bool_] = np.asarray(pc.fill_null(flagged, missing)).astype(bool)
     return mask
 
 

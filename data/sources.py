@@ -119,7 +119,9 @@ def read_table(path: Path) -> pa.Table:
         ) from None
     if table.num_rows == 0:
         raise BadInput(f"{path.name} holds no rows.", next_step="Give a file with payments in it.", where=path.name)
-    return table
+    # One kind of text, however the writer kept it.
+    fields = [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_dictionary(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields))
 
 
 def file_digest(path: Path) -> str:

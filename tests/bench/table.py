@@ -1,12 +1,15 @@
 """How a bench shows what it measured: a table on the terminal, and the same facts as JSON under LAB_HOME/bench."""
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from data.settings import Settings
+
+PIPED_WIDTH = 160  # a log has no width of its own; rich would take 80 and break every cell
 
 
 def publish(name: str, title: str, columns: list[str], rows: list[list[object]], facts: dict[str, Any]) -> None:
@@ -16,7 +19,7 @@ def publish(name: str, title: str, columns: list[str], rows: list[list[object]],
         table.add_column(column, justify="left" if i == 0 else "right")
     for row in rows:
         table.add_row(*map(str, row))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
 
     file = Settings.load().home / "bench" / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from data.costs import Policy
 from data.features import FEATURE_COUNT, FEATURE_INDEX
 from data.ledger import Ledger
 from data.prediction_log import PredictionLog, PredictionRecord
-from data.schema import Decision, Label, Transaction
+from data.schema import CHANNELS, Decision, Label, Transaction
 from pipelines.evidence import APPROVE, DECLINE, REVIEW, LogEvidence, Served, to_served
 from pipelines.rollout import run_rollout
 from pipelines.rollout_plan import RolloutPlan
@@ -132,7 +132,9 @@ def test_what_a_rule_decides_is_the_same_for_both_models(log: PredictionLog) -> 
     log.append([record(rows, i) for i in range(len(rows))])
     frame = window_frame(log.path, START, service.now).assign(challenger_version="2", challenger_score=0.3)
     matrix = window_matrix(log.path, START, service.now)
-    matrix[0, FEATURE_INDEX["card_count_1h"]] = 50  # the velocity rule asks for a review
+    burst = {"channel": CHANNELS.index("online"), "amount": 2, "terminal_count_1h": 40, "terminal_count_7d": 60, "terminal_count_30d": 90}
+    for name, value in burst.items():
+        matrix[0, FEATURE_INDEX[name]] = value  # the rule against card testing declines
     read = to_served(frame, matrix, POLICIES)
-    assert (read.champion_decision[0], read.challenger_decision[0]) == (REVIEW, REVIEW)
+    assert (read.champion_decision[0], read.challenger_decision[0]) == (DECLINE, DECLINE)
     assert (read.champion_decision[1], read.challenger_decision[1]) == (APPROVE, REVIEW)

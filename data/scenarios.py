@@ -38,7 +38,7 @@ class Scenario:
     strength: float
     strength_means: str
     columns: tuple[str, ...]  # message columns that change first
-    expected: tuple[Action, ...]  # decisions that are right, the best first
+    expected: tuple[Action, ...]  # decisions that are right once labels have matured; which of several, the damage says
     must_fire: tuple[str, ...] = ()
     must_stay_silent: tuple[str, ...] = ()
     fault: Fault | None = None
@@ -177,11 +177,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
             must_stay_silent=("every test",),
         ),
         Scenario(
-            "channel_push", "D1", "a marketing push moves purchases online", 0.3, "share of card-present purchases that move online",
+            "channel_push", "D1", "a marketing push moves purchases online", 0.1, "share of card-present purchases that move online",
             ("channel",), ("ignore",), ("channel",), ("recall",), world=(("channel_mix", 1.0),),
         ),
         Scenario(
-            "price_rise", "D2", "all prices rise", 1.5, "factor on every amount", ("amount",), ("retrain", "recalibrate"),
+            "price_rise", "D2", "all prices rise", 2.0, "factor on every amount", ("amount",), ("retrain", "recalibrate", "ignore"),
             ("amount", "score", "alert rate"), _LABEL_FREE, fault=faults.scale_amounts,
         ),
         Scenario(
@@ -213,6 +213,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     )
 }  # fmt: skip
 
-# The drift that `lab demo` injects: on either source the champion loses clearly, and a model retrained on matured labels
-# wins it back clearly (measured by `python -m tests.bench.drift`).
+# The drift that `lab demo` injects: on either source the champion loses clearly, and a model retrained on labels matured
+# since the onset wins it back clearly (measured by `python -m tests.bench.drift`). Prices half as high again only ask
+# the Handbook's champion for another threshold; doubled ones break its ranking.
 DEMO_SCENARIO: Final[dict[Source, str]] = {"world": "new_tactic", "handbook": "price_rise"}

@@ -15,7 +15,7 @@ from data.costs import DecisionCosts, Policy
 from data.errors import EmptyWindow
 from data.features import FEATURES
 from data.schema import TRANSACTION_COLUMNS
-from pipelines.drift_profile import CATEGORICAL, Binning, Days, Floats, count_days, day_numbers, fit_binning, watched_columns
+from pipelines.drift_profile import CATEGORICAL, Binning, Days, Floats, Integers, count_days, day_numbers, fit_binning, watched_columns
 from pipelines.drift_tests import ERROR_BUDGET
 from pipelines.performance import Performance, matured_rows, measure
 from pipelines.window_checks import check_window
@@ -102,20 +102,18 @@ def alert_days(frame: pd.DataFrame) -> Days:
 
 
 def fraud_days(frame: pd.DataFrame, labels: pd.DataFrame, maturity: timedelta) -> Days:
-    """Payments not known as fraud and known, by day; a declined one counts as fraud by its score."""
-    return _weighted_days(frame, labels, maturity, caught=False)
+    """Payments not known as fraud and known, by day; declined ones at their score, since they had no chance of a label."""
+    rows = matured_rows(frame, labels, maturity, trusting=True)
+    return _weighted_days(day_numbers(frame["event_time"])[rows.position], rows.y, rows.weight)
 
 
 def caught_days(frame: pd.DataFrame, labels: pd.DataFrame, maturity: timedelta) -> Days:
     """Frauds missed and alerted, by day."""
-    return _weighted_days(frame, labels, maturity, caught=True)
-
-
-def _weighted_days(frame: pd.DataFrame, labels: pd.DataFrame, maturity: timedelta, *, caught: bool) -> Days:
     rows = matured_rows(frame, labels, maturity)
-    day = day_numbers(frame["event_time"])[rows.position]
+    return _weighted_days(day_numbers(frame["event_time"])[rows.position], rows.alert, rows.weight * rows.y)
+
+
+def _weighted_days(day: Integers, bins: Floats, weight: Floats) -> Days:
     days, index = np.unique(day, return_inverse=True)
-    weight = rows.weight * rows.y if caught else rows.weight
-    bins = rows.alert if caught else rows.y
     flat = np.bincount(index * 3 + bins.astype(np.int64), weights=weight, minlength=3 * len(days)).astype(np.float64)
     return Days(days, flat.reshape(len(days), 3))

@@ -169,6 +169,8 @@ def _without_damage(e: Evidence) -> tuple[Action, str]:
     unseen = [f for f in e.findings if f.kind == "unseen_level"]
     if unseen:
         return "ignore", f"{unseen[0].message} No damage shows; plan a training that knows it."
+    if e.moved and e.damage is None:
+        return "ignore", "Payments changed; scores and alerts did not. Labels have not told yet."
     if e.moved:
         return "ignore", "Payments changed, and the model does as well as before."
     return "ignore", "Nothing is wrong."

@@ -43,22 +43,22 @@ class Tactic:
 PLAYBOOK: Final = (
     Tactic("card_testing", 0.32, 16, (
         Phase(("digital_goods", "services", "entertainment", "transport"), 1.8, 0.8, 0.1, hours="burst", device="ring", merchants=1),
-        Phase(("electronics", "gift_cards", "fashion", "home"), 130, 0.7, 0.4, chance=0.25, uses=1.1, delay_days=3, gap_s=240,
+        Phase(("electronics", "gift_cards", "fashion", "home"), 130, 0.7, 0.4, chance=0.22, uses=1.06, delay_days=3, gap_s=240,
               merchants=2),
     )),
     Tactic("stolen_card", 0.12, 1, (
-        Phase(("grocery", "gift_cards", "electronics", "pharmacy", "fuel", "cash"), 44, 0.15, 0.15, uses=1.5, delay_days=0.3, gap_s=150,
+        Phase(("grocery", "gift_cards", "electronics", "pharmacy", "fuel", "cash"), 44, 0.15, 0.15, uses=1.35, delay_days=0.3, gap_s=150,
               hours="evening", online=0.05),
     )),
     Tactic("account_takeover", 0.14, 1.3, (
-        Phase(("electronics", "gift_cards", "jewellery", "travel", "fashion"), 165, 0.7, 0.4, uses=1.2, delay_days=2, gap_s=150),
+        Phase(("electronics", "gift_cards", "jewellery", "travel", "fashion"), 165, 0.7, 0.4, uses=1.16, delay_days=2, gap_s=150),
     )),
     Tactic("compromised_terminal", 0.25, 10, (
         Phase(("electronics", "fashion", "gift_cards", "grocery", "home", "travel"), 72, 0.8, 0.5, uses=1.06, delay_days=6, gap_s=150,
               online=0.6, merchants=2, home=False),
     ), copied_at_terminal=True),
     Tactic("bust_out", 0.02, 1, (
-        Phase(("electronics", "jewellery", "travel", "cash", "home", "fashion"), 260, 0.6, 0.3, uses=4, delay_days=1, gap_s=60_000,
+        Phase(("electronics", "jewellery", "travel", "cash", "home", "fashion"), 260, 0.6, 0.3, uses=2.6, delay_days=1, gap_s=60_000,
               hours="shop", online=0.5, device="own"),
     )),
     Tactic("device_ring", 0.14, 14, (

@@ -55,12 +55,17 @@ def realism(frame: pd.DataFrame) -> list[Finding]:
 
 
 def leaks(frame: pd.DataFrame) -> list[Finding]:
-    """Things that must know nothing: AUC 0.5 within chance. One fraud per campaign, since those of one are alike."""
-    fraud = frame["is_fraud"].to_numpy()
-    alone = ~fraud | ~frame["campaign_id"].astype("object").where(frame["is_fraud"]).duplicated().to_numpy()
-    sample = frame[alone]
+    """Things that must know nothing: AUC 0.5 within chance.
+
+    One fraud per campaign and per terminal, since those are alike; the honest side counts as Kish's effective number of
+    terminals, since a busy shop's price endings and id recur in thousands of rows.
+    """
+    fraud = frame["is_fraud"]
+    own = frame[fraud].drop_duplicates("campaign_id").drop_duplicates("terminal_id")
+    sample = frame[~fraud | frame.index.isin(own.index)]
     answer = sample["is_fraud"].to_numpy()
-    error = NOISE / np.sqrt(12 * answer.sum())
+    traffic = frame.loc[~fraud, "terminal_id"].value_counts(normalize=True).to_numpy()
+    error = NOISE * np.sqrt((1 / len(own) + float((traffic**2).sum())) / 12)
     minute = sample.groupby(sample["second"] // 60)["second"]
     known: dict[str, NDArray[np.float64]] = {
         "transaction id": _token_number(sample["transaction_id"]),

@@ -25,7 +25,7 @@ from labs.replay import Replay
 from labs.report.facts import LatencyFacts
 from labs.stream import Stream, midnight
 from labs.watching import EvidentlyRun, Watcher
-from pipelines.evidence import LogEvidence
+from pipelines.evidence import LogEvidence, trouble_of
 from pipelines.monitor import WindowResult
 from pipelines.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
 from pipelines.rollout import RolloutOutcome, run_rollout
@@ -178,7 +178,7 @@ class Loop:
                 RolloutPlan.load(),
                 registry=self.registry,
                 ledger=self.ledger,
-                evidence=LogEvidence(self.log, policies, self._trouble),
+                evidence=LogEvidence(self.log, policies, lambda: trouble_of(self._serving(), versions[1])),
                 traffic=self.replay.run_until,
                 notify=self._notify,
                 at=self.replay.now,
@@ -277,10 +277,6 @@ class Loop:
         answer.raise_for_status()
         facts: dict[str, object] = answer.json()
         return facts
-
-    def _trouble(self) -> str:
-        benched = self._serving()["benched"]
-        return "; ".join(f"version {version}: {why}" for version, why in benched.items()) if isinstance(benched, dict) else ""
 
     def _notify(self) -> None:
         key = {"X-Lab-Key": lab_key(self.settings.home / "keys")}

@@ -134,6 +134,17 @@ def apply_rules(features: Sequence[float]) -> RuleOutcome:
     return RuleOutcome(action, tuple(rule.code for rule in hits))
 
 
+def rule_severity(matrix: NDArray[np.float64]) -> NDArray[np.int8]:
+    """The sternest action of the rules on each row of (n, FEATURE_COUNT): 0 none, 1 review, 2 decline; shape (n,)."""
+    severity = np.zeros(len(matrix), dtype=np.int8)
+    columns = list(matrix.T)
+    for rule in RULES:
+        if rule.action is not None:
+            level = np.int8(2 if rule.action == "decline" else 1)
+            np.maximum(severity, np.where(rule.fires(columns), level, np.int8(0)), out=severity)
+    return severity
+
+
 def rules_score(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """The rules baseline: a score in [0, 1] to rank by, shape (n,), from features of shape (n, FEATURE_COUNT).
 

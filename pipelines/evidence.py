@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.costs import Policy
-from data.rules import RULES
+from data.rules import rule_severity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,7 @@ def to_served(frame: "pd.DataFrame", matrix: NDArray[np.float64], policies: Mapp
     """A window of the prediction log, frame and features (n, FEATURE_COUNT), with what each model would have decided alone."""
     version = {arm: frame[f"{arm}_version"].astype(object).fillna("").to_numpy(object) for arm in ("champion", "challenger")}
     score = {arm: frame[f"{arm}_score"].to_numpy(np.float64) for arm in ("champion", "challenger")}
-    rules = _rules(matrix)
+    rules = rule_severity(matrix)
     own = {arm: np.maximum(_decide(score[arm], version[arm], policies), rules) for arm in ("champion", "challenger")}
     return Served(
         transaction_id=frame["transaction_id"].to_numpy(object),
@@ -169,16 +169,6 @@ def _decide(score: NDArray[np.float64], version: NDArray[np.object_], policies: 
         rows = version == name
         decision[rows] = np.where(score[rows] >= policy.decline_at, DECLINE, np.where(score[rows] >= policy.review_at, REVIEW, APPROVE))
     return decision
-
-
-def _rules(matrix: NDArray[np.float64]) -> NDArray[np.int8]:
-    """The least strict decision that the rules allow, which holds for either model; shape (n,)."""
-    least = np.zeros(len(matrix), dtype=np.int8)
-    features = list(matrix.T)
-    for rule in RULES:
-        if rule.action is not None:
-            np.maximum(least, np.where(rule.fires(features), _CODES[rule.action], APPROVE), out=least, casting="unsafe")
-    return least
 
 
 def _seconds(times: "pd.Series[Any]") -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from data.costs import DecisionCosts, Policy
 from data.errors import EmptyWindow
 from data.features import FEATURES
+from data.rules import rule_severity
 from data.schema import TRANSACTION_COLUMNS
 from pipelines.drift_profile import CATEGORICAL, Binning, Days, Floats, Integers, count_days, day_numbers, fit_binning, watched_columns
 from pipelines.drift_tests import ERROR_BUDGET
@@ -53,12 +54,13 @@ class Reference:
 
 
 def reference_frame(transactions: pd.DataFrame, features: Floats, scores: Floats, policy: Policy, version: str) -> pd.DataFrame:
-    """Rows scored offline, in the columns of the prediction log that monitoring reads.
+    """Rows scored and decided offline, rules included, in the columns of the prediction log that monitoring reads.
 
     `transactions` (n rows, TRANSACTION_COLUMNS), `features` (n, FEATURE_COUNT), calibrated `scores` (n,).
     """
     made = {name: features[:, i] for i, name in enumerate(FEATURES) if name not in TRANSACTION_COLUMNS}
-    decision = np.select([scores >= policy.decline_at, scores >= policy.review_at], ["decline", "review"], "approve")
+    by_model = (scores >= policy.review_at).astype(np.int8) + (scores >= policy.decline_at)
+    decision = np.array(["approve", "review", "decline"])[np.maximum(by_model, rule_severity(features))]
     answers = {"score": scores, "decision": pd.Categorical(decision), "champion_version": pd.Categorical([version] * len(scores))}
     columns = pd.DataFrame(made | answers, index=transactions.index)
     return pd.concat([transactions[list(TRANSACTION_COLUMNS)], columns], axis=1)

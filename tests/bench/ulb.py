@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     columns = ["", "AP [95 %]", "ROC AUC [95 %]", f"recall at {PER_THOUSAND:.0f} per 1000", "AP on training rows", "AP of each seed"]
     publish("ulb", title, columns, rows, {"parameters": asdict(OURS), "seeds": seeds})
     gated: list[list[object]] = [
-        [r.name, "registered" if v.passed else "refused", v.reasons[0]] for r, v in zip(others, verdicts, strict=True)
+        [r.name, "registered" if v.passed else "refused", "; ".join(v.reasons[:2])] for r, v in zip(others, verdicts, strict=True)
     ]
     publish(
         "ulb_gate", "What the gate says to them (no champion yet; logistic regression is the baseline)", ["", "verdict", "why"], gated, {}

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from pipelines.fit import Fitted, load_or_fit
 from pipelines.ingest import ingest
 from pipelines.provenance import provenance, recipe_digest
 from pipelines.publish import Training, publish
-from pipelines.register import settle_alias, version_of
+from pipelines.register import INPUTS_TAG, settle_alias, version_of
 from pipelines.request import FileSource, TrainingOutcome, TrainingRequest, WorldSource
 from pipelines.split import Split, check_labels, split_at
 from pipelines.table import TrainingTable, dataset_table, served_table, stack
@@ -53,11 +53,13 @@ def train_model(
 
     `run` calls each step; by default it just calls. A refusal by the gate is an outcome, not an error.
     """
+    if registry is None:
+        with Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s) as own:
+            return train_model(request, settings, registry=own, run=run)
     steps = _Steps(run or _call)
-    registry = registry or Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
     threads = settings.threads or os.cpu_count() or 1
     dataset = steps("ingest", ingest_source, request, settings)
-    steps("validate", validate_days, dataset, date.min, request.cut.date(), settings.home / "quarantine")
+    steps("validate", validate_days, dataset, date.min, _dataset_end(request).date(), settings.home / "quarantine")
     prepared: Prepared = steps("features", prepare, request, dataset, settings.home)
     inputs = inputs_digest(request, prepared.data_digest, threads)
     cache = settings.home / "cache" / "training" / inputs
@@ -65,7 +67,7 @@ def train_model(
     if known is not None:
         return known
     fitted: Fitted = steps("fit", load_or_fit, cache / "fitted", prepared.parts, request.recipe, threads)
-    assessment: Assessment = steps("assess", assess_against_champion, fitted, prepared, request, registry, settings.home / "keys")
+    assessment: Assessment = steps("assess", assess_against_champion, fitted, prepared, request, registry, settings.home / "keys", inputs)
     training = Training(request, prepared.split, prepared.parts, prepared.data_digest, inputs, provenance(threads), fitted, assessment)
     outcome: TrainingOutcome = steps("publish", publish_to, training, settings.mlflow_url, registry, settings.home / "keys")
     outcome = replace(outcome, durations_s=steps.durations_s)
@@ -87,8 +89,7 @@ def dataset_folder(source: WorldSource | FileSource, home: Path) -> Path:
 def prepare(request: TrainingRequest, dataset: Dataset, home: Path) -> Prepared:
     """Features, labels known at the cut, and the parts. A first training also leaves the history for the service."""
     split = split_at(request.cut, request.split)
-    until = request.log.start if request.log else request.cut
-    table, history = dataset_table(dataset, keep_from=split.train.start, until=until, cut=request.cut)
+    table, history = dataset_table(dataset, keep_from=split.train.start, until=_dataset_end(request), cut=request.cut)
     if request.log:
         table = stack(table, served_table(request.log, request.cut))
     else:
@@ -117,11 +118,11 @@ def known_outcome(cache: Path, registry: Registry, inputs: str) -> TrainingOutco
 
 
 def assess_against_champion(
-    fitted: Fitted, prepared: Prepared, request: TrainingRequest, registry: Registry, key_folder: Path
+    fitted: Fitted, prepared: Prepared, request: TrainingRequest, registry: Registry, key_folder: Path, inputs: str
 ) -> Assessment:
-    """Assess, with the registered champion as opponent when there is one."""
+    """Assess, with the registered champion as opponent when there is one that these inputs did not make themselves."""
     version = registry.alias(CHAMPION)
-    if version is None:
+    if version is None or registry.version(version).tags.get(INPUTS_TAG) == inputs:
         return assess(fitted, prepared.parts, request, None)
     with tempfile.TemporaryDirectory() as folder:
         registry.download(version, Path(folder))
@@ -132,6 +133,11 @@ def assess_against_champion(
 def publish_to(training: Training, mlflow_url: str, registry: Registry, key_folder: Path) -> TrainingOutcome:
     """Publish through MLflow at `mlflow_url`."""
     return publish(training, Tracker(mlflow_url), registry, key_folder)
+
+
+def _dataset_end(request: TrainingRequest) -> datetime:
+    """Until when rows come from the dataset; from then on they come from the log."""
+    return request.log.start if request.log else request.cut
 
 
 class _Steps:

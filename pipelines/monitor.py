@@ -190,7 +190,11 @@ def _marked(column: str, seen: pd.DataFrame, before: pd.DataFrame) -> tuple[Mask
 def _mark_onset(now: Mask, before: Mask, day: Integers, day_before: Integers) -> Onset | None:
     counts, usual = count_days(now.astype(np.int64), day, 3), count_days(before.astype(np.int64), day_before, 3)
     effect = design_effect(usual, ordered=False, quantile=SURE_QUANTILE)
-    return estimate_onset(counts, usual, counts.counts[-3:].sum(axis=0), effect=effect)
+    share = counts.counts[:, 1] / counts.counts.sum(axis=1)
+    peak, base = share.max(), usual.counts[:, 1].sum() / usual.counts.sum()
+    last = int(np.flatnonzero(share > (peak + base) / 2)[-1])  # a burst may be over: what came after it says nothing of its start
+    burst = Days(counts.days[: last + 1], counts.counts[: last + 1])
+    return estimate_onset(burst, usual, counts.counts[int(share.argmax())], effect=effect)
 
 
 def _judged(seen: pd.DataFrame, onset: Onset | None, now: datetime, plan: WatchPlan) -> pd.DataFrame:

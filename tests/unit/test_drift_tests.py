@@ -80,6 +80,16 @@ def test_nulls_are_judged_given_the_channel() -> None:
     assert [(f.kind, f.column) for f in judge(lost).findings] == [("null_rate", "latitude")]
 
 
+def test_a_burst_of_nulls_that_is_over_is_dated_to_its_first_day() -> None:
+    window = served(7, 700, seed=1, first_day=14)
+    burst = window["event_time"].between(START + timedelta(days=15), START + timedelta(days=18)).to_numpy() & (
+        np.arange(len(window)) % 3 == 0
+    )
+    result = judge(window.assign(latitude=window["latitude"].mask(burst)))
+    assert result.onset is not None
+    assert result.onset.day == (START + timedelta(days=15)).date()
+
+
 def test_cents_for_euros_at_a_few_terminals_are_a_unit_fault_and_a_price_rise_is_not() -> None:
     window = served(7, 700, seed=1, first_day=14)
     hit = window["terminal_id"].isin(["term_001", "term_002", "term_003"]).to_numpy()
@@ -196,7 +206,7 @@ def test_declined_payments_count_by_what_reviewed_ones_turned_out_to_be() -> Non
     unlabelled = labels(frame)[lambda t: ~t["transaction_id"].isin(frame["transaction_id"][declined])]
     believed = matured_rows(frame, unlabelled, PLAN.maturity).frauds - len(unlabelled)
     assert declined.sum() > 30
-    assert believed == pytest.approx(frame["fraud"][declined].sum(), rel=0.6)
+    assert 0.5 < believed / frame["fraud"][declined].sum() < 2
     assert believed < 0.2 * frame["score"][declined].sum()
 
 

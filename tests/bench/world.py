@@ -50,7 +50,7 @@ def believable(seed: int) -> list[Finding]:
     findings = [*realism(frame), *leaks(frame), *independence(frame), *labelling(frame, frames["labels"])]
     findings += hardness(difficulty.split(frames, config.start))
     rows = [[f.name, f"{f.value:.4f}", f"{f.low:.3f} to {f.high:.3f}", "in" if f.inside else "OUT"] for f in findings]
-    facts = {"seed": seed, "days": DAYS, "rows": len(frame), "fraud_share": float(frame["is_fraud"].mean())}
+    facts = {"seed": seed, "days": DAYS, "payments": len(frame), "fraud_share": float(frame["is_fraud"].mean())}
     publish("world", f"The world against its bands: seed {seed}, {len(frame):,} payments", ["measure", "value", "band", ""], rows, facts)
     return findings
 

@@ -66,13 +66,16 @@ class Replay:
     def _load(self, day: date) -> LiveDay:
         if self._today is None or self._day != day:
             self._day, self._today = day, self.day_of(day)
-            frauds = self._today.labels[self._today.labels["is_fraud"]]
-            self._pending.append(frauds)
+            self.expect(self._today.labels)
         return self._today
+
+    def expect(self, labels: pd.DataFrame) -> None:
+        """Send these labels, too, once they are known. Only frauds are ever reported."""
+        self._pending.append(labels[labels["is_fraud"]])
 
     def _send_payments(self, client: httpx.Client, transactions: pd.DataFrame) -> None:
         for start in range(0, len(transactions), BATCH_ROWS):
-            rows = transactions.iloc[start : start + BATCH_ROWS].to_json(orient="records", date_format="iso")
+            rows = transactions.iloc[start : start + BATCH_ROWS].to_json(orient="records", date_format="iso", double_precision=15)
             answers = self._post(client, "/v1/score/batch", f'{{"transactions":{rows}}}', "predictions")
             self.decisions.update(a["decision"] for a in answers)
             self.last_version = answers[-1]["model_version"]
@@ -86,7 +89,9 @@ class Replay:
         reports = pending[due & ~pending["transaction_id"].isin(self._declined)]
         reports = reports.sort_values(["report_time", "transaction_id"], kind="stable")
         for chunk in _chunks(reports[["transaction_id", "report_time", "is_fraud", "source"]]):
-            self._post(client, "/v1/labels", f'{{"labels":{chunk.to_json(orient="records", date_format="iso")}}}', None)
+            self._post(
+                client, "/v1/labels", f'{{"labels":{chunk.to_json(orient="records", date_format="iso", double_precision=15)}}}', None
+            )
 
     def _post(self, client: httpx.Client, path: str, body: str, key: str | None) -> list[dict[str, str]]:
         try:

@@ -6,15 +6,18 @@ when a later step fails.
 """
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import httpx
+import pandas as pd
 
 from data.bundle import Model, verify_bundle
 from data.errors import ServiceDown
 from data.keys import lab_key
 from data.ledger import Entry, Ledger
+from data.prediction_log import PredictionLog
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.scenarios import Injection
 from data.settings import Settings
@@ -33,6 +36,8 @@ from pipelines.rollout_plan import RolloutPlan
 from pipelines.split import SplitPlan
 from pipelines.timeline import Timeline
 from services.supervisor import Supervisor
+
+REPORTED_FOR_DAYS = 30  # the longest window of the features that count reports
 
 
 @dataclass
@@ -113,10 +118,12 @@ class Loop:
 
     def serve(self) -> None:
         """Step 3."""
+        self._hand_over_history()
         self.supervisor.start(("scoring",))
         serving = self._serving_once_ready()
         self.found.served_before = str(serving["champion"])
         self.story.say(f"the scoring service answers with version {serving['champion']}, verified, from the {serving['source']}")
+        self._show_one_answer()
         summary = run_load(self.settings, self.stream, self.replay.now.date())
         self.found.load = summary
         self.story.say(
@@ -258,6 +265,29 @@ class Loop:
                 bar.advance(bar.task_ids[0], (self.replay.now - before) / timedelta(hours=1))
                 if self.replay.now == before:
                     break
+
+    def _show_one_answer(self) -> None:
+        """The day's first payment, asked by itself. Later loads send it again: the same id gets the same answer."""
+        first = self.stream.day(self.replay.now.date()).transactions.iloc[:1]
+        body = first.to_json(orient="records", lines=True, date_format="iso", double_precision=15)
+        headers = {"content-type": "application/json"}
+        url = f"{self.settings.scoring_url}/v1/score"
+        answer = httpx.post(url, content=body, headers=headers, timeout=self.settings.start_timeout_s, trust_env=False)
+        answer.raise_for_status()
+        facts = answer.json()
+        self.story.note(
+            f"the first payment: {facts['decision']}, probability of fraud {facts['score']:.4f}, version {facts['model_version']}"
+        )
+
+    def _hand_over_history(self) -> None:
+        """Late labels of the history's last weeks reach the service too: it must know which card paid where."""
+        first = max(self.stream.first, self.stream.live - timedelta(days=REPORTED_FOR_DAYS))
+        payments = self.stream.dataset.read("transactions", first, self.stream.live)
+        parties = payments[["transaction_id", "card_id", "terminal_id"]].astype(str)
+        with closing(PredictionLog(self.log)) as log:
+            log.add_earlier(parties.itertuples(index=False, name=None))
+        labels = self.stream.dataset.read("labels", first, self.stream.live)
+        self.replay.expect(labels[labels["report_time"] >= pd.Timestamp(self.replay.now)])
 
     def _serving_once_ready(self) -> dict[str, object]:
         """Who serves, as soon as a verified model does; the service is alive before it is ready."""

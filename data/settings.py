@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     seed: int = Field(7, ge=0, description="seed of the world, the splits and the models")
     world_start: date = Field(date(2026, 1, 5), description="first day of the world (a Monday)")
     world_days: int = Field(60, ge=21, le=3650, description="days of history before anything is served")
-    transactions_per_day: int = Field(8_000, ge=500, le=10_000_000, description="mean genuine traffic on the first day")
+    transactions_per_day: int = Field(6_000, ge=500, le=10_000_000, description="mean genuine traffic on the first day")
     label_delay_days: int = Field(7, ge=1, le=90, description="gap kept between training rows and the rows that judge them")
     alert_capacity_per_thousand: float = Field(10.0, gt=0, le=1000, description="payments per thousand that the fraud team can review")
     model_name: str = Field("fraud", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="name of the registered model")

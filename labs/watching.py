@@ -41,6 +41,29 @@ class EvidentlyRun:
 
 
 @dataclass
+class EvidentlyJob:
+    """A report that is being made."""
+
+    process: "subprocess.Popen[str]"
+    json: Path
+    inputs: tuple[Path, ...]
+
+    def result(self) -> EvidentlyRun:
+        """Wait for it. Raises StepFailed with the last line that Evidently's process said."""
+        try:
+            _, said = self.process.communicate(timeout=EVIDENTLY_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            said = f"nothing within {EVIDENTLY_TIMEOUT_S:g} s"
+        for file in self.inputs:
+            file.unlink()
+        if self.process.returncode != 0:
+            last = said.strip().splitlines()[-1:] or ["nothing"]
+            raise StepFailed("Evidently's report could not be made.", next_step=f"It said: {last[0]}.", where="evidently")
+        return _read(self.json)
+
+
+@dataclass
 class Watcher:
     """Watches one lab against one frozen reference."""
 
@@ -74,35 +97,21 @@ class Watcher:
         """The days since the reference, for a plot."""
         return timeline(self._served(now), self.reference, self._labels(now), now=now, plan=self.plan)
 
-    def evidently(self, result: WindowResult) -> EvidentlyRun:
-        """Evidently's report of a window, made by a process of its own: its import takes seconds and much memory."""
+    def start_evidently(self, result: WindowResult) -> EvidentlyJob:
+        """Begin Evidently's report of a window, in a process of its own: its import takes seconds and much memory."""
         folder = self.settings.home / "reports"
         name = f"drift_{result.start:%Y-%m-%d}_{result.end:%Y-%m-%d}"
         folder.mkdir(parents=True, exist_ok=True)
-        window = window_frame(self.settings.home / "predictions.db", result.start, result.end)
         inputs = {part: folder / f"{name}.{part}.parquet" for part in ("reference", "current")}
         self.reference.frame.to_parquet(inputs["reference"])
-        window.to_parquet(inputs["current"])
+        window_frame(self.settings.home / "predictions.db", result.start, result.end).to_parquet(inputs["current"])
         limits = folder / f"{name}.thresholds.json"
         limits.write_text(json.dumps(thresholds_of(result.tests)))
         command = [sys.executable, "-m", "pipelines.drift_report", "--out", str(folder), "--name", name, "--thresholds", str(limits)]
         command += [word for part, file in inputs.items() for word in (f"--{part}", str(file))]
-        ran = subprocess.run(
-            command,
-            cwd=REPOSITORY,
-            env={**DEFAULTS, **os.environ},
-            capture_output=True,
-            text=True,
-            timeout=EVIDENTLY_TIMEOUT_S,
-            check=False,
-        )
-        for file in (*inputs.values(), limits):
-            file.unlink()
-        if ran.returncode != 0:
-            raise StepFailed(
-                "Evidently's report could not be made.", next_step=f"It said: {ran.stderr.strip().splitlines()[-1:]}", where="evidently"
-            )
-        return _read(folder / f"{name}.json")
+        environment = {**DEFAULTS, **os.environ}
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        return EvidentlyJob(process, folder / f"{name}.json", (*inputs.values(), limits))
 
     def _served(self, now: datetime) -> pd.DataFrame:
         return window_frame(self.settings.home / "predictions.db", self.live, now)

@@ -10,7 +10,7 @@ class Schedule:
 
     quiet_days: int = 7
     watched_weeks: int = 5  # verdicts at most, one a week
-    mature_days: int = 14  # from the first day of drift until labels of a fortnight of it may be trained on
+    mature_days: int = 7  # after the verdict: by then a week of the new payments is in the training rows, with its labels
     rollout_days: int = 40  # payments kept ready for it; its plan allows 34
 
     @property

@@ -67,6 +67,6 @@ class Story:
     def bar(self, text: str, total: float) -> Iterator[Progress]:
         """A progress bar that leaves no trace; advance task 0."""
         columns = (TextColumn("   [dim]{task.description}"), BarColumn(24), TaskProgressColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
             progress.add_task(text, total=total)
             yield progress

@@ -15,16 +15,14 @@ from data.history import History, build_features
 from data.scenarios import scenario
 from data.world import Change, World, WorldConfig
 from pipelines.monitor import WindowResult, watch
+from pipelines.parameters import LightGBMParameters
 from pipelines.reference import Reference, WatchPlan, freeze_reference, reference_frame
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]  # transactions or prediction log, labels
 PLAN = WatchPlan()
 TRAINED, SERVED, DRIFT = 30, 51, 58  # days: the model learns before TRAINED; the reference is the 14 days before SERVED
 END = 86
-PARAMETERS = {
-    "objective": "binary", "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": 50, "num_threads": 1, "verbose": -1,
-    "seed": 7, "deterministic": True, "force_row_wise": True,
-}  # fmt: skip
+PARAMETERS = replace(LightGBMParameters(), rounds=200)  # no early stopping: no rows to spare for it
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,11 @@ def recorded_source(dataset: Dataset) -> PaymentSource:
 
 
 def fit(features: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A small LightGBM; its probabilities need no calibration where no class was weighted."""
+    """The lab's LightGBM; its probabilities need no calibration where no class was weighted."""
     import lightgbm
 
-    model = lightgbm.train(PARAMETERS, lightgbm.Dataset(features, y), 60)
+    chosen = PARAMETERS.to_lightgbm(seed=7)
+    model = lightgbm.train(chosen, lightgbm.Dataset(features, y, params=chosen), PARAMETERS.rounds)
     return lambda rows: np.asarray(model.predict(rows))
 
 

@@ -1,14 +1,15 @@
-"""The Fraud Detection Handbook's published numbers beside ours, by its own protocol: `python -m tests.bench.handbook`.
+"""The Fraud Detection Handbook's published numbers beside ours, by its own protocol: `python -m tests.bench handbook`.
 
 Its single split and its four test folds (tests/bench/book.py has the protocol). Parameters are chosen on its four validation folds
 only. Logistic regression and the forest on its features are refitted as anchors: when they give the published numbers,
 the protocol is the same. `--quick` takes one seed, seven training days, no forest and the lab's parameters unsearched.
+The goal is for the lab's features: LightGBM on them above the best published figure of every metric.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -18,14 +19,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from data.errors import LabError
 from data.features import FEATURES
 from data.history import build_features
 from pipelines.metrics import average_precision, card_precision, card_precision_at_k, paired_difference, roc_auc
 from pipelines.parameters import LightGBMParameters, candidates
 from tests.bench.book import FIRST_DAY, Floats, Integers, Raw, Split, book_features, folds, read_raw, split
 from tests.bench.shared import shared_file
-from tests.bench.table import publish
+from tests.bench.table import conclude, publish
 
 RAW_FILE = "handbook_raw_to_2018-09-04.parquet"
 SINGLE = date(2018, 7, 25)  # BaselineModeling; also the earliest of the four test folds
@@ -35,6 +35,7 @@ START = replace(LightGBMParameters(), rounds=300)  # no early stopping: the book
 SEARCHED = 6
 SEEDS = (0, 1, 2)
 METRICS = ("AP", "ROC AUC", "CP@100")
+ABOVE = "above on all three"
 # (average precision, ROC AUC, card precision@100) as printed by the book; chapters 3 to 7.
 PUBLISHED_SINGLE = {
     "logistic regression": (0.606, 0.871, 0.291),
@@ -111,21 +112,18 @@ class Bench:
         return average_precision(*columns[:2]), roc_auc(*columns[:2]), card_precision(*columns)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; 0 when the lab's features are above what was published. Raises MissingFile."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed, seven training days, no forest, no search")
     quick = parser.parse_args(arguments).quick
-    try:
-        raw = read_raw(shared_file(RAW_FILE))
-    except LabError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return error.exit_status
+    raw = read_raw(shared_file(RAW_FILE))
     bench = Bench(raw, {"book": book_features(raw), "ours": our_features(raw)}, {})
     parameters, trials = (START, []) if quick else choose(bench)
     methods = chosen_methods(parameters, quick)
     bench.run(methods, TEST)
     facts = {"parameters": asdict(parameters), "validation": trials, "seeds": methods[-1].seeds}
-    report(
+    misses = report(
         "handbook_single",
         "Handbook, single split: train 7 days from 2018-07-25, delay 7, test 7",
         bench,
@@ -134,10 +132,11 @@ def main(arguments: list[str] | None = None) -> int:
         PUBLISHED_SINGLE,
         facts,
     )
-    report("handbook_folds", "Handbook, four test folds (mean and deviation over folds)", bench, methods, TEST, PUBLISHED_FOLDS, facts)
+    title = "Handbook, four test folds: mean and deviation over folds"
+    misses += report("handbook_folds", title, bench, methods, TEST, PUBLISHED_FOLDS, facts)
     if not quick:
         report_folds(bench, methods)
-    return 0
+    return conclude(misses)
 
 
 def our_features(raw: Raw) -> Floats:
@@ -231,26 +230,34 @@ def report(
     starts: list[date],
     published: dict[str, tuple[float, float, float]],
     facts: dict[str, object],
-) -> None:
-    """Published rows, then ours with spread over folds and over seeds, and the verdict against the best published of each metric."""
+) -> list[str]:
+    """Published rows, then ours with spread over folds and over seeds, and the verdict against the best published of each metric.
+
+    Returns what the rows with our features are short of; those with the book's are there to compare.
+    """
     best = np.max(list(published.values()), axis=0)
+    misses: list[str] = []
     rows: list[list[object]] = [[f"published: {who}", *(f"{v:.3f}" for v in values), "", ""] for who, values in published.items()]
     for method in methods:
         values = bench.measure(method, starts)
         mean, over_folds = values.mean(axis=(0, 1)), values.mean(axis=0).std(axis=0)
         cells = [f"{m:.3f}" + (f" ± {s:.3f}" if len(starts) > 1 else "") for m, s in zip(mean, over_folds, strict=True)]
         seeds = " ".join(f"{s:.3f}" for s in values.mean(axis=1).std(axis=0)) if len(method.seeds) > 1 else "-"
-        rows.append([f"here: {method.name}", *cells, seeds, verdict(mean, best)])
+        said = verdict(mean, best)
+        rows.append([f"here: {method.name}", *cells, seeds, said])
+        if method.features == "ours" and said != ABOVE:
+            misses.append(f"{title.partition(':')[0]}: {method.name}: {said}")
         facts = facts | {method.name: values.tolist()}
     ceiling = bench.ceiling(starts)
     rows.append(["perfect scores", "1.000", "1.000", f"{ceiling:.3f}", "", ""])
     publish(name, title, ["", *METRICS, "seed deviation", "against the best published"], rows, facts | {"ceiling": ceiling})
+    return misses
 
 
 def verdict(ours: Floats, best: Floats) -> str:
     """ "above on all three", or what is short and by how much."""
     short = [f"{metric} {b - o:.3f} short" for metric, o, b in zip(METRICS, ours, best, strict=True) if o <= b]
-    return ", ".join(short) or "above on all three"
+    return ", ".join(short) or ABOVE
 
 
 def report_folds(bench: Bench, methods: list[Method]) -> None:

@@ -1,7 +1,8 @@
-"""How a bench shows what it measured: a table on the terminal, and the same facts as JSON under LAB_HOME/bench."""
+"""How a bench shows what it measured: a table on the terminal, the same facts as JSON under LAB_HOME/bench, and its end."""
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -25,3 +26,10 @@ def publish(name: str, title: str, columns: list[str], rows: list[list[object]],
     file.parent.mkdir(parents=True, exist_ok=True)
     facts = {"title": title, "columns": columns, "rows": rows, **facts}
     file.write_text(json.dumps(facts, indent=2, default=str) + "\n")
+
+
+def conclude(misses: Sequence[str]) -> int:
+    """Say which goals were missed, and by how much, a line each; returns the exit status of the bench."""
+    for miss in misses:
+        sys.stdout.write(f"✗ {miss}\n")
+    return int(bool(misses))

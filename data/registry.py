@@ -190,7 +190,7 @@ class Registry:
         if code in _ABSENT:
             return UnknownRun(
                 f"The registry knows no such run, version or file of model {self.name}.",
-                next_step="`lab status` lists the versions there are.",
+                next_step="`lab registry` lists the versions there are.",
                 where=response.request.url.path,
             )
         return RegistryUnavailable(

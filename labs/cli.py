@@ -123,6 +123,26 @@ def train(
 
 
 @app.command()
+def registry(json: Json = False) -> None:
+    """List the versions, who is champion, and the ledger."""
+    from labs.commands import registry as versions
+
+    versions.show(as_json=json)
+
+
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why; the ledger keeps it.")],
+    to: Annotated[str | None, typer.Option(help="The version to serve; the previous champion when absent.")] = None,
+    json: Json = False,
+) -> None:
+    """Put the previous champion back, and see that it answers."""
+    from labs.commands import registry as versions
+
+    versions.rollback(to, reason, as_json=json)
+
+
+@app.command()
 def reproduce(run: Annotated[str, typer.Argument(help="MLflow run id of a training.")], json: Json = False) -> None:
     """Train again as a run did, and compare every metric.
 

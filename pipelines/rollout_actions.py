@@ -2,7 +2,7 @@
 
 An intent is in the ledger before anything changes, and every action may be done twice, so an intent without its "done" is
 simply done again. Where the registry says something that neither follows from the ledger nor precedes it, somebody else has
-been there: then the champion gets all cards. Used by `rollout.py` alone.
+been there: then the champion gets all cards. Used by `rollout.py` and, for the one action "restore", by `rollback.py`.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +15,7 @@ from data.registry import CHALLENGER, CHAMPION
 from data.serving_plan import ServingPlan
 
 PREVIOUS_CHAMPION = "previous_champion"
-Kind = Literal["serve", "promote", "withdraw"]
+Kind = Literal["serve", "promote", "withdraw", "restore"]
 Result = Literal["promoted", "rolled_back", "inconclusive"]
 
 
@@ -106,7 +106,7 @@ def act(action: Action, registry: RegistryPort, ledger: LedgerPort, notify: Noti
 
 def complete(action: Action, registry: RegistryPort, ledger: LedgerPort, notify: Notify, rollout_id: str, at: datetime) -> None:
     """Do what an intent says, whether or not some of it was done before, and record that it is done."""
-    if action.kind == "promote":
+    if action.kind in ("promote", "restore"):
         registry.set_alias(PREVIOUS_CHAMPION, action.before.champion)
         registry.set_alias(CHAMPION, action.serving.champion)
     registry.set_plan(action.serving)  # the service follows this alone: a rollback takes effect here

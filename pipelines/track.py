@@ -90,7 +90,7 @@ class Tracker:
                     facts: dict[str, Any] = json.loads(Path(file).read_text())
             except MlflowException as error:
                 raise UnknownRun(
-                    "MLflow holds no such training.", next_step="`lab status` lists versions with their runs.", where=run_id
+                    "MLflow holds no such training.", next_step="`lab registry` lists versions with their runs.", where=run_id
                 ) from error
         return facts
 

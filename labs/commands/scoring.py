@@ -34,18 +34,20 @@ def score(file: Path | None, amount: float | None, fields: dict[str, str | None]
 
 def ask(settings: Settings, body: dict[str, Any]) -> Prediction:
     """The service's answer to one transaction. Raises ServiceDown, or the failure that the service names."""
-    return Prediction.model_validate_json(_call(settings, "POST", "/v1/score", json=body))
+    return Prediction.model_validate_json(call(settings, "POST", "/v1/score", json=body))
 
 
 def ask_serving(settings: Settings) -> dict[str, Any]:
     """Who serves, in the service's own words. Raises ServiceDown, or the failure that the service names."""
-    facts: dict[str, Any] = json.loads(_call(settings, "GET", "/v1/serving"))
+    facts: dict[str, Any] = json.loads(call(settings, "GET", "/v1/serving"))
     return facts
 
 
-def _call(settings: Settings, method: str, path: str, **how: Any) -> bytes:
+def call(settings: Settings, method: str, path: str, **how: Any) -> bytes:
+    """The service's answer to any request; `how` is for httpx. Raises ServiceDown, or the failure that the service names."""
+    how = {"timeout": settings.http_timeout_s, **how}
     try:
-        answer = httpx.request(method, f"{settings.scoring_url}{path}", timeout=settings.http_timeout_s, trust_env=False, **how)
+        answer = httpx.request(method, f"{settings.scoring_url}{path}", trust_env=False, **how)
     except httpx.TransportError as error:
         raise ServiceDown(
             f"The scoring service does not answer at {settings.scoring_url}.", next_step="Start it with `lab up`.", where="scoring"

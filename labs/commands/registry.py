@@ -1,0 +1,104 @@
+"""`lab registry` and `lab rollback`: the versions there are, the ledger of who served, and an earlier version put back."""
+
+import json
+from contextlib import closing
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from data.errors import MissingFile, ServiceDown, StepFailed
+from data.keys import lab_key
+from data.ledger import Entry, Ledger
+from data.prediction_frames import logged_span
+from data.registry import CHALLENGER, CHAMPION, Registry
+from data.settings import Settings
+from labs.commands.scoring import call
+from labs.terminal import console, print_json, table
+from pipelines.rollback import roll_back
+from pipelines.rollout_actions import PREVIOUS_CHAMPION
+
+_SHOWN_ENTRIES = 8
+_TOLD = ("version", "champion", "challenger", "result", "verdict", "reason", "reasons")
+
+
+def show(*, as_json: bool) -> None:
+    """Print every version with its aliases, and the end of the ledger. Raises LedgerBroken where its chain does not hold."""
+    settings = Settings.load()
+    ledger = Ledger(settings.home / "ledger.jsonl")
+    count, entries = ledger.verify(), ledger.entries()
+    with closing(_registry(settings)) as registry:
+        named = {alias: registry.alias(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS_CHAMPION)}
+        versions = [{"version": v.version, "aliases": [a for a, of in named.items() if of == v.version], "run_id": v.run_id}
+                    for v in registry.versions()]  # fmt: skip
+    if as_json:
+        print_json({"versions": versions, "ledger": {"entries": count, "head": ledger.head(), "lines": [asdict(e) for e in entries]}})
+        return
+    out = console()
+    rows = table("version", "alias", "run")
+    for one in versions:
+        rows.add_row(str(one["version"]), ", ".join(one["aliases"]).replace("_", " "), str(one["run_id"]))
+    out.print(rows)
+    told = table("", "ledger, in event time", "")
+    for entry in entries[-_SHOWN_ENTRIES:]:
+        told.add_row(str(entry.sequence), f"{datetime.fromisoformat(entry.at):%Y-%m-%d %H:%M}", _told(entry))
+    out.print(told)
+    out.print(f"[green]✓[/] all {count} entries follow each other; the newest is {ledger.head()[:12]}" if count else "The ledger is empty.")
+
+
+def rollback(to: str | None, reason: str, *, as_json: bool) -> None:
+    """Make the previous champion, or version `to`, the champion, and see that the service answers with it.
+
+    Raises what `roll_back` raises, and StepFailed when the service keeps answering with another version.
+    """
+    settings = Settings.load()
+    ledger = Ledger(settings.home / "ledger.jsonl")
+    answers: list[dict[str, Any] | None] = []
+    with closing(_registry(settings)) as registry:
+        done = roll_back(
+            registry, ledger, lambda: answers.append(_reload(settings)), to=to, reason=reason, at=_event_time(settings, ledger)
+        )
+    serving = answers[-1]
+    if serving is not None and serving["champion"] != done.champion:
+        why = serving["refused"].get(done.champion) or serving["registry_problem"] or "it does not say why"
+        raise StepFailed(
+            f"Version {done.champion} is champion in the registry, but {serving['champion']} still answers: {why}.",
+            next_step="Its log says more: `lab status` names it. Another version: `lab rollback --to VERSION`.",
+            where="scoring",
+        )
+    if as_json:
+        print_json(asdict(done) | {"served": serving is not None})
+        return
+    now = "answers" if serving is not None else "will answer once the service runs (`lab up`)"
+    note = " (begun earlier, completed now)" if done.resumed else ""
+    console().print(f"[green]✓[/] version {done.champion} {now}, instead of version {done.instead_of}{note}")
+
+
+def _registry(settings: Settings) -> Registry:
+    return Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
+
+
+def _reload(settings: Settings) -> dict[str, Any] | None:
+    """Who serves after the service looked at the registry; None while it does not run."""
+    key = {"X-Lab-Key": lab_key(settings.home / "keys")}
+    try:
+        facts: dict[str, Any] = json.loads(call(settings, "POST", "/v1/reload", headers=key, timeout=settings.start_timeout_s))
+    except ServiceDown:
+        return None
+    return facts
+
+
+def _event_time(settings: Settings, ledger: Ledger) -> datetime:
+    """The newest moment the lab knows of: of a payment, of the ledger, or of the world's beginning."""
+    known = [settings.start_time, *(datetime.fromisoformat(entry.at) for entry in ledger.entries()[-1:])]
+    try:
+        known += logged_span(settings.home / "predictions.db") or ()
+    except MissingFile:  # nothing was ever served
+        return max(known)
+    return max(known)
+
+
+def _told(entry: Entry) -> str:
+    """One entry in short; the action of an intent is told by the entry it belongs to."""
+    facts = entry.facts.get("action", {}).get("serving", {}) | entry.facts
+    told = [f"{name} {', '.join(facts[name]) if isinstance(facts[name], list) else facts[name]}" for name in _TOLD if facts.get(name)]
+    return f"{entry.kind.replace('_', ' ')}: {'; '.join(told)}" if told else entry.kind.replace("_", " ")

@@ -5,6 +5,7 @@ The table it follows, first row that fits:
 | evidence                                                               | decision     |
 |------------------------------------------------------------------------|--------------|
 | a schema, null, unit, clock or parity check fails                       | fix_pipeline |
+| too few payments to compare                                             | hold         |
 | labels stopped or are late                                              | hold         |
 | score or alerts moved, inputs did not, another model was just deployed  | roll_back    |
 | alerts up, precision down, ranking intact                               | recalibrate  |
@@ -25,7 +26,7 @@ from pipelines.drift_tests import ColumnTest
 from pipelines.metrics import Interval
 from pipelines.onset import Onset
 from pipelines.performance import Performance
-from pipelines.window_checks import Finding
+from pipelines.window_checks import NEED_ROWS, Finding
 
 RANKING_LOSS: Final = 0.10  # relative: a smaller loss of ranking is not worth a training, however significant
 
@@ -75,7 +76,11 @@ class Evidence:
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.findings if f.is_fault)
+        return tuple(f for f in self.findings if f.is_fault and not (self.too_few and f.kind in NEED_ROWS))
+
+    @property
+    def too_few(self) -> Finding | None:
+        return next((f for f in self.findings if f.kind == "small_window"), None)
 
     @property
     def inputs(self) -> tuple[ColumnTest, ...]:
@@ -113,10 +118,10 @@ class Verdict:
 
 NEXT_STEP: Final[Mapping[Action, str]] = {
     "ignore": "Nothing to do.",
-    "recalibrate": "Tell the fraud team, then choose the threshold anew on matured labels: `lab train --threshold-only`.",
+    "recalibrate": "Tell the fraud team, then train with a threshold chosen on matured labels: `lab train --retrain`.",
     "retrain": "Retrain on the newest matured labels: `lab train --retrain`, then roll the challenger out.",
     "fix_pipeline": "Mend the sender, keep these rows out of training, and check again: `lab drift check`.",
-    "roll_back": "Put the previous champion back: `lab rollback`.",
+    "roll_back": "Put the previous champion back: `lab rollback --reason WHY`.",
     "hold": "Decide nothing that needs labels yet; check again then: `lab drift check`.",
 }
 
@@ -140,6 +145,8 @@ def decide(evidence: Evidence) -> Verdict:
 def _decision(e: Evidence) -> tuple[Action, str]:
     if e.faults:
         return "fix_pipeline", f"The pipeline is broken: {e.faults[0].message}"
+    if e.too_few:
+        return "hold", f"No verdict: {e.too_few.message}"
     if e.label_flow is not None and e.label_flow.broken:
         return "hold", f"Labels are missing: {e.label_flow.known:.0f} frauds known where {e.label_flow.expected:.0f} were expected."
     if e.deployed and e.outputs_moved and not e.inputs:
@@ -183,7 +190,7 @@ def _lost(difference: Interval) -> bool:
 
 def _describe(e: Evidence) -> list[str]:
     """What changed, causes first."""
-    lines = [f.message for f in e.findings if f.is_fault or f.kind in ("unseen_level", "volume", "empty_window", "small_window")]
+    lines = [f.message for f in e.findings if f in e.faults or f.kind in ("unseen_level", "volume", "empty_window", "small_window")]
     lines += [
         f"{t.column} moved {t.direction}: {t.method} {t.value:.3f} (alarms from {t.threshold:.3f}), PSI {t.population_stability:.2f}"
         for t in e.moved
@@ -220,6 +227,8 @@ def _damage(e: Evidence) -> str:
 def _next_step(decision: Action, e: Evidence) -> str:
     if decision == "ignore" and e.moved:
         return "Nothing to do now. Note the day, and let the next reference include it."
+    if decision == "hold" and e.too_few:
+        return "Send more payments, then check again: `lab drift check`."
     if decision == "hold" and e.knowable_on is not None:
         return f"Wait for labels until {e.knowable_on}, then check again: `lab drift check`."
     return NEXT_STEP[decision]

@@ -21,6 +21,8 @@ FindingKind = Literal[
 FAULTS: Final = frozenset(
     {"missing_column", "duplicate_column", "mixed_types", "not_numeric", "all_null", "infinite", "null_rate", "unit", "clock", "parity"}
 )
+# Those that a handful of payments shows by chance: two without a device are no broken feed.
+NEED_ROWS: Final = frozenset({"all_null", "null_rate", "unit", "clock"})
 MINIMUM_ROWS: Final = 500  # under this the tests have no power and effects are noise
 
 

@@ -60,6 +60,13 @@ def test_a_new_category_is_noticed_and_nothing_is_done(lab: DriftLab) -> None:
     assert result.verdict.decision == "ignore"
 
 
+def test_two_payments_are_no_reason_to_mend_or_train_anything(lab: DriftLab) -> None:
+    payments, labels = lab.serve("none", last=SERVED + 1)
+    verdict = lab.watch((payments.head(2), labels), SERVED + 1).verdict
+    assert verdict.decision == "hold"
+    assert "2 payments are too few" in verdict.headline
+
+
 def test_a_result_is_plain_json(lab: DriftLab) -> None:
     facts = lab.watch(lab.serve("none", last=DRIFT), DRIFT).to_json()
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts

@@ -49,6 +49,24 @@ def test_a_broken_pipeline_is_mended_whatever_else_moved(kind: str) -> None:
     assert decide(evidence).decision == "fix_pipeline"
 
 
+FEW = Finding("small_window", "", "2 payments are too few to compare; at least 500 are needed.", 2, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["all_null", "null_rate", "unit", "clock"])
+def test_two_payments_are_too_few_to_call_a_feed_broken_or_anything_else(kind: str) -> None:
+    chance = Finding(kind, "device_id", "Column device_id is null on every row.", 2, 1.0, 1e-9)  # type: ignore[arg-type]
+    moved_too = replace(QUIET, findings=(FEW, chance), moved=(AMOUNT, SCORE), deployed=True, damage=None, knowable_on=date(2026, 3, 22))
+    verdict = decide(moved_too)
+    assert verdict.decision == "hold"
+    assert "2 payments are too few" in verdict.headline
+    assert verdict.next_step.startswith("Send more payments")
+
+
+def test_a_missing_column_is_certain_on_two_payments() -> None:
+    missing = Finding("missing_column", "amount", "Column amount is missing.")
+    assert decide(replace(QUIET, findings=(FEW, missing))).decision == "fix_pipeline"
+
+
 def test_missing_labels_hold_every_decision_that_needs_them() -> None:
     lost = replace(UNHARMED, recall_at_false_alerts=LOST)
     evidence = replace(QUIET, label_flow=LabelFlow(5, 100, 1e-9, True), damage=lost, ranking=RankingLoss(0.5, 1e-6))

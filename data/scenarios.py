@@ -104,14 +104,14 @@ class Injection:
         if self.scenario.acts_on == "world" and source != "world":
             raise BadInput(
                 f"{self.scenario.name} changes how people behave, which recorded payments cannot follow.",
-                next_step="Choose price_rise, unit_change or time_zone, which act on messages.",
+                next_step="Choose price_rise, price_fall, unit_change or time_zone, which act on messages.",
                 where=self.scenario.name,
             )
         blank = [name for name in self.scenario.needs if _carries_nothing(transactions[name])]
         if blank:
             raise BadInput(
                 f"{self.scenario.name} acts on {', '.join(blank)}, which these payments do not carry.",
-                next_step="Choose price_rise, unit_change or time_zone; `lab drift list` says what each one needs.",
+                next_step="Choose price_rise, price_fall, unit_change or time_zone; `lab drift list` says what each one needs.",
                 where=self.scenario.name,
             )
 
@@ -185,6 +185,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
             ("amount", "score", "alert rate"), _LABEL_FREE, fault=faults.scale_amounts,
         ),
         Scenario(
+            "price_fall", "D2", "all prices fall by half", 0.5, "factor on every amount", ("amount",), ("retrain",),
+            ("amount", "recall"), _LABEL_FREE, fault=faults.scale_amounts,
+        ),
+        Scenario(
             "unit_change", "D3", "some terminals send cents as euros", 0.01, "share of terminals",
             ("amount",), ("fix_pipeline",), ("unit",), ("null rate", "unseen level"), fault=faults.change_unit,
         ),
@@ -216,4 +220,4 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 # The drift that `lab demo` injects: on either source the champion loses clearly, and a model retrained on labels matured
 # since the onset wins it back clearly (measured by `python -m tests.bench.drift`). Prices half as high again only ask
 # the Handbook's champion for another threshold; doubled ones break its ranking.
-DEMO_SCENARIO: Final[dict[Source, str]] = {"world": "new_tactic", "handbook": "price_rise"}
+DEMO_SCENARIO: Final[dict[Source, str]] = {"world": "new_tactic", "handbook": "price_fall"}

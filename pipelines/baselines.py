@@ -45,7 +45,9 @@ def _columns() -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-    numbers = make_pipeline(FunctionTransformer(_signed_log), SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    numbers = make_pipeline(
+        FunctionTransformer(_signed_log), SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()
+    )
     return ColumnTransformer([("numbers", numbers, _NUMERIC), ("levels", OneHotEncoder(handle_unknown="ignore"), _CATEGORICAL)])
 
 

@@ -20,7 +20,7 @@ from data.keys import lab_key
 from data.ledger import Entry, Ledger
 from data.prediction_log import PredictionLog
 from data.registry import CHALLENGER, CHAMPION, Registry
-from data.scenarios import Injection
+from data.scenarios import DEMO_SCENARIO, Injection
 from data.settings import Settings
 from labs.demo.load import run_load
 from labs.demo.schedule import Schedule
@@ -212,6 +212,8 @@ class Loop:
         self.found.served_after = str(self._serving()["champion"])
         self.found.requests, self.found.failed = self.replay.sent, self.replay.failed
         story, found = self.story, self.found
+        if self.found.injection and self.found.injection.scenario.name in DEMO_SCENARIO.values():
+            story.expect(outcome.result == "promoted", "the retrained model is promoted", "; ".join((outcome.result, *outcome.reasons)))
         story.expect(found.served_after == outcome.champion_after, f"version {outcome.champion_after} serves", found.served_after)
         story.expect(self.replay.last_version == outcome.champion_after, "its answers carry that version", self.replay.last_version)
         story.expect(self.registry.alias(CHAMPION) == outcome.champion_after, "the registry names it champion", "another version")

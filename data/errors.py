@@ -9,7 +9,7 @@ from typing import ClassVar
 
 
 class LabError(Exception):
-    """Base of all of them. `where` names the file, column, field or step concerned."""
+    """A failure with no code of its own; the base of all that have one. `where` names the file, column, field or step concerned."""
 
     code: ClassVar[str] = "lab_error"
     exit_status: ClassVar[int] = 70  # EX_SOFTWARE
@@ -149,7 +149,7 @@ class UnknownRun(LabError):
 
 
 class RolloutRefused(LabError):
-    """A rollout could not start: one is under way, or there is nothing to roll out."""
+    """A rollout or a rollback could not start: one is under way, or there is no version to turn to."""
 
     code, exit_status, http_status = "rollout_refused", 1, 409
 

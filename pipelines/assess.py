@@ -19,6 +19,7 @@ class Assessment:
     """Everything measured of one training."""
 
     evaluations: dict[ModelName, ModelEvaluation]
+    champion: ModelEvaluation | None  # the registered champion on the same rows
     calibration: Calibration
     calibration_facts: CalibrationFacts
     choice: ThresholdChoice
@@ -36,7 +37,8 @@ def assess(fitted: Fitted, parts: dict[str, TrainingTable], request: TrainingReq
     scored = {name: answers for name, (_, _, answers) in settled.items()}
     calibration, choice, candidate = settled["lightgbm"]
     baselines = tuple(judge.compare(name, candidate, scored[name]) for name in MODELS if name != "lightgbm")
-    against = _against(champion, judge, candidate) if champion else None
+    opponent = _answers(champion, judge) if champion else None
+    against = judge.compare(f"champion {champion.version}", candidate, opponent) if champion and opponent else None
     gate = judge_candidate(
         training_ap=fitted.training_ap["lightgbm"],
         baseline_training_ap=fitted.training_ap["logistic"],
@@ -46,6 +48,7 @@ def assess(fitted: Fitted, parts: dict[str, TrainingTable], request: TrainingReq
     )
     return Assessment(
         {name: judge.evaluate(name, scored[name]) for name in MODELS},
+        judge.evaluate("lightgbm", opponent) if opponent else None,
         calibration,
         calibration_facts(parts["test"].is_fraud, candidate.margin, calibration),
         choice,
@@ -72,11 +75,10 @@ def _settle(
     return calibration, choice, Scored(margin["test"], probability, probability >= choice.policy.review_at)
 
 
-def _against(champion: Model, judge: Evaluator, candidate: Scored) -> Comparison:
-    """The candidate less the champion, each with its own policy, on the same rows."""
+def _answers(champion: Model, judge: Evaluator) -> Scored:
+    """The champion on the test rows, with its own policy."""
     probability = champion.score_many(np.ascontiguousarray(judge.test.features))
-    answers = Scored(probability, probability, probability >= champion.policy.review_at)
-    return judge.compare(f"champion {champion.version}", candidate, answers)
+    return Scored(probability, probability, probability >= champion.policy.review_at)
 
 
 def _threshold_facts(choice: ThresholdChoice, capacity: float) -> ThresholdFacts:

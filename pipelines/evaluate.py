@@ -34,6 +34,7 @@ from pipelines.threshold import ThresholdChoice
 
 Floats = NDArray[np.float64]
 METRICS: Final = ("average_precision", "roc_auc", "card_precision_at_100", "recall_at_capacity", "brier", "saved_per_thousand")
+CALIBRATION_BINS: Final = 8  # a week of the world has some two hundred frauds: twenty-five in each
 CURVE_POINTS: Final = 300  # enough for any plot; a curve of every row would weigh megabytes
 
 
@@ -98,7 +99,7 @@ def precision_recall_curve(is_fraud: NDArray[np.bool_], margin: Floats) -> Curve
 def calibration_facts(is_fraud: NDArray[np.bool_], margin: Floats, calibration: Calibration) -> CalibrationFacts:
     """What calibration changed on the test rows."""
     before, after = 1.0 / (1.0 + np.exp(-margin)), calibration.probabilities(margin)
-    lines = [reliability(is_fraud, p) for p in (before, after)]
+    lines = [reliability(is_fraud, p, bins=CALIBRATION_BINS, equal_frauds=True) for p in (before, after)]
     return CalibrationFacts(
         calibration.slope,
         calibration.intercept,

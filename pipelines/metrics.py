@@ -106,10 +106,14 @@ def brier(y: ArrayLike, p: ArrayLike, *, weights: ArrayLike | None = None) -> fl
     return float(np.average((probability - labels) ** 2, weights=w))
 
 
-def reliability(y: ArrayLike, p: ArrayLike, *, bins: int = 15, weights: ArrayLike | None = None) -> Reliability:
-    """The calibration curve over bins of equal mass; equal widths would put nearly all payments into the first."""
+def reliability(y: ArrayLike, p: ArrayLike, *, bins: int = 15, weights: ArrayLike | None = None, equal_frauds: bool = False) -> Reliability:
+    """The calibration curve over bins of equal mass; equal widths would put nearly all payments into the first.
+
+    With `equal_frauds` each bin holds as many frauds, so that a plot of rare frauds shows rates and not the luck of one.
+    """
     labels, probability, w = _rows(y, p, weights=weights, probability=True)
-    inner = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1]))
+    spread = probability[labels > 0] if equal_frauds else probability
+    inner = np.unique(np.quantile(spread, np.linspace(0, 1, bins + 1)[1:-1]))
     index = np.searchsorted(inner, probability, side="right")
     sums = [np.bincount(index, w * column, len(inner) + 1).astype(np.float64) for column in (probability, labels, np.ones_like(w))]
     kept = sums[2] > 0

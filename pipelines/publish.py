@@ -172,4 +172,5 @@ def _outcome(training: Training, run_ids: dict[ModelName, str], parent: str, dig
         code_revision=training.provenance.code_revision,
         bundle_digest=digest,
         durations_s={},
+        champion=assessment.champion,
     )

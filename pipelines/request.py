@@ -159,6 +159,7 @@ class TrainingOutcome:
     code_revision: str
     bundle_digest: str
     durations_s: dict[str, float]
+    champion: ModelEvaluation | None = None  # the opponent on the same test rows, when there was one
 
     def model(self, name: ModelName) -> ModelEvaluation:
         return next(model for model in self.models if model.name == name)

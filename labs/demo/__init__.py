@@ -39,8 +39,10 @@ def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, jso
         try:
             _run(loop, scenario)
         except Exception as error:
+            loop.close()
             _conclude(demo_facts(loop.found, story, settings, stream, failure=explain(error), kept_up=False), settings, story, json_output)
             raise
+        loop.close()
         _conclude(demo_facts(loop.found, story, settings, stream, failure=None, kept_up=keep_up), settings, story, json_output)
     return 0
 

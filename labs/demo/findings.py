@@ -1,6 +1,8 @@
 """From what the loop found to the facts of the evidence report. Pure; nothing is measured here."""
 
 import platform
+from dataclasses import replace
+from datetime import date
 from importlib.metadata import version
 from typing import Final
 
@@ -41,19 +43,19 @@ def demo_facts(found: Found, story: Story, settings: Settings, stream: Stream, *
     return DemoFacts(
         passed=failure is None,
         verdict=_verdict(found) if failure is None else f"The loop stopped. {failure}",
-        event_time=found.now.isoformat() if found.now else "",
+        event_time=f"{found.now:%Y-%m-%d %H:%M} UTC" if found.now else "",
         seconds=round(story.seconds, 1),
         steps=tuple(story.steps),
         source=_source(found, stream),
-        training=_training(found.training) if found.training else None,
+        training=_training(found.training, stream.first) if found.training else None,
         latency=found.load,
         drift=_drift(found) if found.windows else None,
-        retrained=_compared(found.retraining) if found.retraining else (),
+        retrained=_compared(found.retraining, found.served_before) if found.retraining else (),
         rollout=_rollout(found) if found.rollout else None,
         ledger=tuple(_ledger_line(entry) for entry in found.ledger),
         environment=_environment(found, settings),
         reproduce=_commands(found),
-        pages=tuple((program.title, program.page) for program in programs(settings)) if kept_up else (),
+        pages=tuple((program.title, program.page) for program in programs(settings).values()) if kept_up else (),
     )
 
 
@@ -81,11 +83,11 @@ def _digest(dataset: Dataset, stream: Stream) -> str:
     return dataset.digest(stream.first, stream.live)
 
 
-def _training(outcome: TrainingOutcome) -> TrainingFacts:
+def _training(outcome: TrainingOutcome, first: date) -> TrainingFacts:
     train, test, thresholds = outcome.split.train, outcome.split.test, outcome.thresholds
     return TrainingFacts(
         models=tuple(_model(model, outcome) for model in outcome.models),
-        train_days=f"{train.start:%Y-%m-%d} to {train.end:%Y-%m-%d}",
+        train_days=f"{max(train.start.date(), first)} to {train.end:%Y-%m-%d}",
         test_days=f"{test.start:%Y-%m-%d} to {test.end:%Y-%m-%d}",
         test_rows=outcome.parts["test"].rows,
         test_frauds=outcome.parts["test"].frauds,
@@ -101,10 +103,12 @@ def _training(outcome: TrainingOutcome) -> TrainingFacts:
     )
 
 
-def _compared(outcome: TrainingOutcome) -> tuple[ModelFacts, ...]:
+def _compared(outcome: TrainingOutcome, champion: str) -> tuple[ModelFacts, ...]:
     """Champion and challenger on the retraining's test rows, where the champion was measured there."""
-    shown = [model for model in outcome.models if model.name == "lightgbm"]
-    return tuple(_model(model, outcome, "LightGBM, retrained") for model in shown)
+    challenger = _model(outcome.model("lightgbm"), outcome, "LightGBM, retrained")
+    if outcome.champion is None:
+        return (challenger,)
+    return (replace(_model(outcome.champion, outcome, "LightGBM, champion"), version=champion), challenger)
 
 
 def _model(model: ModelEvaluation, outcome: TrainingOutcome, name: str | None = None) -> ModelFacts:
@@ -175,7 +179,7 @@ def _ledger_line(entry: Entry) -> LedgerLine:
     reasons = facts.get("reasons") or []
     version_ = facts.get("version") or facts.get("champion") or ""
     text = "; ".join([f"version {version_}"] * bool(version_) + [str(reason) for reason in reasons])
-    return LedgerLine(entry.sequence, entry.at, entry.kind, text, entry.previous, entry.digest)
+    return LedgerLine(entry.sequence, entry.at, entry.kind, text, entry.previous, entry.hash)
 
 
 def _environment(found: Found, settings: Settings) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from data.dataset import Dataset, Kind, to_table
 from data.environment import DEFAULTS
 from data.errors import StepFailed
@@ -49,5 +51,4 @@ def run_load(settings: Settings, stream: Stream, day: date) -> LatencyFacts:
 
 def _read(file: Path) -> LatencyFacts:
     facts = json.loads(file.read_text())
-    known = {name: facts[name] for name in LatencyFacts.__annotations__}
-    return LatencyFacts(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+    return TypeAdapter(LatencyFacts).validate_python({name: facts[name] for name in LatencyFacts.__annotations__})

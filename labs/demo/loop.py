@@ -28,6 +28,7 @@ from labs.demo.story import Story
 from labs.replay import Replay
 from labs.report.facts import LatencyFacts
 from labs.stream import Stream, midnight
+from labs.terminal import table
 from labs.watching import EvidentlyJob, EvidentlyRun, Watcher
 from pipelines.evidence import LogEvidence, trouble_of
 from pipelines.monitor import WindowResult
@@ -201,8 +202,8 @@ class Loop:
             )
         self.found.rollout = outcome
         for entry in outcome.timeline:
-            self.story.say(f"{entry.at[:10]} {entry.stage} {entry.share:.0%}: {entry.verdict.replace('_', ' ')}")
-            if entry.reason:
+            if entry.verdict not in ("started", outcome.result):
+                self.story.say(f"{entry.at[:10]}, {entry.stage} {entry.share:.0%}: {entry.verdict.replace('_', ' ')}")
                 self.story.note(entry.reason)
         self._show_who_serves(outcome)
 
@@ -231,13 +232,16 @@ class Loop:
 
     def _tell_models(self, outcome: TrainingOutcome) -> None:
         names = {"rules": "rules", "logistic": "logistic regression", "lightgbm": "LightGBM"}
+        rows = table("model", "average precision", "ROC AUC", "recall", "EUR saved per 1,000")
         for model in outcome.models:
-            ap, money = model.metrics["average_precision"], model.metrics["saved_per_thousand"]
-            recall = model.metrics["recall_at_capacity"]
-            self.story.say(
-                f"{names[model.name]}: average precision {ap.value:.3f} [{ap.low:.3f}, {ap.high:.3f}], recall at capacity "
-                f"{recall.value:.0%}, saves {money.value:.0f} EUR per thousand payments"
+            ap, auc, recall, money = (
+                model.metrics[name] for name in ("average_precision", "roc_auc", "recall_at_capacity", "saved_per_thousand")
             )
+            precise = f"{ap.value:.3f} ({ap.low:.3f} to {ap.high:.3f})"
+            rows.add_row(names[model.name], precise, f"{auc.value:.3f}", f"{recall.value:.0%}", f"{money.value:.0f}")
+        test = outcome.parts["test"]
+        self.story.say(f"three models on the same {test.rows:,} later payments, {test.frauds} of them known frauds:")
+        self.story.show(rows)
 
     def _tell_verdict(self, result: WindowResult) -> None:
         verdict, story = result.verdict, self.story

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from data.errors import StepFailed
 from labs.report.facts import Step
@@ -43,16 +46,20 @@ class Story:
             raise
         took = time.monotonic() - began
         self.steps.append(Step(name, self._summary, took, passed=True))
-        self.console.print(f"   [dim]{took:.1f} s[/]")
+        self.console.print(f"  [dim]{took:.1f} s[/]")
 
     def say(self, text: str) -> None:
-        """One thing that happened."""
-        self._summary = text
-        self.console.print(f"   [green]·[/] {text}")
+        """One thing that happened; the last one of a step is its line in the report."""
+        self._summary = Text.from_markup(text).plain
+        self.console.print(Padding(f"[green]·[/] {text}", (0, 0, 0, 2)))
 
     def note(self, text: str) -> None:
         """A detail that a reader may skip."""
-        self.console.print(f"     [dim]{text}[/]")
+        self.console.print(Padding(f"[dim]{text}[/]", (0, 0, 0, 4)))
+
+    def show(self, rows: Table) -> None:
+        """Several things side by side."""
+        self.console.print(Padding(rows, (0, 0, 0, 4)))
 
     def expect(self, condition: bool, promise: str, found: str) -> None:
         """Go on when the step did what it says; otherwise raise StepFailed with what was found instead."""
@@ -66,7 +73,7 @@ class Story:
     @contextmanager
     def bar(self, text: str, total: float) -> Iterator[Progress]:
         """A progress bar that leaves no trace; advance task 0."""
-        columns = (TextColumn("   [dim]{task.description}"), BarColumn(24), TaskProgressColumn(), TimeElapsedColumn())
+        columns = (TextColumn("  [dim]{task.description}"), BarColumn(24), TaskProgressColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
             progress.add_task(text, total=total)
             yield progress

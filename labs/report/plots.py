@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from labs.report.facts import DriftFacts, LatencyFacts, ModelFacts, RolloutFacts, Series, TrainingFacts
 from labs.report.ink import BAD, GOOD, INK, MUTED, PAPER, SERIES, STYLE, to_svg
 
+_SAVINGS_SHOWN = 8  # times the capacity: beyond that every model loses money
 _VERDICT_COLOUR = {"advance": GOOD, "promote": GOOD, "roll_back": BAD}
 
 
@@ -69,7 +70,9 @@ def savings(training: TrainingFacts) -> str:
     chosen = (training.alerts_per_thousand, training.saved_per_thousand)
     axes.plot(*chosen, marker="o", markersize=9, color=SERIES[1], markeredgecolor=PAPER, markeredgewidth=1.5)
     axes.annotate("chosen", chosen, xytext=(0, -14), textcoords="offset points", ha="center", va="top", fontsize=10)
-    axes.set(xlabel="alerts per thousand payments", ylabel="EUR saved per thousand", xlim=(0, None), ylim=(0, None))
+    shown = [y for x, y in zip(training.savings.x, training.savings.y, strict=True) if x <= _SAVINGS_SHOWN * training.capacity_per_thousand]
+    axes.set(xlabel="alerts per thousand payments", ylabel="EUR saved per thousand")
+    axes.set(xlim=(0, _SAVINGS_SHOWN * training.capacity_per_thousand), ylim=(0, 1.15 * max(shown, default=1.0)))
     told = f"Money saved against alerts; the chosen threshold {training.review_at:.3f} saves {chosen[1]:.0f} EUR per thousand payments."
     return to_svg(figure, "savings", told)
 
@@ -84,7 +87,9 @@ def latency(facts: LatencyFacts) -> str:
         _tag(axes, seen, f"{label} {seen:.1f}", level=0 if label == "p95" else 1)
         axes.axvline(allowed, color=BAD, linewidth=1.2, linestyle=(0, (4, 3)))
         _tag(axes, allowed, f"{label} limit {allowed:g}", level=0 if label == "p95" else 1)
-    axes.set(xlabel="answer time, ms", ylabel="requests", xlim=(0, None))
+    axes.set(xlabel="answer time, ms", ylabel="requests", xscale="log", xlim=(0.5, 2 * facts.slo_p99_ms))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.minorticks_off()
     axes.grid(visible=False, axis="x")
     told = f"Histogram of answer times: p50 {facts.p50_ms:.1f} ms, p95 {facts.p95_ms:.1f} ms, p99 {facts.p99_ms:.1f} ms."
     return to_svg(figure, "latency", told)
@@ -123,6 +128,8 @@ def canary_timeline(facts: RolloutFacts) -> str:
     axes.step(times, shares, where="post", color=SERIES[0])
     axes.fill_between(times, shares, step="post", color=SERIES[0], alpha=0.12, linewidth=0)
     for time, share, step in zip(times, shares, facts.steps, strict=True):
+        if step.verdict == "started":  # the line shows it
+            continue
         colour = _VERDICT_COLOUR.get(step.verdict, SERIES[1])
         axes.plot(time, share, marker="o", markersize=9, color=colour, markeredgecolor=PAPER, markeredgewidth=1.5)
         side, dx = ("left", 8) if time == times[0] else ("right", -8)  # the first label would leave the plot

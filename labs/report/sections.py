@@ -46,7 +46,7 @@ def models(facts: DemoFacts) -> str:
             plots.precision_recall("pr", training.models, True),
             "Precision, the share of fraud in the alerts, against recall, the share of the frauds found.",
         ),
-        figure(plots.calibration(training), "Of the payments given a probability, how many were fraud? Bins of equal size."),
+        figure(plots.calibration(training), "Of the payments given a probability, how many were fraud? Each bin holds as many frauds."),
         "</div>",
         f'<h3>Why the gate let it pass</h3>\n<ul class="reasons">{gate}</ul>',
     )
@@ -140,6 +140,7 @@ def rollout(facts: DemoFacts) -> str:
         (text(step.at[:16].replace("T", " ")), text(step.stage.replace("_", " ")), f"{step.share:.0%}", f"{step.payments:,}",
          text(step.verdict.replace("_", " ")), text(step.reason))
         for step in told.steps
+        if step.verdict != "started"
     )  # fmt: skip
     return section(
         "May the new model take over?",

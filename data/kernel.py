@@ -378,3 +378,13 @@ def advance(state, events, by_card, by_terminal, rows, cards_done, terminals_don
             return cards_done, terminals_done
         terminals_done += 1
     return cards_done, terminals_done
+
+
+@_entry_point
+def hash_names(offsets, letters, keys):  # type: ignore[no-untyped-def]
+    """Write the FNV-1a hash (Fowler, Noll and Vo) of each name; name i is letters[offsets[i] : offsets[i + 1]]."""
+    for i in range(len(keys)):
+        key = np.uint64(0xCBF29CE484222325)
+        for j in range(offsets[i], offsets[i + 1]):
+            key = (key ^ np.uint64(letters[j])) * np.uint64(0x100000001B3)
+        keys[i] = key

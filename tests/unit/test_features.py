@@ -205,6 +205,15 @@ def test_a_repeated_transaction_gets_the_first_ones_features_and_changes_nothing
     assert after.digest() == want.digest()
 
 
+def test_different_transactions_of_one_hash_are_not_taken_for_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    payments = busy_card(50, seed=3)
+    want, after = build_features(*tables(payments))
+    monkeypatch.setattr("data.history._may_repeat", lambda names: True)
+    rows, history = build_features(*tables(payments))
+    assert_same_bits(rows, want)
+    assert history.digest() == after.digest()
+
+
 def test_an_empty_table_has_no_rows() -> None:
     rows, _ = build_features(*tables([]))
     assert rows.shape == (0, FEATURE_COUNT)

@@ -35,6 +35,8 @@ def show(*, as_json: bool) -> None:
         return
     out = console()
     rows = table("version", "alias", "run")
+    if not versions:
+        out.print("Nothing is registered yet: [bold]lab train[/].")
     for one in versions:
         rows.add_row(str(one["version"]), ", ".join(one["aliases"]).replace("_", " "), str(one["run_id"]))
     out.print(rows)
@@ -100,5 +102,9 @@ def _event_time(settings: Settings, ledger: Ledger) -> datetime:
 def _told(entry: Entry) -> str:
     """One entry in short; the action of an intent is told by the entry it belongs to."""
     facts = entry.facts.get("action", {}).get("serving", {}) | entry.facts
-    told = [f"{name} {', '.join(facts[name]) if isinstance(facts[name], list) else facts[name]}" for name in _TOLD if facts.get(name)]
-    return f"{entry.kind.replace('_', ' ')}: {'; '.join(told)}" if told else entry.kind.replace("_", " ")
+    told = [f"{name} {_first(facts[name])}" for name in _TOLD if facts.get(name)]
+    return f"{entry.kind.replace('_', ' ')}: {', '.join(told)}" if told else entry.kind.replace("_", " ")
+
+
+def _first(fact: Any) -> str:
+    return f"{fact[0]}{' …' if len(fact) > 1 else ''}" if isinstance(fact, list) else str(fact)

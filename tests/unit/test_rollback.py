@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import BadInput, RegistryUnavailable, RolloutRefused, UnknownRun
+from data.errors import BadInput, BundleRefused, RegistryUnavailable, RolloutRefused, UnknownRun
 from data.ledger import Ledger
 from data.serving_plan import ServingPlan
 from pipelines.rollback import Rollback, roll_back
@@ -120,6 +120,22 @@ def test_a_canary_that_the_ledger_knows_nothing_of_is_not_cut_across_either(tmp_
     lab.registry.set_plan(ServingPlan(6, "2", "3", "canary", 0.05, "rollout-9"))
     with pytest.raises(RolloutRefused, match="rollout-9 is open"):
         lab.roll_back()
+
+
+def test_a_version_that_the_service_refuses_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+
+    def refuse_the_third() -> None:
+        if lab.registry.alias("champion") == "3":
+            raise BundleRefused("manifest.sig: signed by somebody else.", next_step="Train anew.")
+
+    lab.notify = refuse_the_third  # type: ignore[method-assign]
+    with pytest.raises(BundleRefused, match="somebody else"):
+        lab.roll_back(to="3")
+    assert lab.aliases() == ["2", "1", None]
+    assert lab.registry.plan() == ServingPlan(7, "2", rollout_id="rollout-1-seed-7")
+    assert lab.ledger.entries()[2].facts["action"]["reasons"] == ["manifest.sig: signed by somebody else."]
+    assert lab.roll_back() == Rollback("1", "2", 8)
 
 
 class DyingRegistry(FakeRegistry):

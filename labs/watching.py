@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from pipelines.reference import Reference, WatchPlan, freeze_reference, referenc
 from pipelines.timeline import Timeline, timeline
 
 REFERENCE_DAYS = 14  # whole weeks, so that each weekday is there twice
+Judge = Callable[..., WindowResult]
 EVIDENTLY_TIMEOUT_S = 180.0  # ten times what it takes on a quiet machine
 
 
@@ -71,10 +73,14 @@ class Watcher:
     reference: Reference
     live: datetime  # the first moment of live traffic
     plan: WatchPlan
+    judge: Judge = watch
 
     @classmethod
-    def for_champion(cls, settings: Settings, dataset: Dataset, model: Model, *, live: datetime) -> "Watcher":
-        """Freeze the champion's reference: the last REFERENCE_DAYS before `live` whose labels have matured."""
+    def for_champion(cls, settings: Settings, dataset: Dataset, model: Model, *, live: datetime, judge: Judge = watch) -> "Watcher":
+        """Freeze the champion's reference: the last REFERENCE_DAYS before `live` whose labels have matured.
+
+        `judge`: `pipelines.monitor.watch`, or the flow of `pipelines.flows` that runs it in sight of Prefect.
+        """
         plan = WatchPlan(
             maturity_days=settings.label_delay_days, per_thousand=settings.alert_capacity_per_thousand, costs=model.policy.costs
         )
@@ -87,11 +93,11 @@ class Watcher:
         inside = (transactions["event_time"] >= pd.Timestamp(start)).to_numpy()
         rows, features = transactions[inside].reset_index(drop=True), features[inside]
         frame = reference_frame(rows, features, model.score_many(features), model.policy, model.version)
-        return cls(settings, freeze_reference(frame, labels, plan), live, plan)
+        return cls(settings, freeze_reference(frame, labels, plan), live, plan, judge)
 
     def watch(self, now: datetime) -> WindowResult:
         """Judge the window that ends now."""
-        return watch(self._served(now), self.reference, self._labels(now), now=now, plan=self.plan)
+        return self.judge(self._served(now), self.reference, self._labels(now), now=now, plan=self.plan)
 
     def timeline(self, now: datetime) -> Timeline:
         """The days since the reference, for a plot."""

@@ -5,8 +5,10 @@ server is in the environment (`data.environment.use_servers`).
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
+import pandas as pd
 from prefect import flow, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -17,6 +19,8 @@ from prefect.states import Crashed
 from data.settings import Settings
 from pipelines.imbalance import ResamplingEffect, compare_resampling
 from pipelines.lease import is_running, this_process
+from pipelines.monitor import WindowResult, watch
+from pipelines.reference import Reference, WatchPlan
 from pipelines.request import TrainingOutcome, TrainingRequest
 from pipelines.train import ingest_source, prepare, train_model
 
@@ -39,6 +43,12 @@ def resampling_flow(request: TrainingRequest, settings: Settings, seeds: tuple[i
     """Measure class weights, under-sampling and SMOTE on the request's rows as the flow "compare resampling"."""
     effects: tuple[ResamplingEffect, ...] = _run(flow(name="compare resampling", **_PLAIN)(_compare), request, settings, seeds)
     return effects
+
+
+def monitoring_flow(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, now: datetime, plan: WatchPlan) -> WindowResult:
+    """`monitor.watch` as the flow "monitoring". Raises what `watch` raises."""
+    result: WindowResult = _run(flow(name="monitoring", **_PLAIN)(_watch), lambda: watch(frame, reference, labels, now=now, plan=plan))
+    return result
 
 
 def as_task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -72,6 +82,11 @@ def _run(flow_function: Any, *arguments: Any) -> Any:
     close_interrupted_flows()
     with tags(f"{_LEASE}{this_process()}"):
         return flow_function(*arguments)
+
+
+def _watch(watched: Callable[[], WindowResult]) -> WindowResult:
+    result: WindowResult = as_task("watch", watched)
+    return result
 
 
 def _train(request: TrainingRequest, settings: Settings) -> TrainingOutcome:

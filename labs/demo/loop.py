@@ -234,13 +234,13 @@ class Loop:
 
     def _tell_models(self, outcome: TrainingOutcome) -> None:
         names = {"rules": "rules", "logistic": "logistic regression", "lightgbm": "LightGBM"}
-        rows = table("model", "average precision", "ROC AUC", "recall", "EUR saved per 1,000")
+        rows = table("model", "average precision", "ROC AUC", "recall", "saved per 1,000")
         for model in outcome.models:
             ap, auc, recall, money = (
                 model.metrics[name] for name in ("average_precision", "roc_auc", "recall_at_capacity", "saved_per_thousand")
             )
-            precise = f"{ap.value:.3f} ({ap.low:.3f} to {ap.high:.3f})"
-            rows.add_row(names[model.name], precise, f"{auc.value:.3f}", f"{recall.value:.0%}", f"{money.value:.0f}")
+            precise = f"{ap.value:.3f} ({ap.low:.3f}–{ap.high:.3f})"
+            rows.add_row(names[model.name], precise, f"{auc.value:.3f}", f"{recall.value:.0%}", f"{money.value:.0f} EUR")
         test = outcome.parts["test"]
         self.story.say(f"three models on the same {test.rows:,} later payments, {test.frauds} of them known frauds:")
         self.story.show(rows)
@@ -269,9 +269,11 @@ class Loop:
         self.story.expect(bool(truly & set(seen.names)), f"Evidently sees one of {', '.join(sorted(truly))} drift", "none of them")
 
     def _watcher(self) -> Watcher:
+        from pipelines.flows import monitoring_flow
+
         assert self.found.training is not None  # the step before passed
-        version = str(self.found.training.version)
-        return Watcher.for_champion(self.settings, self.stream.dataset, self._model(version), live=midnight(self.stream.live))
+        model = self._model(str(self.found.training.version))
+        return Watcher.for_champion(self.settings, self.stream.dataset, model, live=midnight(self.stream.live), judge=monitoring_flow)
 
     def _model(self, version: str) -> Model:
         folder = self.settings.home / "models" / version

@@ -51,15 +51,15 @@ class Story:
     def say(self, text: str) -> None:
         """One thing that happened; the last one of a step is its line in the report."""
         self._summary = Text.from_markup(text).plain
-        self.console.print(Padding(f"[green]·[/] {text}", (0, 0, 0, 2)))
+        self.console.print(Padding(f"[green]·[/] {text}", (0, 0, 0, 2), expand=False))
 
     def note(self, text: str) -> None:
         """A detail that a reader may skip."""
-        self.console.print(Padding(f"[dim]{text}[/]", (0, 0, 0, 4)))
+        self.console.print(Padding(f"[dim]{text}[/]", (0, 0, 0, 4), expand=False))
 
     def show(self, rows: Table) -> None:
         """Several things side by side."""
-        self.console.print(Padding(rows, (0, 0, 0, 4)))
+        self.console.print(Padding(rows, (0, 0, 0, 4), expand=False))
 
     def expect(self, condition: bool, promise: str, found: str) -> None:
         """Go on when the step did what it says; otherwise raise StepFailed with what was found instead."""

@@ -3,10 +3,12 @@
 import errno
 import json
 import resource
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -41,6 +43,10 @@ PROBLEM = {
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "lab"))
     monkeypatch.setenv("COLUMNS", "80")
+    with ExitStack() as held:  # ports that nobody listens on: the tester's own lab may be up
+        for name in ("SCORING", "MLFLOW", "PREFECT"):
+            taken = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+            monkeypatch.setenv(f"LAB_{name}_PORT", str(taken.getsockname()[1]))
     return tmp_path / "lab"
 
 

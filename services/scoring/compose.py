@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.clock import SystemClock
-from data.history import History
 from data.keys import lab_key
 from data.prediction_log import PredictionLog
 from data.registry import Registry
@@ -21,7 +20,6 @@ from services.scoring.trial import try_bundle
 
 def compose(settings: Settings, registry: PlanSource | None = None, trial: Callable[[Path], None] = try_bundle) -> Service:
     """Open the log, bring the history back, and connect the parts. Raises LogUnavailable, BadInput."""
-    _load_kernel()
     home, keys = settings.home, settings.home / "keys"
     log, slots, metrics, clock = PredictionLog(home / "predictions.db"), Slots(), Metrics(), SystemClock()
     engine = Engine(slots, log, Recovery(home / "history", log), metrics)
@@ -40,9 +38,3 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
         on_swap=on_swap,
     )
     return Service(engine=engine, log=log, slots=slots, courier=courier, metrics=metrics, clock=clock, lab_key=lab_key(keys))
-
-
-def _load_kernel() -> None:
-    """Load the compiled features now: a second from numba's cache, more on a new machine; not on the first payment's time."""
-    nothing = {"card_id": "", "terminal_id": "", "channel": "", "category": ""}
-    History().advance(event_time_s=0, amount_minor=0, latitude=None, longitude=None, device_id=None, **nothing)

@@ -154,6 +154,36 @@ class RolloutRefused(LabError):
     code, exit_status, http_status = "rollout_refused", 1, 409
 
 
+class NoChallenger(RolloutRefused):
+    """A rollout could not start: no version is challenger."""
+
+    code = "no_challenger"
+
+
+class RolloutOpen(RolloutRefused):
+    """A rollout could not start: an earlier one was begun and has not ended."""
+
+    code = "rollout_open"
+
+
+class NoRollout(RolloutRefused):
+    """There is no open rollout to go on with."""
+
+    code = "no_rollout"
+
+
+class NoTrafficLeft(LabError):
+    """The payments that feed the lab have all been sent: there is nothing to judge a challenger by."""
+
+    code, exit_status, http_status = "no_traffic_left", 65, 409
+
+
+class RolloutInterrupted(LabError):
+    """Something failed in the middle of a rollout, which stays open where it was."""
+
+    code, exit_status, http_status = "rollout_interrupted", 75, 503  # EX_TEMPFAIL
+
+
 class LedgerBroken(LabError):
     """The hash chain of the ledger does not hold: a line was changed, removed or put in."""
 

@@ -96,9 +96,21 @@ class Ledger:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RolloutRefused(
-                    f"Another {what} is running.", next_step="Wait until it ends; `lab status` shows it.", where=str(self.path)
+                    f"Another {what} is running.", next_step=f"Wait until it ends; `lab {what} status` shows it.", where=str(self.path)
                 ) from None
             yield
+
+    def is_taken(self, what: str) -> bool:
+        """Whether a living process holds `turn(what)`."""
+        file = self.path.with_suffix(f".{what}.lock")
+        if not file.exists():
+            return False
+        with file.open("rb") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     @property
     def _torn_path(self) -> Path:

@@ -119,7 +119,7 @@ def _in_force(registry: RollbackRegistry, ledger: Ledger) -> ServingPlan:
     serving = registry.plan() or ServingPlan(0, champion)
     if opened or serving.mode != "champion_only":
         name = opened.rollout_id if opened else serving.rollout_id
-        raise _refused(f"{name} is open, and its champion answers all cards when it ends", "Wait for it; `lab registry` shows its ledger.")
+        raise _refused(f"{name} is open", "`lab rollout status` shows it; if nobody runs it, `lab rollout resume` brings it to its end.")
     return serving
 
 

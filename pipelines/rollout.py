@@ -8,40 +8,29 @@ Everything it touches is a small interface, so the same code runs against a live
 point, it is started again with the same call: it completes what it had begun, reads the evidence again, and goes on.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-import numpy as np
-
 from data.costs import DecisionCosts
-from data.errors import RolloutRefused
+from data.errors import NoChallenger, RolloutRefused
 from data.ledger import Ledger
 from data.registry import CHALLENGER, CHAMPION
 from data.serving_plan import ServingPlan
-from pipelines.evidence import Evidence, EvidenceSource, settled_frauds
-from pipelines.guardrails import Learned, begin, enter, observe
+from pipelines.evidence import EvidenceSource
+from pipelines.guardrails import enter
 from pipelines.judge import Judgement, judge
 from pipelines.rollout_actions import Action, Notify, Opened, RegistryPort, Result, act, complete, read_open
+from pipelines.rollout_looks import Look, Observer
 from pipelines.rollout_plan import RolloutPlan
+from pipelines.rollout_timeline import TimelineEntry, read_timeline
 
 
 class Traffic(Protocol):
     """Lets payments and labels flow until `until` (event time); returns how far it came. Less than asked: there are no more."""
 
     def __call__(self, until: datetime) -> datetime: ...
-
-
-@dataclass(frozen=True)
-class TimelineEntry:
-    """One turn of the rollout, for the canary timeline of the report."""
-
-    at: str  # event time, ISO 8601
-    stage: str  # shadow, canary, or the result
-    share: float
-    payments: int  # counted in this step
-    verdict: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,7 @@ class RolloutOutcome:
     champion_after: str
     challenger: str
     reasons: tuple[str, ...]
-    timeline: tuple[TimelineEntry, ...]
+    timeline: tuple[TimelineEntry, ...]  # from its start on, resumed or not
     judgements: tuple[Judgement, ...]  # one per look; after a resume, those since
 
     def to_json(self) -> dict[str, Any]:
@@ -72,15 +61,16 @@ def run_rollout(
     at: datetime,
     by: str = "lab rollout",
     costs: DecisionCosts = DecisionCosts(),  # noqa: B008 - an immutable value
+    tell: Callable[[TimelineEntry], None] = lambda _: None,
 ) -> RolloutOutcome:
     """Roll the challenger out under `plan` from event time `at`, or go on with the rollout that the ledger says is open.
 
-    `by` is who asked for it, for the ledger. Raises RolloutRefused when another rollout runs, there is no champion or
-    challenger, or somebody else changes who serves meanwhile. Errors of the registry or the service pass through; calling
-    again completes what was begun.
+    `by` is who asked for it, for the ledger; `tell` hears of each turn as it happens. Raises RolloutRefused when another
+    rollout runs, there is no champion or challenger (NoChallenger), or somebody else changes who serves meanwhile. Errors of
+    the registry or the service pass through; calling again completes what was begun.
     """
     with ledger.turn("rollout"):
-        controller = _Controller(plan, registry, ledger, evidence, traffic, notify, by, costs)
+        controller = _Controller(plan, registry, ledger, Observer(plan, evidence, costs), traffic, notify, by, tell)
         opened = read_open(ledger)
         return controller.resume(opened, at) if opened else controller.start(at)
 
@@ -90,30 +80,33 @@ class _Controller:
     plan: RolloutPlan
     registry: RegistryPort
     ledger: Ledger
-    source: EvidenceSource
+    observer: Observer
     traffic: Traffic
     notify: Notify
     by: str
-    costs: DecisionCosts
+    tell: Callable[[TimelineEntry], None]
     judgements: list[Judgement] = field(default_factory=list)
-    timeline: list[TimelineEntry] = field(default_factory=list)
+    told: int = 0  # turns of the timeline
 
     def start(self, at: datetime) -> RolloutOutcome:
         """Preflight, then the first step."""
         serving = self._in_force()
         challenger = self.registry.alias(CHALLENGER)
         if challenger is None or challenger == serving.champion:
-            raise _refused("There is no challenger to roll out", "Run `lab train` to register one.")
+            raise NoChallenger(
+                "There is no challenger to roll out.", next_step="Register one: `lab train --retrain`, or `lab train`.", where="rollout"
+            )
         if serving.mode != "champion_only":
-            raise _refused(f"Rollout {serving.rollout_id} is under way", "Wait until it ends; `lab status` shows it.")
+            raise _refused(f"Rollout {serving.rollout_id} is under way", "`lab rollout status` shows it.")
         number = 1 + sum(entry.kind == "rollout_started" for entry in self.ledger.entries())
-        opened = Opened(f"rollout-{number}-seed-{self.plan.seed}", serving.champion, challenger, self.plan.digest, at, (), None)
+        opened = Opened(f"rollout-{number}-seed-{self.plan.seed}", serving.champion, challenger, self.plan.digest, at)
         facts = {"champion": opened.champion, "challenger": challenger, "plan": self.plan.to_json(), "plan_digest": self.plan.digest}
         self.ledger.record("rollout_started", {"rollout_id": opened.rollout_id, "by": self.by, **facts}, at)
         return self._first_step(opened, serving, at)
 
     def resume(self, opened: Opened, at: datetime) -> RolloutOutcome:
         """Complete what was begun; go on from there, or, in doubt, give all cards to the champion."""
+        self.told = len(read_timeline(self.ledger.entries(), opened.rollout_id))
         in_force = self._in_force()
         if opened.intent:
             begun_at, action = opened.intent
@@ -128,7 +121,7 @@ class _Controller:
             return self._first_step(opened, in_force, at)
         if last.result:
             return self._end(opened, last, at)
-        return self._go_on(opened, self._relearn(opened, at))
+        return self._go_on(opened, self.observer.relearn(opened, at))
 
     def _in_force(self) -> ServingPlan:
         champion = self.registry.alias(CHAMPION)
@@ -138,9 +131,9 @@ class _Controller:
 
     def _first_step(self, opened: Opened, before: ServingPlan, at: datetime) -> RolloutOutcome:
         serving = self._enter(opened, before, 0, at)
-        return self._go_on(opened, _Look(begin(serving, self.plan, self.costs, at), at, _midnight(at)))
+        return self._go_on(opened, self.observer.begin(serving, at))
 
-    def _go_on(self, opened: Opened, look: "_Look") -> RolloutOutcome:
+    def _go_on(self, opened: Opened, look: Look) -> RolloutOutcome:
         """Look, judge, act; until a verdict ends the rollout."""
         while True:
             look, verdict = self._run_step(look)
@@ -157,14 +150,14 @@ class _Controller:
                 result: Result = "rolled_back" if verdict.verdict == "roll_back" else "inconclusive"
                 return self._withdraw(opened, learned.serving, result, verdict.reasons, at)
 
-    def _run_step(self, look: "_Look") -> tuple["_Look", Judgement]:
+    def _run_step(self, look: Look) -> tuple[Look, Judgement]:
         """Looks at growing distances until the judge has more to say than "hold"."""
         distance, longest = timedelta(minutes=self.plan.first_look_minutes), timedelta(hours=self.plan.longest_look_hours)
         step_end = look.learned.step_started + timedelta(days=self.plan.steps[look.learned.step].max_days)
         while True:
             until = min(look.learned.now + distance, step_end)
             reached = self.traffic(until)
-            look, evidence = self._gather(look, max(reached, look.learned.now))
+            look, evidence = self.observer.gather(look, max(reached, look.learned.now))
             learned, judgement = judge(look.learned, evidence, self.plan)
             if judgement.verdict == "hold" and reached < until:
                 judgement = replace(judgement, verdict="inconclusive", reasons=("the traffic ended", *judgement.reasons))
@@ -172,44 +165,15 @@ class _Controller:
             self.judgements.append(judgement)
             if judgement.verdict != "hold":
                 self.ledger.record("judgement", {"rollout_id": learned.serving.rollout_id, **judgement.to_json()}, learned.now)
-                self._note(learned.serving.mode, judgement.share, judgement.payments, judgement.verdict, judgement.reasons, learned.now)
+                self._tell(learned.serving.rollout_id)
                 return look, judgement
-
-    def _gather(self, look: "_Look", now: datetime) -> tuple["_Look", Evidence]:
-        """What is new between the last look and `now`; whole days of payments once their last one is mature."""
-        fresh = self.source.served(look.seen_until, now)
-        ready = max(_midnight(now - self.plan.maturity), look.settled_until)
-        settled = (
-            self.source.served(look.settled_until, ready) if ready > look.settled_until else fresh.where(np.zeros(len(fresh), dtype=bool))
-        )
-        reports = self.source.reports(now)
-        times = reports.report_time_s
-        newest = datetime.fromtimestamp(int(times.max()), UTC) if len(times) else None
-        frauds = settled_frauds(settled, reports, int(self.plan.maturity.total_seconds()))
-        evidence = Evidence(now, fresh, settled, frauds, newest, self.source.trouble())
-        return replace(look, seen_until=now, settled_until=ready), evidence
-
-    def _relearn(self, opened: Opened, at: datetime) -> "_Look":
-        """Take in again, from the log, all that was seen before the interruption."""
-        starts = [began for began, _ in opened.done]
-        look: _Look | None = None
-        for (began, action), ended in zip(opened.done, [*starts[1:], max(at, starts[-1])], strict=True):
-            if look is None:
-                look = _Look(begin(action.serving, self.plan, self.costs, began), began, _midnight(began))
-            else:
-                look = replace(look, learned=enter(look.learned, action.serving, action.step, began))
-            look, evidence = self._gather(look, ended)
-            look = replace(look, learned=observe(look.learned, evidence, self.plan))
-            self._note(action.serving.mode, action.serving.share, 0, "started", (), began)
-        assert look is not None  # a rollout with nothing done takes its first step instead
-        return look
 
     def _enter(self, opened: Opened, before: ServingPlan, step: int, at: datetime) -> ServingPlan:
         """Put a step into force."""
         stated = self.plan.steps[step]
         serving = ServingPlan(before.epoch + 1, opened.champion, opened.challenger, stated.mode, stated.share, opened.rollout_id)
         self._act(Action("serve", before, serving, step), opened, at)
-        self._note(stated.mode, stated.share, 0, "started", (), at)
+        self._tell(opened.rollout_id)
         return serving
 
     def _withdraw(self, opened: Opened, before: ServingPlan, result: Result, reasons: tuple[str, ...], at: datetime) -> RolloutOutcome:
@@ -226,7 +190,7 @@ class _Controller:
         result = action.result or "inconclusive"
         facts = {"result": result, "champion": action.serving.champion, "reasons": list(action.reasons)}
         self.ledger.record("rollout_ended", {"rollout_id": opened.rollout_id, "by": self.by, **facts}, at)
-        self._note(result, 1.0 if result == "promoted" else 0.0, 0, result, action.reasons, at)
+        self._tell(opened.rollout_id)
         return RolloutOutcome(
             rollout_id=opened.rollout_id,
             result=result,
@@ -234,25 +198,16 @@ class _Controller:
             champion_after=action.serving.champion,
             challenger=opened.challenger,
             reasons=action.reasons,
-            timeline=tuple(self.timeline),
+            timeline=read_timeline(self.ledger.entries(), opened.rollout_id),
             judgements=tuple(self.judgements),
         )
 
-    def _note(self, stage: str, share: float, payments: int, verdict: str, reasons: tuple[str, ...], at: datetime) -> None:
-        self.timeline.append(TimelineEntry(at.isoformat(), stage, share, payments, verdict, "; ".join(reasons)))
-
-
-@dataclass(frozen=True)
-class _Look:
-    """How far the rollout has looked."""
-
-    learned: Learned
-    seen_until: datetime
-    settled_until: datetime  # midnight: payments before it have been judged on their labels
-
-
-def _midnight(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    def _tell(self, rollout_id: str) -> None:
+        """The turns that the ledger has since learnt of."""
+        turns = read_timeline(self.ledger.entries(), rollout_id)
+        for turn in turns[self.told :]:
+            self.tell(turn)
+        self.told = len(turns)
 
 
 def _refused(what: str, next_step: str) -> RolloutRefused:

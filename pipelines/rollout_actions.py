@@ -5,7 +5,7 @@ simply done again. Where the registry says something that neither follows from t
 been there: then the champion gets all cards. Used by `rollout.py` and, for the one action "restore", by `rollback.py`.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -71,8 +71,9 @@ class Opened:
     challenger: str
     plan_digest: str
     started: datetime
-    done: tuple[tuple[datetime, Action], ...]
-    intent: tuple[datetime, Action] | None  # recorded, and not known to be done
+    done: tuple[tuple[datetime, Action], ...] = ()
+    intent: tuple[datetime, Action] | None = None  # recorded, and not known to be done
+    plan: dict[str, Any] = field(default_factory=dict)  # as it was when it started
 
 
 def read_open(ledger: LedgerPort) -> Opened | None:
@@ -81,7 +82,8 @@ def read_open(ledger: LedgerPort) -> Opened | None:
     for entry in ledger.entries():
         at, facts = datetime.fromisoformat(entry.at), entry.facts
         if entry.kind == "rollout_started":
-            opened = Opened(facts["rollout_id"], facts["champion"], facts["challenger"], facts["plan_digest"], at, (), None)
+            versions = facts["champion"], facts["challenger"]
+            opened = Opened(facts["rollout_id"], *versions, facts["plan_digest"], at, plan=facts["plan"])
         elif entry.kind == "rollout_ended":
             opened = None
         elif opened and entry.kind == "intent":
@@ -97,7 +99,7 @@ def act(action: Action, registry: RegistryPort, ledger: LedgerPort, notify: Noti
     if in_force is not None and in_force != action.before:
         raise RolloutRefused(
             f"Somebody else changed who serves: epoch {in_force.epoch} is in force, {action.before.epoch} was expected.",
-            next_step="Run the rollout again: it gives all cards to the champion first.",
+            next_step="`lab rollout resume` gives all cards to the champion and ends it.",
             where="serving plan",
         )
     ledger.record("intent", {"rollout_id": rollout_id, "action": action.to_json()}, at)

@@ -102,12 +102,17 @@ class RolloutPlan:
     def load(cls, path: Path = DEFAULT_PLAN) -> "RolloutPlan":
         """Read a plan file. Raises MissingFile, and BadInput naming what is wrong in it."""
         try:
-            facts = tomllib.loads(path.read_text())
-            steps = tuple(Step(**step) for step in facts.pop("steps", []))
-            return cls(steps=steps, budgets=Budgets(**facts.pop("budgets", {})), **facts)
+            return cls.from_json(tomllib.loads(path.read_text()))
         except FileNotFoundError:
             raise MissingFile(f"There is no rollout plan at {path}.", next_step="Name another file.", where=str(path)) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
             raise BadInput(
                 f"{path.name} is no rollout plan: {error}.", next_step="Compare it with rollout.toml.", where=path.name
             ) from None
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> "RolloutPlan":
+        """The reverse of `to_json`; what is left out has its default. Raises TypeError for other fields, BadInput as ever."""
+        steps = tuple(Step(**step) for step in facts.get("steps", ()))
+        rest = {name: value for name, value in facts.items() if name not in ("steps", "budgets")}
+        return cls(steps=steps, budgets=Budgets(**facts.get("budgets", {})), **rest)

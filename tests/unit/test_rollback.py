@@ -108,7 +108,7 @@ def test_without_a_champion_there_is_nothing_to_replace(tmp_path: Path) -> None:
 
 def test_an_open_rollout_is_not_cut_across(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
-    facts = {"rollout_id": "rollout-2-seed-7", "champion": "2", "challenger": "3", "plan_digest": "d"}
+    facts = {"rollout_id": "rollout-2-seed-7", "champion": "2", "challenger": "3", "plan_digest": "d", "plan": {}}
     lab.ledger.record("rollout_started", facts, NOON)
     with pytest.raises(RolloutRefused, match="rollout-2-seed-7 is open"):
         lab.roll_back()

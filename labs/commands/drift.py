@@ -8,7 +8,7 @@ from data.errors import EmptyWindow, MissingFile, NoModel
 from data.prediction_frames import logged_span
 from data.scenarios import DEMO_SCENARIO, SCENARIOS
 from data.settings import Settings
-from labs.commands.scoring import ask_serving
+from labs.service import ask_serving
 from labs.terminal import console, print_json, table
 
 if TYPE_CHECKING:

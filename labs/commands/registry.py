@@ -1,18 +1,16 @@
 """`lab registry` and `lab rollback`: the versions there are, the ledger of who served, and an earlier version put back."""
 
-import json
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from data.errors import MissingFile, ServiceDown, StepFailed
-from data.keys import lab_key
 from data.ledger import Entry, Ledger
 from data.prediction_frames import logged_span
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.settings import Settings
-from labs.commands.scoring import call
+from labs.service import reload
 from labs.terminal import console, print_json, table
 from pipelines.rollback import roll_back
 from pipelines.rollout_actions import PREVIOUS_CHAMPION
@@ -81,12 +79,10 @@ def _registry(settings: Settings) -> Registry:
 
 def _reload(settings: Settings) -> dict[str, Any] | None:
     """Who serves after the service looked at the registry; None while it does not run."""
-    key = {"X-Lab-Key": lab_key(settings.home / "keys")}
     try:
-        facts: dict[str, Any] = json.loads(call(settings, "POST", "/v1/reload", headers=key, timeout=settings.start_timeout_s))
+        return reload(settings)
     except ServiceDown:
         return None
-    return facts
 
 
 def _event_time(settings: Settings, ledger: Ledger) -> datetime:

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
-
-from data import errors
-from data.errors import BadInput, LabError, MissingFile, ServiceDown
+from data.errors import BadInput, MissingFile
 from data.reasons import REASONS
 from data.schema import Prediction
 from data.settings import Settings
+from labs.service import call
 from labs.terminal import console, print_json
 
 _COLOURS = {"approve": "green", "review": "yellow", "decline": "red"}
@@ -35,41 +33,6 @@ def score(file: Path | None, amount: float | None, fields: dict[str, str | None]
 def ask(settings: Settings, body: dict[str, Any]) -> Prediction:
     """The service's answer to one transaction. Raises ServiceDown, or the failure that the service names."""
     return Prediction.model_validate_json(call(settings, "POST", "/v1/score", json=body))
-
-
-def ask_serving(settings: Settings) -> dict[str, Any]:
-    """Who serves, in the service's own words. Raises ServiceDown, or the failure that the service names."""
-    facts: dict[str, Any] = json.loads(call(settings, "GET", "/v1/serving"))
-    return facts
-
-
-def call(settings: Settings, method: str, path: str, **how: Any) -> bytes:
-    """The service's answer to any request; `how` is for httpx. Raises ServiceDown, or the failure that the service names."""
-    how = {"timeout": settings.http_timeout_s, **how}
-    try:
-        answer = httpx.request(method, f"{settings.scoring_url}{path}", trust_env=False, **how)
-    except httpx.TransportError as error:
-        raise ServiceDown(
-            f"The scoring service does not answer at {settings.scoring_url}.", next_step="Start it with `lab up`.", where="scoring"
-        ) from error
-    if answer.is_success:
-        return answer.content
-    raise failure(answer)
-
-
-def failure(answer: httpx.Response) -> LabError:
-    """The failure that an error envelope of the service stands for, as the class with its code."""
-    known = {kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LabError)}
-    try:
-        facts = answer.json()["error"]
-        kind = known.get(facts["code"], LabError)
-        return kind(facts["message"], next_step=facts["next_step"], where=facts.get("where"))
-    except (ValueError, KeyError, TypeError):
-        return LabError(
-            f"The scoring service answered {answer.status_code} without saying why.",
-            next_step="Is another program on its port? `lab status` shows who should be there.",
-            where="scoring",
-        )
 
 
 def _read(file: Path) -> dict[str, Any]:

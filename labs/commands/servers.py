@@ -5,7 +5,7 @@ from typing import Any
 
 from data.errors import LabError
 from data.settings import Settings
-from labs.commands.scoring import ask_serving
+from labs.service import ask_serving
 from labs.terminal import console, print_json, table
 from services.supervisor import ProgramStatus, Supervisor
 

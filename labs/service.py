@@ -1,0 +1,71 @@
+"""What the lab asks of the running scoring service: who serves, to look at the registry now, or anything else, with its failures.
+
+Used by the commands, the demo and the rollout.
+"""
+
+import json
+import time
+from typing import Any
+
+import httpx
+
+from data import errors
+from data.errors import LabError, ServiceDown
+from data.keys import lab_key
+from data.settings import Settings
+
+
+def ask_serving(settings: Settings) -> dict[str, Any]:
+    """Who serves, in the service's own words. Raises ServiceDown, or the failure that the service names."""
+    facts: dict[str, Any] = json.loads(call(settings, "GET", "/v1/serving"))
+    return facts
+
+
+def reload(settings: Settings) -> dict[str, Any]:
+    """Who serves after the service looked at the registry. Raises ServiceDown, or the failure that the service names."""
+    key = {"X-Lab-Key": lab_key(settings.home / "keys")}
+    facts: dict[str, Any] = json.loads(call(settings, "POST", "/v1/reload", headers=key, timeout=settings.start_timeout_s))
+    return facts
+
+
+def serving_once_ready(settings: Settings) -> dict[str, Any]:
+    """Who serves, as soon as a verified model does; the service is alive before it is ready. Raises ServiceDown at the deadline."""
+    deadline = time.monotonic() + settings.start_timeout_s
+    while not (serving := ask_serving(settings))["champion"]:
+        if time.monotonic() > deadline:
+            raise ServiceDown(
+                f"The scoring service serves no model after {settings.start_timeout_s:g} s.",
+                next_step="Its log says why: `lab status` names it.",
+                where="scoring",
+            )
+        time.sleep(0.1)
+    return serving
+
+
+def call(settings: Settings, method: str, path: str, **how: Any) -> bytes:
+    """The service's answer to any request; `how` is for httpx. Raises ServiceDown, or the failure that the service names."""
+    how = {"timeout": settings.http_timeout_s, **how}
+    try:
+        answer = httpx.request(method, f"{settings.scoring_url}{path}", trust_env=False, **how)
+    except httpx.TransportError as error:
+        raise ServiceDown(
+            f"The scoring service does not answer at {settings.scoring_url}.", next_step="Start it with `lab up`.", where="scoring"
+        ) from error
+    if answer.is_success:
+        return answer.content
+    raise failure(answer)
+
+
+def failure(answer: httpx.Response) -> LabError:
+    """The failure that an error envelope of the service stands for, as the class with its code."""
+    known = {kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LabError)}
+    try:
+        facts = answer.json()["error"]
+        kind = known.get(facts["code"], LabError)
+        return kind(facts["message"], next_step=facts["next_step"], where=facts.get("where"))
+    except (ValueError, KeyError, TypeError):
+        return LabError(
+            f"The scoring service answered {answer.status_code} without saying why.",
+            next_step="Is another program on its port? `lab status` shows who should be there.",
+            where="scoring",
+        )

@@ -6,7 +6,7 @@ A window is a span of event time, [start, end). Rows come in order of arrival.
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,8 @@ ANSWER_COLUMNS: Final[dict[str, str]] = {
     "latency_us": "int64",
 }
 _TIME: Final = "datetime64[ms, UTC]"
+_DAY_MS: Final = 86_400_000
+_EPOCH: Final = date(1970, 1, 1)
 
 
 def window_frame(path: Path, start: datetime, end: datetime) -> "pd.DataFrame":
@@ -86,6 +88,19 @@ def logged_span(path: Path) -> tuple[datetime, datetime] | None:
         return None
     first, last = (datetime.fromtimestamp(column[0] / 1000, UTC) for column in rows)
     return first, last
+
+
+def logged_days(path: Path) -> list[date]:
+    """The days, by event time, of which the log holds a payment, in order. Raises MissingFile."""
+    query = f"SELECT DISTINCT event_time_ms / {_DAY_MS} AS day FROM predictions ORDER BY day"
+    return [_EPOCH + timedelta(days=day) for day in _columns(path, query, (), 1)[0]]
+
+
+def logged_decisions(path: Path, start: datetime, end: datetime) -> dict[str, str]:
+    """What was answered to each payment of [start, end), by transaction id. Raises MissingFile."""
+    query = "SELECT transaction_id, decision FROM predictions WHERE event_time_ms >= ? AND event_time_ms < ?"
+    ids, decisions = _columns(path, query, _span(start, end), 2)
+    return dict(zip(ids, decisions, strict=True))
 
 
 def _window_query(columns: Sequence[str]) -> str:

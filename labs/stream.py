@@ -29,6 +29,8 @@ class Stream(Protocol):
     dataset: Dataset
     first: date  # first day of the history
     live: date  # first day after it
+    end: date | None  # first day without payments; None: there is always another
+    injection: Injection | None  # the drift, once there is one
 
     @property
     def source(self) -> WorldSource | FileSource: ...
@@ -57,6 +59,7 @@ class WorldStream:
         self.dataset = Dataset(dataset_folder(self.source, s.home))
         self.first = s.world_start
         self.live = s.world_start + timedelta(days=s.world_days)
+        self.end: date | None = None
         self._world = World(self.config)
 
     @property
@@ -90,6 +93,7 @@ class FileStream:
         facts = import_file(self.path, self.dataset, label_delay_days=self.settings.label_delay_days)
         self.first = facts.first
         self.live = facts.first + timedelta(days=self.settings.world_days)
+        self.end: date | None = self.dataset.days()[-1] + timedelta(days=1)
 
     @property
     def source(self) -> FileSource:

@@ -90,12 +90,8 @@ class _Controller:
 
     def start(self, at: datetime) -> RolloutOutcome:
         """Preflight, then the first step."""
-        serving = self._in_force()
-        challenger = self.registry.alias(CHALLENGER)
-        if challenger is None or challenger == serving.champion:
-            raise NoChallenger(
-                "There is no challenger to roll out.", next_step="Register one: `lab train --retrain`, or `lab train`.", where="rollout"
-            )
+        champion, challenger = contenders(self.registry)
+        serving = self.registry.plan() or ServingPlan(0, champion)
         if serving.mode != "champion_only":
             raise _refused(f"Rollout {serving.rollout_id} is under way", "`lab rollout status` shows it.")
         number = 1 + sum(entry.kind == "rollout_started" for entry in self.ledger.entries())
@@ -107,7 +103,7 @@ class _Controller:
     def resume(self, opened: Opened, at: datetime) -> RolloutOutcome:
         """Complete what was begun; go on from there, or, in doubt, give all cards to the champion."""
         self.told = len(read_timeline(self.ledger.entries(), opened.rollout_id))
-        in_force = self._in_force()
+        in_force = self.registry.plan() or ServingPlan(0, self.registry.alias(CHAMPION) or opened.champion)
         if opened.intent:
             begun_at, action = opened.intent
             if in_force in (action.before, action.serving):
@@ -122,12 +118,6 @@ class _Controller:
         if last.result:
             return self._end(opened, last, at)
         return self._go_on(opened, self.observer.relearn(opened, at))
-
-    def _in_force(self) -> ServingPlan:
-        champion = self.registry.alias(CHAMPION)
-        if champion is None:
-            raise _refused("There is no champion to compare with", "Run `lab train` to register one.")
-        return self.registry.plan() or ServingPlan(0, champion)
 
     def _first_step(self, opened: Opened, before: ServingPlan, at: datetime) -> RolloutOutcome:
         serving = self._enter(opened, before, 0, at)
@@ -208,6 +198,16 @@ class _Controller:
         for turn in turns[self.told :]:
             self.tell(turn)
         self.told = len(turns)
+
+
+def contenders(registry: RegistryPort) -> tuple[str, str]:
+    """The versions that a rollout would compare: champion, challenger. Raises RolloutRefused, NoChallenger."""
+    champion, challenger = registry.alias(CHAMPION), registry.alias(CHALLENGER)
+    if champion is None:
+        raise _refused("There is no champion to compare with", "Run `lab train` to register one.")
+    if challenger in (None, champion):
+        raise NoChallenger("There is no challenger to roll out.", next_step="Make one: `lab train --retrain`.", where="rollout")
+    return champion, str(challenger)
 
 
 def _refused(what: str, next_step: str) -> RolloutRefused:

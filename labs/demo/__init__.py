@@ -19,7 +19,7 @@ from services.supervisor import Supervisor
 # What one run leaves and the next one must not find: a demo starts with no model and nothing served. Datasets, keys and
 # logs stay.
 _STATE = ("mlflow", "prefect", "scoring", "predictions.db", "predictions.db-wal", "predictions.db-shm", "history", "models", "cache",
-          "ledger.jsonl", "reports", "evidence", "load")  # fmt: skip
+          "ledger.jsonl", "live.json", "reports", "evidence", "load")  # fmt: skip
 PREVIOUS = "previous"
 
 

@@ -5,37 +5,33 @@ stops the run when it did not do what it says. What it found stays in `Found`, f
 when a later step fails.
 """
 
-import time
-from contextlib import closing
+import json
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from importlib import import_module
 from typing import Any, Final
 
-import httpx
-import pandas as pd
-
-from data.bundle import Model, verify_bundle
-from data.errors import ServiceDown
-from data.keys import lab_key
 from data.ledger import Entry, Ledger
-from data.prediction_log import PredictionLog
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.scenarios import DEMO_SCENARIO, Injection
 from data.settings import Settings
 from labs.demo.load import run_load
 from labs.demo.schedule import Schedule
 from labs.demo.story import Story
+from labs.live import LiveSource, hand_over
 from labs.replay import Replay
 from labs.report.facts import LatencyFacts
+from labs.rollout import headline, is_verdict, promises, roll_out
+from labs.service import ask_serving, call, serving_once_ready
 from labs.stream import Stream, midnight
 from labs.terminal import table
+from labs.versions import load_version
 from labs.watching import EvidentlyJob, EvidentlyRun, Watcher
-from pipelines.evidence import LogEvidence, trouble_of
 from pipelines.monitor import WindowResult
 from pipelines.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
-from pipelines.rollout import RolloutOutcome, run_rollout
+from pipelines.rollout import RolloutOutcome
 from pipelines.rollout_plan import RolloutPlan
+from pipelines.rollout_timeline import TimelineEntry
 from pipelines.split import SplitPlan
 from pipelines.timeline import Timeline
 from services.supervisor import Supervisor
@@ -44,7 +40,6 @@ from services.supervisor import Supervisor
 LATE_IMPORTS = ("lightgbm", "sklearn.linear_model", "mlflow.lightgbm", "matplotlib.figure")
 # A quicker recipe than the default: fewer settings tried, coarser intervals. The demo has two minutes.
 QUICK: Final[dict[str, Any]] = {"candidates": 2, "early_stopping_rounds": 30, "bootstrap_resamples": 50}
-REPORTED_FOR_DAYS = 30  # the longest window of the features that count reports
 
 
 @dataclass
@@ -129,9 +124,9 @@ class Loop:
 
     def serve(self) -> None:
         """Step 3."""
-        self._hand_over_history()
+        self.replay.expect(hand_over(self.stream, self.log, self.replay.now))
         self.supervisor.wait(("scoring",))
-        serving = self._serving_once_ready()
+        serving = serving_once_ready(self.settings)
         self.found.served_before = str(serving["champion"])
         self.story.say(f"the scoring service answers with version {serving['champion']}, verified, from the {serving['source']}")
         self._show_one_answer()
@@ -148,6 +143,7 @@ class Loop:
         """Step 4."""
         self.found.drift_day = self.schedule.drift(self.stream.live)
         self.found.injection = self.stream.inject(scenario, self.found.drift_day, self.settings.seed)
+        LiveSource.of(self.stream).save(self.settings.home)  # `lab rollout resume` goes on with a killed demo's payments
         watcher = self._watcher()
         for week, day in enumerate(self.schedule.windows(self.stream.live), 1):
             self._send_until(midnight(day), f"week {week} of live payments")
@@ -189,42 +185,41 @@ class Loop:
     def roll_out(self) -> None:
         """Step 5, second half: shadow, canary, decision."""
         assert self.found.training is not None and self.found.retraining is not None  # the steps before passed
-        versions = [str(self.found.training.version), str(self.found.retraining.version)]
-        policies = {version: self._model(version).policy for version in versions}
+        versions = str(self.found.training.version), str(self.found.retraining.version)
         with self.story.bar("rollout, in event time", 1) as bar:
             bar.update(bar.task_ids[0], total=None)
-            outcome = run_rollout(
+            outcome = roll_out(
+                self.settings,
+                self.registry,
+                self.ledger,
                 RolloutPlan.load(),
-                registry=self.registry,
-                ledger=self.ledger,
-                evidence=LogEvidence(self.log, policies, lambda: trouble_of(self._serving(), versions[1])),
+                versions,
                 traffic=self.replay.run_until,
-                notify=self._notify,
                 at=self.replay.now,
+                tell=self._tell_turn,
             )
         self.found.rollout = outcome
-        for entry in outcome.timeline:
-            if entry.verdict not in ("started", outcome.result):
-                self.story.say(f"{entry.at[:10]}, {entry.stage} {entry.share:.0%}: {entry.verdict.replace('_', ' ')}")
-                self.story.note(entry.reason)
         self._show_who_serves(outcome)
 
     def _show_who_serves(self, outcome: RolloutOutcome) -> None:
-        """The service's own word and its answers must agree with the registry."""
         self._send_until(self.replay.now + timedelta(hours=6), "payments after the decision")
-        self.found.served_after = str(self._serving()["champion"])
+        self.found.served_after = str(ask_serving(self.settings)["champion"])
         self.found.requests, self.found.failed = self.replay.sent, self.replay.failed
         story, found = self.story, self.found
         if self.found.injection and self.found.injection.scenario.name in DEMO_SCENARIO.values():
             story.expect(outcome.result == "promoted", "the retrained model is promoted", "; ".join((outcome.result, *outcome.reasons)))
-        story.expect(found.served_after == outcome.champion_after, f"version {outcome.champion_after} serves", found.served_after)
-        story.expect(self.replay.last_version == outcome.champion_after, "its answers carry that version", self.replay.last_version)
-        story.expect(self.registry.alias(CHAMPION) == outcome.champion_after, "the registry names it champion", "another version")
+        for promised in promises(self.settings, self.registry, outcome, self.replay.last_version):
+            story.expect(*promised)
         story.expect(found.failed == 0, "no request failed on the way", f"{found.failed} failed")
         story.say(
             f"{outcome.result.replace('_', ' ')}: version {found.served_before} answered before, version {found.served_after} answers now; "
             f"{found.requests:,} payments sent, {found.failed} failed"
         )
+
+    def _tell_turn(self, turn: TimelineEntry) -> None:
+        if is_verdict(turn):
+            self.story.say(headline(turn))
+            self.story.note(turn.reason)
 
     def close(self) -> None:
         """What the report needs of places that may be gone afterwards."""
@@ -272,15 +267,8 @@ class Loop:
         from pipelines.flows import monitoring_flow
 
         assert self.found.training is not None  # the step before passed
-        model = self._model(str(self.found.training.version))
+        model = load_version(self.settings, self.registry, str(self.found.training.version))
         return Watcher.for_champion(self.settings, self.stream.dataset, model, live=midnight(self.stream.live), judge=monitoring_flow)
-
-    def _model(self, version: str) -> Model:
-        folder = self.settings.home / "models" / version
-        if not folder.exists():
-            self.registry.download(version, folder)
-        verify_bundle(folder, key_folder=self.settings.home / "keys")
-        return Model.load(folder, version)
 
     def _send_until(self, until: datetime, text: str) -> None:
         hours = (until - self.replay.now) / timedelta(hours=1)
@@ -296,45 +284,8 @@ class Loop:
         """The day's first payment, asked by itself. Later loads send it again: the same id gets the same answer."""
         first = self.stream.day(self.replay.now.date()).transactions.iloc[:1]
         body = first.to_json(orient="records", lines=True, date_format="iso", double_precision=15)
-        headers = {"content-type": "application/json"}
-        url = f"{self.settings.scoring_url}/v1/score"
-        answer = httpx.post(url, content=body, headers=headers, timeout=self.settings.start_timeout_s, trust_env=False)
-        answer.raise_for_status()
-        facts = answer.json()
+        how = {"headers": {"content-type": "application/json"}, "timeout": self.settings.start_timeout_s}
+        facts = json.loads(call(self.settings, "POST", "/v1/score", content=body, **how))
         self.story.note(
             f"the first payment: {facts['decision']}, probability of fraud {facts['score']:.4f}, version {facts['model_version']}"
         )
-
-    def _hand_over_history(self) -> None:
-        """Late labels of the history's last weeks reach the service too: it must know which card paid where."""
-        first = max(self.stream.first, self.stream.live - timedelta(days=REPORTED_FOR_DAYS))
-        payments = self.stream.dataset.read("transactions", first, self.stream.live)
-        parties = payments[["transaction_id", "card_id", "terminal_id"]].astype(str)
-        with closing(PredictionLog(self.log)) as log:
-            log.add_earlier(parties.itertuples(index=False, name=None))
-        labels = self.stream.dataset.read("labels", first, self.stream.live)
-        self.replay.expect(labels[labels["report_time"] >= pd.Timestamp(self.replay.now)])
-
-    def _serving_once_ready(self) -> dict[str, object]:
-        """Who serves, as soon as a verified model does; the service is alive before it is ready."""
-        deadline = time.monotonic() + self.settings.start_timeout_s
-        while not (serving := self._serving())["champion"]:
-            if time.monotonic() > deadline:
-                raise ServiceDown(
-                    f"The scoring service serves no model after {self.settings.start_timeout_s:g} s.",
-                    next_step="Its log says why: `lab status` names it.",
-                    where="scoring",
-                )
-            time.sleep(0.1)
-        return serving
-
-    def _serving(self) -> dict[str, object]:
-        answer = httpx.get(f"{self.settings.scoring_url}/v1/serving", timeout=self.settings.http_timeout_s, trust_env=False)
-        answer.raise_for_status()
-        facts: dict[str, object] = answer.json()
-        return facts
-
-    def _notify(self) -> None:
-        key = {"X-Lab-Key": lab_key(self.settings.home / "keys")}
-        url = f"{self.settings.scoring_url}/v1/reload"
-        httpx.post(url, headers=key, timeout=self.settings.start_timeout_s, trust_env=False).raise_for_status()

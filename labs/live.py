@@ -1,0 +1,142 @@
+"""What arrives at a running lab, and how far it has come: whoever sends payments goes on where the last sender stopped.
+
+The prediction log says which payments were sent; `live.json` in the lab's folder says where they come from and which drift is
+in them, so that a process started later sends the same ones. Payments and labels may be sent twice: the service stores one.
+"""
+
+import json
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from data.errors import BadInput
+from data.prediction_frames import logged_days, logged_decisions
+from data.prediction_log import PredictionLog
+from data.settings import Settings
+from labs.replay import LABELS_EVERY, LiveDay, Replay
+from labs.stream import FileStream, Stream, midnight, open_stream
+
+REPORTED_FOR_DAYS = 30  # the longest window of the features that count reports
+BY_HAND = 100  # fewer payments than this in the log may all have been asked with `lab score`
+_FILE = "live.json"
+
+
+@dataclass(frozen=True)
+class LiveSource:
+    """Where a lab's payments come from: a file, or (None) the synthetic world; and the drift in them, if any."""
+
+    data: Path | None = None
+    scenario: str | None = None
+    since: date | None = None  # first day of the drift
+    seed: int = 0  # of the drift
+
+    @classmethod
+    def of(cls, stream: Stream) -> "LiveSource":
+        """What `open` would make this stream of."""
+        data = stream.path if isinstance(stream, FileStream) else None
+        drift = stream.injection
+        return cls(data, drift.scenario.name, drift.start, drift.seed) if drift else cls(data)
+
+    def open(self, settings: Settings) -> Stream:
+        """The stream, its drift under way. Raises what `open_stream` and `Stream.inject` raise."""
+        stream = open_stream(settings, self.data, 0)
+        if self.scenario is not None and self.since is not None:
+            stream.inject(self.scenario, self.since, self.seed)
+        return stream
+
+    def save(self, home: Path) -> None:
+        """Whole or not at all."""
+        partial = home / f"{_FILE}.new"
+        facts = {"data": self.data and str(self.data.resolve()), "scenario": self.scenario, "since": self.since, "seed": self.seed}
+        partial.write_text(json.dumps(facts, default=str) + "\n")
+        partial.replace(home / _FILE)
+
+    @classmethod
+    def load(cls, home: Path) -> "LiveSource":
+        """What was saved; the world without a drift where nothing was."""
+        file = home / _FILE
+        if not file.exists():
+            return cls()
+        facts = json.loads(file.read_text())
+        data, since = facts["data"], facts["since"]
+        return cls(data and Path(data), facts["scenario"], since and date.fromisoformat(since), facts["seed"])
+
+
+def take_up(settings: Settings, stream: Stream, days: float) -> Replay:
+    """The stream's traffic, standing where the log stands, with `days` more to come; every label that was due is delivered.
+
+    Raises BadInput when the log holds payments of another stream, and what sending raises.
+    """
+    log = settings.home / "predictions.db"
+    stands = where_it_stands(stream, log)
+    earlier, end = _deliveries_before(stands, stream), stands + timedelta(days=days)
+    decisions = logged_decisions(log, earlier - timedelta(days=REPORTED_FOR_DAYS + 1), stands + timedelta(days=1))
+    declined = {key for key, decision in decisions.items() if decision == "decline"}
+
+    def day(day: date) -> LiveDay:
+        arriving = stream.day(day)
+        return replace(arriving, labels=arriving.labels[~arriving.labels["transaction_id"].isin(declined)])
+
+    replay = Replay(settings.scoring_url, day, earlier, end if stream.end is None else min(end, midnight(stream.end)))
+    replay.expect(hand_over(stream, log, earlier))
+    for sent in pd.date_range(_first_reported(stream.live, earlier), earlier.date(), inclusive="left"):
+        labels = day(sent.date()).labels
+        replay.expect(labels[labels["transaction_id"].isin(decisions)])
+    replay.run_until(stands)
+    return replay
+
+
+def hand_over(stream: Stream, log: Path, now: datetime) -> pd.DataFrame:
+    """The labels of the history that were not known when the stream went live; its payments are made known to the log.
+
+    Late labels of the history's last weeks reach the service too, and it must know which card paid where. Only those weeks
+    count that a feature still looks at.
+    """
+    first = _first_reported(stream.first, now)
+    if first >= stream.live:
+        return stream.dataset.read("labels", stream.live - timedelta(days=1), stream.live).iloc[:0]
+    payments = stream.dataset.read("transactions", first, stream.live)
+    parties = payments[["transaction_id", "card_id", "terminal_id"]].astype(str)
+    with closing(PredictionLog(log)) as opened:
+        opened.add_earlier(parties.itertuples(index=False, name=None))
+    labels = stream.dataset.read("labels", first, stream.live)
+    return labels[labels["report_time"] >= pd.Timestamp(midnight(stream.live))]
+
+
+def where_it_stands(stream: Stream, log: Path) -> datetime:
+    """When the first payment arrives that is not in the log. Raises BadInput when the log's payments are of another stream.
+
+    Found by ids and not by times: a clock that is wrong, or a payment asked by hand, says nothing about the rest.
+    """
+    days = [day for day in logged_days(log) if stream.live <= day and (stream.end is None or day < stream.end)]
+    for day in reversed(days):
+        arriving = stream.day(day)
+        logged = logged_decisions(log, midnight(day - timedelta(days=1)), midnight(day + timedelta(days=2)))
+        sent = arriving.transactions["transaction_id"].isin(logged).to_numpy()
+        if sent.any():
+            missing = arriving.arrival[~sent]
+            return missing.min().to_pydatetime() if len(missing) else midnight(day + timedelta(days=1))
+    count = len(logged_decisions(log, midnight(days[0]), midnight(days[-1] + timedelta(days=1)))) if days else 0
+    if count >= BY_HAND:
+        raise BadInput(
+            f"None of the {count:,} payments in the prediction log is of {stream.name}.",
+            next_step="Name the file that they came from with --data, or set LAB_SEED and the others as they were.",
+            where="prediction log",
+        )
+    return midnight(stream.live)
+
+
+def _deliveries_before(stands: datetime, stream: Stream) -> datetime:
+    """The last delivery of labels before `stands`: from there on is sent again, as the next delivery may be missing."""
+    day = datetime.combine(stands.date(), time(), UTC)
+    last = day + LABELS_EVERY * ((stands - day) // LABELS_EVERY)
+    if last == stands:
+        last -= LABELS_EVERY
+    return max(last, midnight(stream.live))
+
+
+def _first_reported(first: date, now: datetime) -> date:
+    return max(first, now.date() - timedelta(days=REPORTED_FOR_DAYS))

@@ -1,0 +1,81 @@
+"""A rollout of the registered challenger over a running lab: the evidence of its log, its service, its traffic.
+
+`lab rollout` and the demo both run one here; what they say of it is worded here too.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from data.ledger import Ledger
+from data.registry import CHAMPION, Registry
+from data.settings import Settings
+from labs.service import ask_serving, reload
+from labs.versions import load_version
+from pipelines.evidence import LogEvidence, trouble_of
+from pipelines.rollout import RolloutOutcome, Traffic, run_rollout
+from pipelines.rollout_plan import RolloutPlan
+from pipelines.rollout_timeline import TimelineEntry
+
+
+class Promise(NamedTuple):
+    """Something that must be so after a rollout, and what was found."""
+
+    kept: bool
+    promise: str
+    found: str
+
+
+def roll_out(
+    settings: Settings,
+    registry: Registry,
+    ledger: Ledger,
+    plan: RolloutPlan,
+    versions: tuple[str, str],
+    *,
+    traffic: Traffic,
+    at: datetime,
+    tell: Callable[[TimelineEntry], None],
+) -> RolloutOutcome:
+    """Start a rollout, or go on with the open one. `versions`: champion and challenger. Raises what `run_rollout` raises."""
+
+    def notify() -> None:
+        reload(settings)
+
+    return run_rollout(
+        plan,
+        registry=registry,
+        ledger=ledger,
+        evidence=log_evidence(settings, registry, versions, lambda: trouble_of(ask_serving(settings), versions[1])),
+        traffic=traffic,
+        notify=notify,
+        at=at,
+        tell=tell,
+    )
+
+
+def log_evidence(settings: Settings, registry: Registry, versions: tuple[str, str], trouble: Callable[[], str]) -> LogEvidence:
+    """What the lab's log shows of champion and challenger, each decided at its own policy."""
+    policies = {version: load_version(settings, registry, version).policy for version in versions}
+    return LogEvidence(settings.home / "predictions.db", policies, trouble)
+
+
+def promises(settings: Settings, registry: Registry, outcome: RolloutOutcome, answered_by: str | None) -> Iterator[Promise]:
+    """The service's own word and its answers must agree with the registry. `answered_by`: the version in the newest answer, if any."""
+    version = outcome.champion_after
+    champion, serving = str(registry.alias(CHAMPION)), str(ask_serving(settings)["champion"])
+    yield Promise(champion == version, f"the registry names version {version} champion", f"version {champion}")
+    yield Promise(serving == version, f"version {version} serves", f"version {serving}")
+    if answered_by is not None:
+        yield Promise(answered_by == version, f"its answers carry version {version}", f"version {answered_by}")
+
+
+def headline(turn: TimelineEntry) -> str:
+    """One turn in a line: when, where, and what was decided."""
+    share = f" {turn.share:.0%}" if turn.stage == "canary" else ""
+    return f"{turn.at[:10]}, {turn.stage}{share}: {turn.verdict.replace('_', ' ')}"
+
+
+def is_verdict(turn: TimelineEntry) -> bool:
+    """Whether the turn says something of its own: not a step's beginning, nor the end that the last verdict told."""
+    return turn.verdict != "started" and turn.verdict != turn.stage

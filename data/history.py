@@ -29,7 +29,6 @@ _PACK_EVENT = struct.Struct("=qddiiiIhhi").pack_into
 _CHANNEL_CODE: Final = {name: code for code, name in enumerate(CHANNELS)}
 _CATEGORY_CODE: Final = {name: code for code, name in enumerate(CATEGORIES)}
 _NO_ROWS = np.empty((0, FEATURE_COUNT))
-_ONE = np.zeros(1, np.int64)  # the order of one event
 _BLOCK = 65_536  # events grouped at a time: enough to meet a card again, few enough for rows to stay near the processor
 _MAX_AMOUNT = 2**31 - 1
 _CARD_ARRAYS = ("cards", "card_reports")
@@ -44,7 +43,8 @@ def _kernel() -> Callable[..., tuple[int, int]]:
     """
     from data.kernel import advance
 
-    advance(history_layout.empty_state(1, 1), np.empty(0, history_layout.EVENT), _ONE[:0], _ONE[:0], _NO_ROWS, 0, 0)
+    nothing = np.empty(0, history_layout.EVENT)
+    advance(history_layout.empty_state(1, 1), nothing, nothing, _NO_ROWS, 0, 0)
     return advance
 
 
@@ -103,7 +103,7 @@ class History:
             0,
         )
         rows = np.empty((1, FEATURE_COUNT))
-        self._advance(self._event, _ONE, _ONE, rows)
+        self._advance(self._event, self._event, rows)
         features: NDArray[np.float64] = rows[0]
         return features
 
@@ -113,7 +113,7 @@ class History:
             raise _out_of_range()
         card, terminal = self._card(card_id), self._terminal(terminal_id)
         _PACK_EVENT(self._event_bytes, 0, report_time_s, 0.0, 0.0, card, terminal, 0, 0, 0, 0, history_layout.REPORT_ROW)
-        self._advance(self._event, _ONE, _ONE, _NO_ROWS)
+        self._advance(self._event, self._event, _NO_ROWS)
 
     def save(self, path: Path) -> None:
         """Write everything to one file, whole or not at all. Raises DiskFull; an earlier file then stays."""
@@ -150,12 +150,12 @@ class History:
             self._state = self._state._replace(**{a: history_layout.grown(getattr(self._state, a), 2 * slot, True) for a in arrays})
         return slot
 
-    def _advance(self, events: _Array, by_card: _Array, by_terminal: _Array, rows: NDArray[np.float64]) -> None:
+    def _advance(self, by_card: _Array, by_terminal: _Array, rows: NDArray[np.float64]) -> None:
         """Run the kernel to the end, growing pools where it stops for want of room."""
-        cards, terminals = self._kernel(self._state, events, by_card, by_terminal, rows, 0, 0)
-        while terminals < len(events):
-            self._make_room(events[by_card[cards]] if cards < len(events) else events[by_terminal[terminals]])
-            cards, terminals = self._kernel(self._state, events, by_card, by_terminal, rows, cards, terminals)
+        cards, terminals = self._kernel(self._state, by_card, by_terminal, rows, 0, 0)
+        while terminals < len(by_terminal):
+            self._make_room(by_card[cards] if cards < len(by_card) else by_terminal[terminals])
+            cards, terminals = self._kernel(self._state, by_card, by_terminal, rows, cards, terminals)
 
     def _reserve(self, payments: int) -> None:
         """Room for runs of that many payments, so that pools are not copied while they fill; pages not reached cost no memory."""
@@ -200,18 +200,19 @@ def build_features(
     history = History() if history is None else history
     names = pa.array(transactions["transaction_id"], pa.large_string())
     if repeats := _may_repeat(names):
-        codes, names = pd.factorize(transactions["transaction_id"])
+        codes, firsts = pd.factorize(transactions["transaction_id"])
+        names = pa.array(firsts, pa.large_string())
         transactions = transactions[~transactions["transaction_id"].duplicated()]
     payments = _payments(transactions, history)
     known = labels[labels["is_fraud"]].sort_values("report_time", kind="stable").drop_duplicates("transaction_id")
-    about = pc.index_in(pa.array(names, pa.large_string()), value_set=pa.array(known["transaction_id"], pa.large_string()))
+    about = pc.index_in(names, value_set=pa.array(known["transaction_id"], pa.large_string()))
     report_of = about.fill_null(-1).to_numpy(zero_copy_only=False)
     events = _with_reports(payments, report_of, _seconds(known["report_time"]))
     history._reserve(len(payments))
     rows = np.empty((len(payments), FEATURE_COUNT))
     for start in range(0, len(events), _BLOCK):
         block = events[start : start + _BLOCK]
-        history._advance(block, _grouped(block["card"]), _grouped(block["terminal"]), rows)
+        history._advance(_grouped(block, "card"), _grouped(block, "terminal"), rows)
     return (rows[codes] if repeats else rows), history
 
 
@@ -230,10 +231,9 @@ def _may_repeat(names: Any) -> bool:
     return bool((keys[1:] == keys[:-1]).any())
 
 
-def _grouped(slots: _Array) -> NDArray[np.int64]:
-    """The stable order that groups equal slots. Sorting keys of (slot, position) is eight times faster than argsort."""
-    order: NDArray[np.int64] = np.sort(slots.astype(np.int64) << 32 | np.arange(len(slots))) & 0xFFFFFFFF
-    return order
+def _grouped(events: _Array, owner: str) -> _Array:
+    """The events in a stable order that groups equal owners. Sorting keys of (slot, position) is eight times faster than argsort."""
+    return events.take(np.sort(events[owner].astype(np.int64) << 32 | np.arange(len(events))) & 0xFFFFFFFF)
 
 
 def _seconds(times: "pd.Series[pd.Timestamp]") -> NDArray[np.int64]:
@@ -243,7 +243,7 @@ def _seconds(times: "pd.Series[pd.Timestamp]") -> NDArray[np.int64]:
 def _codes(column: "pd.Series[Any]", code: dict[str, int], missing: int) -> NDArray[np.int64]:
     """Each value's code, by way of its categories."""
     column = column.astype("category")
-    table = np.array([*(code.get(level, missing) for level in column.cat.categories), missing])
+    table = np.array([*(code.get(level, missing) for level in column.cat.categories.tolist()), missing])
     return table[column.cat.codes.to_numpy()]  # a null has code -1: the last
 
 
@@ -252,7 +252,7 @@ def _slots(column: "pd.Series[Any]", slot_of: Any) -> NDArray[np.int64]:
     import pandas as pd
 
     codes, ids = pd.factorize(column)
-    return np.array([slot_of(str(name)) for name in ids], dtype=np.int64)[codes]
+    return np.array([slot_of(str(name)) for name in ids.tolist()], dtype=np.int64)[codes]
 
 
 def _payments(transactions: "pd.DataFrame", history: History) -> NDArray[np.void]:
@@ -261,7 +261,7 @@ def _payments(transactions: "pd.DataFrame", history: History) -> NDArray[np.void
     if len(times) and (times.min() < 0 or times.max() >= history_layout.NEVER or amounts.min() < 0 or amounts.max() > _MAX_AMOUNT):
         raise _out_of_range()
     devices = transactions["device_id"].astype("category")
-    hashes = {name: _device_hash(str(name)) for name in devices.cat.categories}
+    hashes = {name: _device_hash(str(name)) for name in devices.cat.categories.tolist()}
     events = np.zeros(len(transactions), history_layout.EVENT)
     events["time"], events["amount"], events["row"] = times, amounts, np.arange(len(events))
     events["latitude"], events["longitude"] = transactions["latitude"], transactions["longitude"]

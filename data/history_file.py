@@ -18,7 +18,7 @@ from data.errors import BadInput, DiskFull
 from data.features import FEATURE_SCHEMA_HASH
 from data.history_layout import POOLS, State, empty_state, grown
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _NEXT_STEP: Final = "Delete the file; the history is rebuilt from the prediction log or by `build_features`."
 
 

@@ -39,8 +39,8 @@ REPORT_ROW = -1  # the `row` of an event that is no payment but the report of a 
 # A run stands last in each record, at different offsets: numba would take records with a common start for one type.
 RUN = [("start", "i8"), ("capacity", "i4"), ("head", "i4"), ("size", "i4"), ("pad", "i4")]
 CARD = np.dtype(
-    [("gone_sum", "i8"), ("gone_squares", "f8"), ("gone_count", "i4"), ("gone_max", "i4"), ("first_amount", "i4"),
-     ("first_time", "u4"), *RUN],
+    [("life_sum", "i8"), ("life_squares", "f8"), ("gone_squares", "f8"), ("life_count", "i4"), ("gone_max", "i4"),
+     ("first_amount", "i4"), ("first_time", "u4"), *RUN],
 )  # fmt: skip
 TERMINAL = np.dtype([("dropped", "i8"), ("total", "i8"), *RUN])
 REPORTS = np.dtype(RUN)

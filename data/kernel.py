@@ -4,10 +4,10 @@ Only `data/history.py` calls it, for a million rows and for one; there is no sec
 handful of plain arrays (`data/history_layout.py`). A payment may arrive late: it is put in its sorted place and sees
 only what is not after it.
 
-What a card remembers are its last CARD_MEMORY payments of the CARD_RETENTION_S before its latest one; what is older is
-folded into totals, so that "the card's mean" is over its whole life. Amounts are summed as integers (minor units), so
-sums do not depend on the order of arrival. Variance uses data shifted by the card's first amount, which
-keeps equal amounts exactly at zero (Chan, Golub and LeVeque, The American Statistician 37(3), 1983).
+What a card remembers are its last CARD_MEMORY payments of the CARD_RETENTION_S before its latest one; beside them it
+keeps totals over its whole life, for "the card's mean". Amounts are summed as integers (minor units), so sums do not
+depend on the order of arrival. Variance uses data shifted by the card's first amount, which keeps equal amounts exactly
+at zero (Chan, Golub and LeVeque, The American Statistician 37(3), 1983).
 """
 
 from collections.abc import Callable
@@ -131,17 +131,17 @@ def _see_card(card, pool, event, place, rows):  # type: ignore[no-untyped-def]
     begin = card.start + card.head
     behind = _after(pool, begin, begin + card.size, begin + card.size, t)
     count, total, distinct, largest, same_terminal = 0, 0, 0, -1, -1
-    since_device, speed, squares = nan, nan, 0.0
-    highest, farthest = np.float32(-1.0), np.float32(-1.0)
+    same_device = -1 if event.device != NO_DEVICE else -2  # -1: still sought
+    speed, highest, farthest, distance = nan, np.float32(-1.0), np.float32(-1.0), nan
+    terminal, device = event.terminal, event.device
     i = behind - 1
     for pause in range(len(PAUSES_S) + 1):
         oldest = t - PAUSES_S[pause] if pause < len(PAUSES_S) else -1
-        while i >= begin and pool[i].time > oldest:
-            entry = pool[i]
+        reach = farthest
+        while i >= begin and pool[np.uintp(i)].time > oldest:
+            entry = pool[np.uintp(i)]  # unsigned: no Python-like negative indices to provide for
             count += 1
             total += entry.amount
-            excess = float(entry.amount - card.first_amount)
-            squares += excess * excess
             largest = max(largest, entry.amount)
             distinct += entry.next_visit > t  # count each terminal at its last visit
             if entry.ratio > highest:
@@ -152,38 +152,52 @@ def _see_card(card, pool, event, place, rows):  # type: ignore[no-untyped-def]
                     farthest = chord
                 if speed != speed and chord == chord:
                     speed = _kilometres(chord) / (max(t - entry.time, 1) / HOUR_S)
-            if same_terminal < 0 and entry.terminal == event.terminal:
+            if same_terminal == -1 and entry.terminal == terminal:
                 same_terminal = i
-            if since_device != since_device and event.device != NO_DEVICE and entry.device == event.device:
-                since_device = float(t - entry.time)
+            if same_device == -1 and entry.device == device:
+                same_device = i
             i -= 1
         if pause == len(PAUSES_S):
             break
+        if farthest > reach:
+            distance = _kilometres(farthest)
         window = PAUSE_WINDOW[pause]
         if window >= 0:
             rows[event.row, _CARD_COUNT + window] = count
             rows[event.row, _CARD_SUM + window] = total / 100.0
             rows[event.row, _CARD_MEAN + window] = total / 100.0 / count if count > 0 else nan
             rows[event.row, _CARD_TERMINALS + window] = distinct
-            rows[event.row, _CARD_DISTANCE + window] = _kilometres(farthest) if farthest >= 0.0 else nan
+            rows[event.row, _CARD_DISTANCE + window] = distance
         if PAUSE_MAX[pause] >= 0:
             rows[event.row, _CARD_MAX + PAUSE_MAX[pause]] = largest / 100.0 if count > 0 else nan
         if PAUSE_RATIO[pause] >= 0:
             rows[event.row, _CARD_MAX_RATIO + PAUSE_RATIO[pause]] = highest if highest >= 0.0 else nan
     rows[event.row, _SINCE_CARD] = t - pool[behind - 1].time if behind > begin else nan
     rows[event.row, _SINCE_TERMINAL] = t - pool[same_terminal].time if same_terminal >= 0 else nan
-    rows[event.row, _SINCE_DEVICE] = since_device
+    rows[event.row, _SINCE_DEVICE] = t - pool[same_device].time if same_device >= 0 else nan
     rows[event.row, _SPEED] = speed
-    _see_habit(card, event, count, total, squares, largest, rows)
+    _see_habit(card, pool, event, behind, largest, rows)
     return same_terminal, behind
 
 
 @_inner
-def _see_habit(card, event, count, total, squares, largest, rows):  # type: ignore[no-untyped-def]
-    """Write what compares this payment with the card's whole life: the remembered payments and the folded ones."""
-    count += card.gone_count
-    total += card.gone_sum
-    squares += card.gone_squares
+def _squared_excess(card, amount):  # type: ignore[no-untyped-def]
+    excess = float(amount - card.first_amount)
+    return excess * excess
+
+
+@_inner
+def _see_habit(card, pool, event, behind, largest, rows):  # type: ignore[no-untyped-def]
+    """Write what compares this payment with the card's whole life, less what a late payment has to leave out."""
+    begin = card.start + card.head
+    count, total, squares = card.life_count, card.life_sum, card.life_squares
+    if behind < begin + card.size:
+        squares = card.gone_squares  # added up anew: taking large squares away again would leave their rounding errors
+        for earlier in range(begin, behind):
+            squares += _squared_excess(card, pool[earlier].amount)
+        for later in range(behind, begin + card.size):
+            count -= 1
+            total -= pool[later].amount
     largest = max(largest, card.gone_max)
     rows[event.row, _TO_MEAN] = event.amount * count / total if total > 0 else nan
     rows[event.row, _TO_MAX] = event.amount / largest if largest > 0 else nan
@@ -198,10 +212,13 @@ def _see_habit(card, event, count, total, squares, largest, rows):  # type: igno
 
 @_inner
 def _remember_on_card(card, pool, event, place, ratio, same_terminal, at):  # type: ignore[no-untyped-def]
-    """Put the payment in its place, then fold what the card no longer remembers into its totals."""
-    if card.size + card.gone_count == 0:
+    """Put the payment in its place and into the card's totals, then drop what no window can reach any more."""
+    if card.life_count == 0:
         card.first_amount, card.first_time, card.gone_max = event.amount, event.time, -1
     card.first_time = min(card.first_time, event.time)
+    card.life_count += 1
+    card.life_sum += event.amount
+    card.life_squares += _squared_excess(card, event.amount)
     _open(card, pool, at)
     end = card.start + card.head + card.size
     entry = pool[at]
@@ -216,12 +233,9 @@ def _remember_on_card(card, pool, event, place, ratio, same_terminal, at):  # ty
         pool[same_terminal].next_visit = event.time
     horizon = np.int64(pool[end - 1].time) - CARD_RETENTION_S
     while card.size > CARD_MEMORY or pool[card.start + card.head].time <= horizon:
-        oldest = pool[card.start + card.head]
-        excess = float(oldest.amount - card.first_amount)
-        card.gone_count += 1
-        card.gone_sum += oldest.amount
-        card.gone_squares += excess * excess
-        card.gone_max = max(card.gone_max, oldest.amount)
+        amount = pool[card.start + card.head].amount
+        card.gone_max = max(card.gone_max, amount)
+        card.gone_squares += _squared_excess(card, amount)
         card.head += 1
         card.size -= 1
 
@@ -356,24 +370,24 @@ def _advance_terminal(control, terminals, pool, marks, reports_of, report_pool, 
 
 
 @_entry_point
-def advance(state, events, by_card, by_terminal, rows, cards_done, terminals_done):  # type: ignore[no-untyped-def]
-    """Advance the state by `events` (EVENT, in order of arrival) and write each payment's features into rows[event.row].
+def advance(state, by_card, by_terminal, rows, cards_done, terminals_done):  # type: ignore[no-untyped-def]
+    """Advance the state by events (EVENT) and write each payment's features into rows[event.row].
 
     Cards and terminals know nothing of each other, so all events of one card are done together while its run is in
-    the processor's cache, then all of the next: `by_card` and `by_terminal` are stable orders that group the events.
-    Returns how many of each order are done: all, or a pool must grow before the rest.
+    the processor's cache, then all of the next: `by_card` and `by_terminal` hold the same events, grouped, and in order
+    of arrival within a group. Returns how many of each are done: all, or a pool must grow before the rest.
     """
     control = state.control[0]
     cards, card_pool, card_reports = state.cards, state.card_pool, state.card_reports
     terminals, terminal_pool, terminal_reports = state.terminals, state.terminal_pool, state.terminal_reports
     marks, report_pool = state.marks, state.report_pool
-    while cards_done < len(events):
-        event = events[by_card[cards_done]]
+    while cards_done < len(by_card):
+        event = by_card[cards_done]
         if not _advance_card(control, cards, card_pool, card_reports, report_pool, event, rows):
             return cards_done, terminals_done
         cards_done += 1
-    while terminals_done < len(events):
-        event = events[by_terminal[terminals_done]]
+    while terminals_done < len(by_terminal):
+        event = by_terminal[terminals_done]
         if not _advance_terminal(control, terminals, terminal_pool, marks, terminal_reports, report_pool, event, rows):
             return cards_done, terminals_done
         terminals_done += 1

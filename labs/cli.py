@@ -48,6 +48,8 @@ app = typer.Typer(
 )
 drift_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Name what may drift, and ask whether anything did.")
 app.add_typer(drift_app, name="drift")
+rollout_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring a challenger into service by shadow and canary.")
+app.add_typer(rollout_app, name="rollout")
 
 
 @app.callback()
@@ -188,6 +190,40 @@ def drift_check(json: Json = False) -> None:
     from labs.commands import drift
 
     raise typer.Exit(drift.check(as_json=json))
+
+
+@rollout_app.command("start")
+def rollout_start(
+    data: Data = None,
+    plan: Annotated[Path | None, typer.Option(help="Steps, margins and budgets; pipelines/rollout.toml when absent.")] = None,
+    json: Json = False,
+) -> None:
+    """Roll the challenger out over the running lab.
+
+    Exit status 0 promoted, 3 rolled back, 4 inconclusive; any other says that the command failed.
+    """
+    from labs.commands import rollout
+
+    raise typer.Exit(rollout.start(data, plan, as_json=json))
+
+
+@rollout_app.command("resume")
+def rollout_resume(json: Json = False) -> None:
+    """Go on with the open rollout, whatever stopped it.
+
+    Exit status as of `lab rollout start`.
+    """
+    from labs.commands import rollout
+
+    raise typer.Exit(rollout.resume(as_json=json))
+
+
+@rollout_app.command("status")
+def rollout_status(json: Json = False) -> None:
+    """Say which rollout is open, how far it is, and who serves."""
+    from labs.commands import rollout_status
+
+    rollout_status.status(as_json=json)
 
 
 @app.command()

@@ -119,7 +119,7 @@ class Verdict:
 NEXT_STEP: Final[Mapping[Action, str]] = {
     "ignore": "Nothing to do.",
     "recalibrate": "Tell the fraud team, then train with a threshold chosen on matured labels: `lab train --retrain`.",
-    "retrain": "Retrain on the newest matured labels: `lab train --retrain`, then roll the challenger out.",
+    "retrain": "Retrain on the newest matured labels: `lab train --retrain`, then `lab rollout start`.",
     "fix_pipeline": "Mend the sender, keep these rows out of training, and check again: `lab drift check`.",
     "roll_back": "Put the previous champion back: `lab rollback --reason WHY`.",
     "hold": "Decide nothing that needs labels yet; check again then: `lab drift check`.",

@@ -67,4 +67,6 @@ else
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -e .
 fi
+# Python compiles a library at its first import, or at every one where it may not write: 30 s of the first demo.
+"$VENV/bin/python" -m compileall -q -j 0 -x '/tests?/|/plotly/(graph_objs|validators)/' "$VENV"/lib/python3*/site-packages || true
 touch "$VENV/installed"

@@ -65,13 +65,12 @@ class LiveSource:
         return cls(data and Path(data), facts["scenario"], since and date.fromisoformat(since), facts["seed"])
 
 
-def take_up(settings: Settings, stream: Stream, days: float) -> Replay:
-    """The stream's traffic, standing where the log stands, with `days` more to come; every label that was due is delivered.
+def take_up(settings: Settings, stream: Stream, stands: datetime, days: float) -> Replay:
+    """The stream's traffic from `stands` (see `where_it_stands`), `days` of it to come; every label due by then is delivered.
 
-    Raises BadInput when the log holds payments of another stream, and what sending raises.
+    Raises what sending raises.
     """
     log = settings.home / "predictions.db"
-    stands = where_it_stands(stream, log)
     earlier, end = _deliveries_before(stands, stream), stands + timedelta(days=days)
     decisions = logged_decisions(log, earlier - timedelta(days=REPORTED_FOR_DAYS + 1), stands + timedelta(days=1))
     declined = {key for key, decision in decisions.items() if decision == "decline"}

@@ -25,10 +25,11 @@ from data.errors import (
 from data.ledger import Ledger
 from data.registry import Registry
 from data.settings import Settings
-from labs.live import LiveSource, take_up
+from labs.live import LiveSource, take_up, where_it_stands
 from labs.replay import Replay
 from labs.rollout import headline, is_verdict, promises, roll_out
 from labs.service import ask_serving, reload, serving_once_ready
+from labs.stream import Stream, midnight
 from labs.terminal import console, print_json
 from pipelines.rollout import RolloutOutcome, contenders
 from pipelines.rollout_actions import Opened, Result, read_open
@@ -88,9 +89,10 @@ class _Session:
         days = sum(step.max_days for step in plan.steps) + AFTERWARDS / timedelta(days=1)
         with _resumable(self.ledger, self.out), self.out.status("taking up the payments where they stand") as status:
             stream = source.open(self.settings)
-            replay = take_up(self.settings, stream, days)
+            stands = where_it_stands(stream, self.settings.home / "predictions.db")
             if opened is None:
-                _require_traffic(replay, stream.name)
+                _require_traffic(stream, stands)
+            replay = take_up(self.settings, stream, stands, days)
             source.save(self.settings.home)
             self._begin(versions, replay.now, opened)
 
@@ -179,12 +181,12 @@ def _require_not_running(ledger: Ledger, opened: Opened) -> None:
         )
 
 
-def _require_traffic(replay: Replay, name: str) -> None:
-    if replay.now >= replay.end:
+def _require_traffic(stream: Stream, stands: datetime) -> None:
+    if stream.end is not None and stands >= midnight(stream.end):
         raise NoTrafficLeft(
-            f"Every payment of {name} has been sent: the last one before {replay.end:%Y-%m-%d %H:%M}.",
+            f"Every payment of {stream.name} has been sent, up to {stream.end - timedelta(days=1)}.",
             next_step="Give a longer file with --data, or begin anew: `lab demo`.",
-            where=name,
+            where=stream.name,
         )
 
 

@@ -141,3 +141,13 @@ def test_only_one_at_a_time_may_act_in_the_ledgers_name(ledger: Ledger) -> None:
             ledger.record("registered", {}, AT)
     with ledger.turn("rollout"):
         assert ledger.verify() == 1
+
+
+def test_whether_somebody_holds_the_turn_can_be_asked_without_taking_it(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    assert not ledger.is_taken("rollout")
+    with ledger.turn("rollout"):
+        assert ledger.is_taken("rollout")
+    assert not ledger.is_taken("rollout")
+    with ledger.turn("rollout"):
+        pass

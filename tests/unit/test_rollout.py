@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from data.costs import DecisionCosts
 from data.errors import LabError, RegistryUnavailable, RolloutRefused
 from data.ledger import Entry, Ledger
 from data.serving_plan import ServingPlan
 from pipelines.rollout import RolloutOutcome, run_rollout
+from pipelines.rollout_actions import read_open
+from pipelines.rollout_looks import Observer
 from pipelines.rollout_plan import RolloutPlan
+from pipelines.rollout_timeline import TimelineEntry, read_timeline
 from tests.fakes import FakeRegistry
 from tests.simulated_service import START, Faults, Model, SimulatedService
 
@@ -183,6 +187,33 @@ def test_the_ledger_tells_the_story_to_a_reader_who_was_not_there(tmp_path: Path
     assert [entry.at for entry in lab.ledger.entries()] == sorted(entry.at for entry in lab.ledger.entries())
 
 
+def test_each_turn_is_told_as_it_happens_and_the_ledger_tells_the_same(tmp_path: Path) -> None:
+    lab, told = Lab(tmp_path), list[TimelineEntry]()
+    outcome = lab.roll_out(tell=told.append)
+    assert tuple(told) == outcome.timeline == read_timeline(lab.ledger.entries(), outcome.rollout_id)
+    assert [turn.verdict for turn in told] == ["started", "advance"] * 3 + ["started", "promote", "promoted"]
+
+
+def test_whoever_looks_from_outside_sees_what_the_judge_saw_last(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+
+    def traffic(until: datetime) -> datetime:
+        if lab.service.now - START > timedelta(days=4):
+            raise KilledError
+        return lab.service.traffic(until)
+
+    with pytest.raises(KilledError):
+        lab.roll_out(traffic=traffic)
+    opened = read_open(lab.ledger)
+    assert opened is not None
+    seen = Observer(RolloutPlan.from_json(opened.plan), lab.service, DecisionCosts()).standing(opened, lab.service.now)
+    assert (seen.step, seen.verdict) == ("canary 5 %", "hold")
+    assert lab.kinds()[-1] == "done"  # it changed nothing
+    inside = lab.roll_out().judgements[0]
+    assert inside.payments > seen.payments > 0
+    assert inside.matured_payments >= seen.matured_payments
+
+
 # --- refusals
 
 
@@ -324,6 +355,8 @@ def test_killed_anywhere_it_resumes_to_the_same_end_with_one_champion_and_a_whol
             assert lab.registry.alias("champion") in ("1", "2")
             outcome = lab.roll_out(QUICK)
             assert (outcome.result, outcome.champion_after) == ("promoted", "2"), dies_at
+            turns = [turn.verdict for turn in outcome.timeline]
+            assert (turns[0], turns[-2:], turns.count("started")) == ("started", ["promote", "promoted"], 2), dies_at
         assert (lab.registry.alias("champion"), lab.registry.alias("previous_champion")) == ("2", "1"), dies_at
         plan = lab.registry.plan()
         assert plan is not None

@@ -71,7 +71,7 @@ def take_up(settings: Settings, stream: Stream, stands: datetime, days: float) -
     Raises what sending raises.
     """
     log = settings.home / "predictions.db"
-    earlier, end = _deliveries_before(stands, stream), stands + timedelta(days=days)
+    earlier, end = _last_delivery_before(stands, stream), stands + timedelta(days=days)
     decisions = logged_decisions(log, earlier - timedelta(days=REPORTED_FOR_DAYS + 1), stands + timedelta(days=1))
     declined = {key for key, decision in decisions.items() if decision == "decline"}
 
@@ -128,7 +128,7 @@ def where_it_stands(stream: Stream, log: Path) -> datetime:
     return midnight(stream.live)
 
 
-def _deliveries_before(stands: datetime, stream: Stream) -> datetime:
+def _last_delivery_before(stands: datetime, stream: Stream) -> datetime:
     """The last delivery of labels before `stands`: from there on is sent again, as the next delivery may be missing."""
     day = datetime.combine(stands.date(), time(), UTC)
     last = day + LABELS_EVERY * ((stands - day) // LABELS_EVERY)

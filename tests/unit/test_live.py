@@ -26,7 +26,7 @@ from tests.unit.test_demo import recorded, replace_days
 
 LIVE = date(2026, 2, 2)
 DECLINED = "_9"  # the tenth payment of each day
-HOURS = 12  # from one payment's report to the next one's, at most some days late
+HOURS = 12  # how much later each payment of a day is reported than the one before it
 
 
 class Days(Stream):

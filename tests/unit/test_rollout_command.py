@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,8 +18,10 @@ from data.schema import Transaction
 from data.serving_plan import ServingPlan
 from data.settings import Settings
 from labs.cli import app
+from labs.commands.rollout import plan_of
 from labs.live import LiveSource
 from labs.stream import FileStream
+from pipelines.rollout_actions import read_open
 from pipelines.rollout_plan import RolloutPlan
 from tests.fakes import FakeRegistry
 from tests.records import record
@@ -188,6 +191,14 @@ def test_a_failure_on_the_way_leaves_the_rollout_open_and_says_how_to_go_on(run:
     assert "rollout-1-seed-7 stopped on its way" in err
     assert error(facts)[1].endswith("Then go on with it: `lab rollout resume`.")
     assert Ledger(home / "ledger.jsonl").entries()[-1].kind == "rollout_started"
+
+
+def test_a_rollout_is_resumed_under_the_plan_it_began_with(home: Path) -> None:
+    opened = read_open(open_rollout(home))
+    assert opened is not None
+    own = replace(RolloutPlan.load(), maturity_days=3.0)
+    assert plan_of(replace(opened, plan=json.loads(json.dumps(own.to_json())))) == own
+    assert plan_of(replace(opened, plan={"of another version": 1})).digest == RolloutPlan.load().digest  # not its own: it is withdrawn
 
 
 def test_status_says_what_may_be_started_when_nothing_is_open(run: Run, service: Service, registry: FakeRegistry, home: Path) -> None:

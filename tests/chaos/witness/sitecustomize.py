@@ -1,0 +1,53 @@
+"""A witness inside real processes: writes down what reached LightGBM's parser, what was unpickled, which loaders were imported.
+
+Python runs this file by itself in every process that has its folder on PYTHONPATH: the scoring process and the trials
+it starts. It changes nothing; with `LAB_CHAOS_WITNESS` it appends one JSON line per event to that file.
+"""
+
+import ctypes
+import functools
+import hashlib
+import json
+import os
+import sys
+
+_LOADERS = {"joblib", "cloudpickle", "dill", "skops", "mlflow", "sklearn", "lightgbm", "shelve"}
+_PARSERS = {"LGBM_BoosterLoadModelFromString", "LGBM_BoosterCreateFromModelfile"}
+
+
+def _write(event, **facts):
+    line = json.dumps({"pid": os.getpid(), "event": event} | facts) + "\n"
+    os.write(_sink, line.encode())
+
+
+def _on_audit(event, arguments):
+    if event == "pickle.find_class":
+        _write("unpickled", name=f"{arguments[0]}.{arguments[1]}")
+    elif event == "import" and arguments[0].partition(".")[0] in _LOADERS:
+        _write("imported", name=arguments[0])
+
+
+def _watched():
+    """LightGBM's parser behind a note of what it was given: every way through ctypes passes here."""
+
+    @functools.wraps(_find)
+    def find(library, name):
+        found = _find(library, name)
+        if name not in _PARSERS:
+            return found
+
+        def parser(text, *rest):
+            _write("parsed", sha256=hashlib.sha256(text).hexdigest())
+            return found(text, *rest)
+
+        return parser
+
+    return find
+
+
+if path := os.environ.get("LAB_CHAOS_WITNESS"):
+    _sink = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    _find = ctypes.CDLL.__getitem__
+    ctypes.CDLL.__getitem__ = _watched()
+    sys.addaudithook(_on_audit)
+    _write("started", argv=sys.orig_argv[1:])

@@ -32,9 +32,8 @@ class PredictionLog:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _connect(path) as connection:
+            with closing(_connect(path)) as connection, connection:
                 _prepare(connection, path)
-            connection.close()
             self._reader = _connect(path)
         except sqlite3.Error as error:
             raise _unusable(path, str(error)) from error
@@ -86,8 +85,9 @@ class PredictionLog:
     def parties(self, transaction_id: str) -> tuple[str, str] | None:
         """(card_id, terminal_id) of a stored or an earlier payment, or None."""
         row = self._one(
-            "SELECT card_id, terminal_id FROM predictions WHERE transaction_id = ?1"
-            " UNION ALL SELECT card_id, terminal_id FROM earlier WHERE transaction_id = ?1",
+            "SELECT card_id, terminal_id FROM predictions WHERE transaction_id = ?"
+            " UNION ALL SELECT card_id, terminal_id FROM earlier WHERE transaction_id = ?",
+            transaction_id,
             transaction_id,
         )
         return (str(row[0]), str(row[1])) if row else None
@@ -193,8 +193,12 @@ _INSERT_LABEL: Final = "INSERT INTO labels VALUES (?, ?, ?, ?, ?) ON CONFLICT DO
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -3,7 +3,7 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint bench bench-quick lock clean
+.PHONY: help install demo up down test lint bench bench-quick chaos lock clean
 
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: $(READY) ## measure what the documents claim, at length (ARGS="world ulb"
 bench-quick: $(READY) ## the same in minutes, on smaller draws: what CI runs
 	@$(BIN)/python -m tests.bench --quick $(or $(ARGS),world handbook ulb)
 	-@$(BIN)/python -m tests.bench --quick features # its goals are speeds: printed here, not judged, as CI machines are shared
+
+chaos: $(READY) ## break the scoring service on purpose and count what it promised (ARGS=--nightly)
+	@$(BIN)/pytest tests/chaos $(ARGS)
 
 lock: ## resolve pyproject.toml into requirements.lock, with hashes (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-strip-extras --generate-hashes --no-annotate \

@@ -1,0 +1,12 @@
+"""The promises of the scoring service, counted: `make chaos` (`make chaos ARGS=--nightly` for the long counts).
+
+Every test starts the real process, does it harm from outside, proves that the harm was done, and counts what its callers
+and its prediction log saw. A file `test_07_...` holds promise 7; each ends in one row of the scoreboard.
+
+    scoreboard.py   the rows, printed at the end and written to <LAB_HOME>/chaos/scoreboard.json
+    service.py      one scoring process in a home of its own; start, kill -9, SIGTERM
+    registry.py     MLflow's registry interface over a folder, in a process that may die or fall silent
+    load.py         clients over kept-alive connections, and the ledger of what was acknowledged
+    syscalls.py     failing syncs, full disks and deaths at a chosen system call, by the kernel
+    wraps.py        the few faults that have no system call: one table of functions of the product
+"""

@@ -17,10 +17,10 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ MAX_FILES = 64  # MLflow writes about six files, we add five
 MAX_BYTES = 256 * 2**20  # of all files; 2,000 trees of 255 leaves are about 50 MB
 MAX_MANIFEST_BYTES = 64 * 2**10
 GOLDEN_TOLERANCE = 1e-9  # exp() may differ in its last bit between two C libraries; the margins may not
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,7 @@ def seal_bundle(folder: Path, *, key_folder: Path, sequence: int, facts: dict[st
 def verify_bundle(folder: Path, *, key_folder: Path) -> Manifest:
     """Check a bundle byte for byte before anything parses it. Raises BundleRefused naming file, expected and found."""
     present = dict(_regular_files(folder))
-    for name in (MANIFEST, SIGNATURE):
-        _require(name in present, name, "a file", "nothing")
-        _require(present[name] <= MAX_MANIFEST_BYTES, name, f"at most {MAX_MANIFEST_BYTES} bytes", f"{present[name]}")
-    content = (folder / MANIFEST).read_bytes()
-    signed = is_signed(key_folder, content, (folder / SIGNATURE).read_bytes())
-    _require(signed, SIGNATURE, "this lab's signature over manifest.json", "another signature, or none by this key")
-    manifest = _parse_manifest(content)
+    manifest = _sealed_manifest(folder, present, key_folder)
     _require(manifest.feature_schema_hash == FEATURE_SCHEMA_HASH, MANIFEST, f"features {FEATURE_SCHEMA_HASH}", manifest.feature_schema_hash)
     listed, found = manifest.files.keys(), present.keys() - {MANIFEST, SIGNATURE}
     for name in sorted(found ^ listed):
@@ -111,6 +106,14 @@ def verify_bundle(folder: Path, *, key_folder: Path) -> Manifest:
         digest = _sha256(folder / name)
         _require(digest == facts["sha256"], name, f"sha256 {facts['sha256']}", f"sha256 {digest}")
     return manifest
+
+
+def sealed_sequence(folder: Path, *, key_folder: Path) -> int | None:
+    """The sequence number of a bundle whose seal holds, other files unseen; None when it does not. For comparing with others."""
+    try:
+        return _sealed_manifest(folder, dict(_regular_files(folder)), key_folder).sequence
+    except BundleRefused:
+        return None
 
 
 class Model:
@@ -127,8 +130,8 @@ class Model:
         """Load a bundle that `verify_bundle` has passed. Raises BundleRefused."""
         booster = FastBooster(folder / MODEL)
         _require(booster.feature_count == FEATURE_COUNT, MODEL, f"{FEATURE_COUNT} features", f"{booster.feature_count}")
-        calibration = Calibration(**json.loads((folder / CALIBRATION).read_bytes()))
-        return cls(version or folder.name, booster, calibration, Policy.from_json(json.loads((folder / POLICY).read_bytes())))
+        calibration = _read(folder / CALIBRATION, lambda facts: Calibration(float(facts["slope"]), float(facts["intercept"])))
+        return cls(version or folder.name, booster, calibration, _read(folder / POLICY, Policy.from_json))
 
     def score(self, features: NDArray[np.float64]) -> float:
         """The calibrated probability of fraud for one row, shape (FEATURE_COUNT,)."""
@@ -141,9 +144,8 @@ class Model:
 
 def check_golden(folder: Path, model: Model) -> int:
     """Score the frozen rows and compare; returns how many there are. Raises BundleRefused for a model that loads but is wrong."""
-    golden = json.loads((folder / GOLDEN).read_bytes())
-    rows = np.array(golden["features"], dtype=np.float64)  # null becomes NaN
-    expected = np.array(golden["scores"], dtype=np.float64)
+    rows = _read(folder / GOLDEN, lambda golden: np.array(golden["features"], dtype=np.float64))  # null becomes NaN
+    expected = _read(folder / GOLDEN, lambda golden: np.array(golden["scores"], dtype=np.float64))
     _require(rows.shape == (len(expected), FEATURE_COUNT) and len(rows) > 0, GOLDEN, f"(n, {FEATURE_COUNT}) rows", f"{rows.shape}")
     for scores in (model.score_many(rows), np.array([model.score(row) for row in rows])):
         worst = int(np.argmax(np.abs(scores - expected)))
@@ -152,14 +154,25 @@ def check_golden(folder: Path, model: Model) -> int:
     return len(rows)
 
 
+def _sealed_manifest(folder: Path, present: dict[str, int], key_folder: Path) -> Manifest:
+    """The manifest, once its signature holds. `present`: every file of the folder and its bytes."""
+    for name in (MANIFEST, SIGNATURE):
+        _require(name in present, name, "a file", "nothing")
+        _require(present[name] <= MAX_MANIFEST_BYTES, name, f"at most {MAX_MANIFEST_BYTES} bytes", f"{present[name]}")
+    content = (folder / MANIFEST).read_bytes()
+    signed = is_signed(key_folder, content, (folder / SIGNATURE).read_bytes())
+    _require(signed, SIGNATURE, "this lab's signature over manifest.json", "another signature, or none by this key")
+    return _parse_manifest(content)
+
+
 def _parse_manifest(content: bytes) -> Manifest:
     """A manifest whose signature holds; still checked, as the signer may have been fooled."""
     try:
         facts = json.loads(content)
         files = {str(name): {"sha256": str(f["sha256"]), "size": int(f["size"])} for name, f in facts["files"].items()}
         manifest = Manifest(files, str(facts["feature_schema_hash"]), int(facts["sequence"]), hashlib.sha256(content).hexdigest())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _refusal(MANIFEST, "a manifest", f"{type(error).__name__}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _refusal(MANIFEST, "a manifest", type(error).__name__) from error
     for name in files:
         inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts and "\\" not in name
         _require(inside, MANIFEST, "paths inside the bundle", "a path that leaves it")
@@ -185,6 +198,14 @@ def _regular_files(folder: Path) -> Iterator[tuple[str, int]]:
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read(file: Path, build: Callable[[Any], T]) -> T:
+    """A value built from a JSON file whose seal holds; its content may still not be what its name says."""
+    try:
+        return build(json.loads(file.read_bytes()))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _refusal(file.name, f"the content of a {file.name}", type(error).__name__) from error
 
 
 def _write_json(file: Path, facts: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from data.bundle import Manifest, Model, verify_bundle
+from data.bundle import Manifest, Model, sealed_sequence, verify_bundle
 from data.errors import BundleRefused
 from data.serving_plan import ServingPlan
 
@@ -94,7 +94,9 @@ class ModelStore:
         for folder in self._folder.iterdir():
             if not _VERSION.fullmatch(folder.name) or folder.name == version:
                 continue
-            known = json.loads((folder / "manifest.json").read_bytes())["sequence"]
+            known = sealed_sequence(folder, key_folder=self._key_folder)
+            if known is None:
+                continue  # a damaged copy says nothing; it is fetched again when a plan names it
             if (manifest.sequence > known) != (int(version) > int(folder.name)):
                 raise BundleRefused(
                     f"manifest.json: expected a sequence {'above' if int(version) > int(folder.name) else 'below'} {known} "

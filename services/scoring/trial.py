@@ -5,14 +5,18 @@ LightGBM may end the process that parses a bad text. The service calls `try_bund
     python -m services.scoring.trial <bundle folder>
 """
 
+import json
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from data.bundle import MODEL
 from data.errors import BundleRefused, LabError
 
 TIME_LIMIT_S = 30.0  # a model of 2,000 trees loads and scores 20 rows in under one second; the machine may be busy
+CPU_LIMIT_S = 5  # of work, so that a tree that is never left does not take a core for the whole time limit
 MEMORY_LIMIT_BYTES = 2 * 2**30  # of address space, most of it reserved by libraries and never touched
 _REFUSED = 3
 
@@ -23,19 +27,21 @@ def try_bundle(folder: Path) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S, cwd=Path(__file__).parents[2], check=False)
     except subprocess.TimeoutExpired as error:
-        raise _refusal(f"the trial did not end within {TIME_LIMIT_S:.0f} s") from error
+        raise _refusal(f"{MODEL}: expected a trial of at most {TIME_LIMIT_S:.0f} s, found one that had not ended.") from error
     if done.returncode == _REFUSED:
-        raise _refusal(done.stdout.strip())
+        message, where = json.loads(done.stdout)
+        raise _refusal(message, where)
     if done.returncode != 0:
-        raise _refusal(f"the trial process ended with status {done.returncode}")
+        raise _refusal(f"{MODEL}: expected a trial that ends by itself, found one that {_end(done.returncode)}.")
 
 
-def _refusal(why: str) -> BundleRefused:
-    return BundleRefused(
-        f"The model failed its trial: {why}.",
-        next_step="The version that serves stays; register the model again from its run.",
-        where="model.lgb",
-    )
+def _refusal(message: str, where: str = MODEL) -> BundleRefused:
+    return BundleRefused(message, next_step="The version that serves stays; register the model again from its run.", where=where)
+
+
+def _end(status: int) -> str:
+    """How a child ended, in words."""
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
 
 
 def _run(folder: Path) -> int:
@@ -44,12 +50,13 @@ def _run(folder: Path) -> int:
     try:
         check_golden(folder, Model.load(folder))
     except LabError as error:
-        sys.stdout.write(error.message.rstrip("."))
+        json.dump((error.message, error.where), sys.stdout)
         return _REFUSED
     return 0
 
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash here is an answer, not something to debug
     sys.exit(_run(Path(sys.argv[1])))

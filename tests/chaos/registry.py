@@ -2,6 +2,7 @@
 
     plan.json               the serving plan; absent means that only the champion's alias is set, to version 1
     artifacts/<version>/    the files of a version
+    listed/<version>        a name that the listing of the version's files adds: a registry may be lied to, or lie
 
 It answers the four requests that `data/registry.py` makes of MLflow when it serves; `tests/contract/test_registry.py` holds
 that file to the real server. Standard library only, so that it starts in a tenth of a second:
@@ -20,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from data.serving_plan import ServingPlan
 from data.settings import REPOSITORY
@@ -47,6 +48,12 @@ class RegistryProcess:
     def add_version(self, version: str, bundle: Path) -> None:
         """Register the files of `bundle`."""
         shutil.copytree(bundle, self.folder / "artifacts" / version)
+
+    def list_too(self, version: str, name: str) -> None:
+        """Have the listing of a version's files name one more, wherever it leads."""
+        lie = self.folder / "listed" / version
+        lie.parent.mkdir(exist_ok=True)
+        lie.write_text(name)
 
     def set_plan(self, plan: ServingPlan) -> None:
         """Say who serves from now on; nobody sees half of it."""
@@ -104,6 +111,7 @@ def free_port() -> int:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is two small writes: 40 ms each otherwise
     folder: Path
 
     def do_GET(self) -> None:
@@ -118,9 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"model_version": {"version": version, "source": f"mlflow-artifacts:/{version}"}})
         elif url.path == _FILES:
             root = self.folder / "artifacts" / query["path"]
-            self._json({"files": [{"path": file.name, "is_dir": file.is_dir()} for file in root.iterdir()]})
+            self._json({"files": [{"path": file.name, "is_dir": file.is_dir()} for file in root.iterdir()] + self._lies(query["path"])})
         else:
-            self._send((self.folder / "artifacts" / url.path.removeprefix(f"{_FILES}/")).read_bytes())
+            self._send_file(self.folder / "artifacts" / unquote(url.path.removeprefix(f"{_FILES}/")))
 
     def log_message(self, *_: object) -> None:
         pass
@@ -128,6 +136,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _tags(self) -> list[dict[str, str]]:
         plan = self.folder / "plan.json"
         return [{"key": "serving_plan", "value": plan.read_text()}] if plan.exists() else []
+
+    def _lies(self, version: str) -> list[dict[str, Any]]:
+        lie = self.folder / "listed" / version
+        return [{"path": lie.read_text(), "is_dir": False}] if lie.is_file() else []
+
+    def _send_file(self, file: Path) -> None:
+        """Piece by piece: it may be a gigabyte, of which the other side takes only so much."""
+        self.send_response(200)
+        self.send_header("content-length", str(file.stat().st_size))
+        self.end_headers()
+        with file.open("rb") as content, suppress(ConnectionError):
+            shutil.copyfileobj(content, self.wfile, 2**20)
 
     def _json(self, value: Any) -> None:
         self._send(json.dumps(value).encode())
@@ -139,10 +159,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # its caller was killed: that is what it is here for
+            super().handle_error(request, client_address)
+
+
 def _serve(folder: Path, port: int) -> None:
     _Handler.folder = folder
-    ThreadingHTTPServer.daemon_threads = True
-    server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+    server = _Server(("127.0.0.1", port), _Handler)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     server.serve_forever()

@@ -8,49 +8,59 @@ VENV=.venv
 
 say() { printf '%s\n' "$*"; }
 stop() { printf '✗ %s\n  %s\n' "$1" "$2" >&2; exit 69; } # EX_UNAVAILABLE
-fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
 
 find_python() {
-    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
         if fits "$candidate"; then command -v "$candidate"; return; fi
     done
     return 1
 }
 
-# install_packages <names>: as root with apt, install them; otherwise name them.
+# install_packages <names>: as root with apt, install them; otherwise say how, all of them at once.
 install_packages() {
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        say "Installing $*"
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null ||
-            stop "apt-get could not install $*." "Install them by hand, then run the same command again."
-    else
-        stop "The system lacks $*." "Install them, on Debian or Ubuntu: sudo apt-get install $*"
+    apt="apt-get update && apt-get install --no-install-recommends $*"
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        stop "The system lacks $*." "As root, on Debian or Ubuntu: $apt"
     fi
+    say "Installing $*"
+    export DEBIAN_FRONTEND=noninteractive
+    # A list that cannot be refreshed may not be the one needed, so the install decides; it waits for another apt to end.
+    told=$(apt-get update -qq 2>&1; apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" 2>&1) || {
+        printf '%s\n' "$told" >&2
+        stop "apt-get could not install $*." "Mend what it says above, then: $apt"
+    }
+}
+
+unfit() {
+    stop "$1 is $("$1" --version 2>&1 | head -n 1); Python 3.11 to 3.14 is needed." "Install one, and name it: make install PYTHON=python3.12"
 }
 
 python=$(find_python) || {
-    [ -z "${PYTHON:-}" ] || stop "$PYTHON is not Python 3.11, 3.12 or 3.13." "Name another one: make install PYTHON=python3.12"
-    install_packages python3 python3-venv
-    python=$(find_python) || stop "No Python 3.11, 3.12 or 3.13 was found." "Install one, or name it: make install PYTHON=python3.12"
+    for name in ${PYTHON:-python3}; do ! command -v "$name" >/dev/null || unfit "$name"; done
+    [ -z "${PYTHON:-}" ] || stop "There is no $PYTHON." "Name a Python 3.11 to 3.14: make install PYTHON=python3.12"
+    install_packages python3 python3-venv libgomp1
+    python=$(find_python) || unfit python3
 }
-
-# LightGBM needs the OpenMP runtime, which slim systems leave out.
-case $(uname -s) in
-Linux) "$python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || install_packages libgomp1 ;;
-Darwin) [ -e /opt/homebrew/opt/libomp ] || [ -e /usr/local/opt/libomp ] || stop "The system lacks libomp." "Install it: brew install libomp" ;;
-esac
 
 uv=$(command -v uv || true)
 usable() { fits "$VENV/bin/python" && { [ -n "$uv" ] || "$VENV/bin/python" -m pip --version >/dev/null 2>&1; }; }
+
+lacking=
+case $(uname -s) in # LightGBM needs the OpenMP runtime, which slim systems leave out
+Linux) "$python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || lacking=libgomp1 ;;
+Darwin) [ -e /opt/homebrew/opt/libomp ] || [ -e /usr/local/opt/libomp ] || stop "The system lacks libomp." "Install it: brew install libomp" ;;
+esac
+# Debian keeps what fills a new environment in a package of its own, one for each Python.
+usable || [ -n "$uv" ] || "$python" -c 'import ensurepip' 2>/dev/null ||
+    lacking="$lacking $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+# shellcheck disable=SC2086 # two names are two words
+[ -z "$lacking" ] || install_packages $lacking
+
 usable || {
     rm -rf "$VENV"
     say "Making $VENV with $("$python" --version)"
-    if [ -n "$uv" ]; then
-        "$uv" venv --quiet --python "$python" "$VENV"
-    else
-        "$python" -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
-        "$python" -m venv "$VENV"
-    fi
+    if [ -n "$uv" ]; then "$uv" venv --quiet --python "$python" "$VENV"; else "$python" -m venv "$VENV"; fi
 }
 
 if [ -z "$uv" ]; then
@@ -68,5 +78,5 @@ else
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -e .
 fi
 # Python compiles a library at its first import, or at every one where it may not write: 30 s of the first demo.
-"$VENV/bin/python" -m compileall -q -j 0 -x '/tests?/|/plotly/(graph_objs|validators)/' "$VENV"/lib/python3*/site-packages || true
+"$VENV/bin/python" -W ignore -m compileall -q -j 0 -x '/tests?/|/plotly/(graph_objs|validators)/' "$VENV"/lib/python3*/site-packages || true
 touch "$VENV/installed"

@@ -45,9 +45,9 @@ class Finding:
 
 def check_python(_: Settings) -> Finding:
     """The interpreter is one that the packages are locked for."""
-    ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 14)
     seen = f"{platform.python_version()} at {sys.executable}"
-    return Finding("python", ok, seen, "Install Python 3.11, 3.12 or 3.13, then: rm -rf .venv && make PYTHON=python3.12 install")
+    return Finding("python", ok, seen, "Install a Python from 3.11 to 3.14, then: rm -rf .venv && make PYTHON=python3.12 install")
 
 
 def check_packages(_: Settings) -> Finding:

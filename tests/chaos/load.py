@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import uvloop
 
+from tests.chaos.service import wait_until
 from tests.records import START, transaction
 
 CARDS = 997  # how many cards the payments are spread over; a prime, so that no other cycle falls together with it
@@ -96,6 +97,12 @@ class Load:
         """No new payments; those under way are answered."""
         self._stop.set()
 
+    def wait_for(self, answers: int) -> None:
+        """Until so many more payments were answered than now."""
+        goal = len(self.answers) + answers
+        wait_until(lambda: len(self.answers) >= goal or not self.running, f"{answers} more answers")
+        assert len(self.answers) >= goal, "the payments ran out"
+
     @property
     def running(self) -> bool:
         return self._thread.is_alive()
@@ -103,16 +110,16 @@ class Load:
     @property
     def acknowledged(self) -> dict[str, bytes]:
         """The ledger: id -> answer, of every payment that was answered with 200."""
-        return {key: answer.body for key, answer in self.answers.items() if answer.acknowledged}
+        return {key: answer.body for key, answer in self.answers.copy().items() if answer.acknowledged}
 
     @property
     def failures(self) -> int:
         """Payments that were not answered with 200 in the end."""
-        return len(self.unanswered) + sum(not answer.acknowledged for answer in self.answers.values())
+        return len(self.unanswered) + sum(not answer.acknowledged for answer in self.answers.copy().values())
 
     def percentile_ms(self, percent: float = 99.0) -> float:
         """Of the time to answer, milliseconds."""
-        return percentile_ms(self.answers.values(), percent)
+        return percentile_ms(self.answers.copy().values(), percent)
 
     def _run(self) -> None:
         try:

@@ -49,15 +49,16 @@ class Lab:
         assert self._process is not None, "no scoring process was started"
         return self._process.pid
 
-    def start(self, command: Sequence[str] = SCORING, *, before_exec: Callable[[], None] | None = None) -> float:
+    def start(self, command: Sequence[str] = SCORING, *, pass_fds: Sequence[int] = ()) -> float:
         """Start the process and wait until it is ready; returns the seconds from start to ready."""
         began = time.monotonic()
-        self.launch(command, before_exec=before_exec)
-        wait_until(self.is_ready, "the service is ready", while_=self.is_running, poll_s=0.02)
+        self.launch(command, pass_fds=pass_fds)
+        wait_until(lambda: self.is_ready() or not self.is_running(), "the service is ready", poll_s=0.02)
+        assert self.is_running(), f"the service ended at its start:\n{self.said.read_text()[-2000:]}"
         return time.monotonic() - began
 
-    def launch(self, command: Sequence[str] = SCORING, *, before_exec: Callable[[], None] | None = None) -> None:
-        """Start the process and return at once. `before_exec` runs in the child."""
+    def launch(self, command: Sequence[str] = SCORING, *, pass_fds: Sequence[int] = ()) -> None:
+        """Start the process and return at once; it inherits the descriptors `pass_fds`."""
         environment = os.environ | {
             "LAB_HOME": str(self.home),
             "LAB_SCORING_PORT": str(self.port),
@@ -67,7 +68,7 @@ class Lab:
         }
         with self.said.open("ab") as said:
             self._process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=environment, stdout=said, stderr=said, preexec_fn=before_exec, start_new_session=True
+                command, cwd=REPOSITORY, env=environment, stdout=said, stderr=said, pass_fds=pass_fds, start_new_session=True
             )
 
     def is_running(self) -> bool:
@@ -107,12 +108,9 @@ class Lab:
         return self._process.wait(limit_s)
 
 
-def wait_until(
-    condition: Callable[[], bool], what: str, *, limit_s: float = 60.0, while_: Callable[[], bool] | None = None, poll_s: float = 0.005
-) -> None:
-    """Look until the condition holds; fail with `what` at the limit, or as soon as `while_` no longer holds."""
+def wait_until(condition: Callable[[], bool], what: str, *, limit_s: float = 60.0, poll_s: float = 0.005) -> None:
+    """Look until the condition holds; fail with `what` at the limit."""
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, f"not within {limit_s:g} s: {what}"
-        assert while_ is None or while_(), f"impossible now: {what}"
         time.sleep(poll_s)

@@ -1,0 +1,67 @@
+"""Promise 1: who answers may change at any moment, and no request notices."""
+
+from collections.abc import Callable, Iterator
+from itertools import count, cycle
+from pathlib import Path
+
+from data.serving_plan import ServingPlan
+from tests.chaos.load import Answer, Load, payments, percentile_ms
+from tests.chaos.scoreboard import Scoreboard
+from tests.chaos.service import Lab, wait_until
+from tests.chaos.stored import StoredAnswers
+
+ROUNDS = 5  # of both kinds in turn, so that a machine that gets busier meets both alike
+
+
+def plans() -> Iterator[ServingPlan]:
+    """Every version in every role: each plan differs from the one before in its champion, its challenger or both."""
+    pairs = cycle([("1", "2"), ("2", "3"), ("3", "1"), ("1", None), ("3", "2"), ("2", None)])
+    for epoch, (champion, challenger) in zip(count(1), pairs, strict=False):
+        if challenger is None:
+            yield ServingPlan(epoch, champion)
+        else:
+            yield ServingPlan(epoch, champion, challenger, "canary", 0.5, "r1")
+
+
+def test_swaps_under_load_lose_nothing(lab: Lab, scoreboard: Scoreboard, bundles: Path, tier: Callable[[int, int], int]) -> None:
+    swaps, requests = tier(200, 2_000), tier(5_000, 100_000)
+    quiet: list[Answer] = []
+    swapped: list[Answer] = []
+    acknowledged: dict[str, bytes] = {}
+    failures = 0
+    lab.start()
+    plan, first = plans(), 0
+    for turn in range(2 * ROUNDS):
+        least = requests // ROUNDS
+        with Load(lab.port, payments(first)) as load:
+            if turn % 2:
+                for _ in range(swaps // ROUNDS):
+                    swap(lab, load, next(plan))
+            load.wait_for(least - len(load.answers))
+            load.stop()
+        first += 10 * least + len(load.answers)
+        failures += load.failures
+        acknowledged |= load.acknowledged
+        (swapped if turn % 2 else quiet).extend(load.answers.values())
+    lab.terminate()
+
+    stored = StoredAnswers(lab.log)
+    seen = stored.frame["epoch"].nunique() - 1  # the first epoch was no swap
+    assert seen >= swaps, f"{swaps} plans were set, and only {seen} of them answered anything"
+    failures += stored.missing(acknowledged) + stored.differing(acknowledged) + stored.not_of_their_version(bundles)
+    ratio = percentile_ms(swapped) / percentile_ms(quiet)
+    scoreboard.record(
+        promise=1,
+        name=f"{seen} swaps under load lose nothing, every score is its version's",
+        n=len(swapped),
+        failures=failures,
+        figure=f"p99 x{ratio:.2f} of without ({percentile_ms(swapped):.1f} ms)",
+        passed=failures == 0 and len(swapped) >= requests and ratio <= 1.5,
+    )
+
+
+def swap(lab: Lab, load: Load, plan: ServingPlan) -> None:
+    """Follow the plan, and answer a few payments by it."""
+    lab.registry.set_plan(plan)
+    wait_until(lambda: lab.follows(plan.epoch), "the plan is followed", poll_s=0.01)
+    load.wait_for(10)

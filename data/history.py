@@ -8,7 +8,7 @@ late. A fraud counts from its report time on, never before.
 import math
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _Array = NDArray[Any]
+# card, terminal, seconds since 1970, minor units, channel, category, latitude, longitude, device: the arguments of `History.advance`
+Payed = tuple[str, str, int, int, str, str, float | None, float | None, str | None]
 _PACK_EVENT = struct.Struct("=qddiiiIhhi").pack_into
 _CHANNEL_CODE: Final = {name: code for code, name in enumerate(CHANNELS)}
 _CATEGORY_CODE: Final = {name: code for code, name in enumerate(CATEGORIES)}
+_EVENT_BYTES: Final = history_layout.EVENT.itemsize
 _NO_ROWS = np.empty((0, FEATURE_COUNT))
 _BLOCK = 65_536  # events grouped at a time: enough to meet a card again, few enough for rows to stay near the processor
 _MAX_AMOUNT = 2**31 - 1
@@ -66,7 +69,6 @@ class History:
 
     def advance(
         self,
-        *,
         card_id: str,
         terminal_id: str,
         event_time_s: int,
@@ -82,30 +84,27 @@ class History:
         Degrees may be None or NaN. Repeats are the caller's to drop: a payment given twice counts twice.
         Raises BadInput when a number does not fit (seconds since 1970 in 32 bits, amount in 31).
         """
-        card = self._card_slots.get(card_id)
-        terminal = self._terminal_slots.get(terminal_id)
-        if card is None or terminal is None:
-            card, terminal = self._card(card_id), self._terminal(terminal_id)
-        if not (0 <= event_time_s < history_layout.NEVER and 0 <= amount_minor <= _MAX_AMOUNT):
+        if not _fits(event_time_s, amount_minor):
             raise _out_of_range()
-        _PACK_EVENT(
-            self._event_bytes,
-            0,
-            event_time_s,
-            math.nan if latitude is None else latitude,
-            math.nan if longitude is None else longitude,
-            card,
-            terminal,
-            amount_minor,
-            _device_hash(device_id) if device_id else history_layout.NO_DEVICE,
-            _CHANNEL_CODE.get(channel, -1),
-            _CATEGORY_CODE.get(category, -1),
-            0,
+        self._pack(
+            self._event_bytes, 0, (card_id, terminal_id, event_time_s, amount_minor, channel, category, latitude, longitude, device_id)
         )
         rows = np.empty((1, FEATURE_COUNT))
         self._advance(self._event, self._event, rows)
         features: NDArray[np.float64] = rows[0]
         return features
+
+    def advance_many(self, payments: Sequence[Payed]) -> NDArray[np.float64]:
+        """`advance` for each payment, in order of arrival; shape (n, FEATURE_COUNT). When it raises, nothing was remembered."""
+        if not all(_fits(payment[2], payment[3]) for payment in payments):
+            raise _out_of_range()
+        events = np.zeros(len(payments), history_layout.EVENT)
+        places = memoryview(events.view(np.uint8))  # type: ignore[arg-type]
+        for row, payment in enumerate(payments):
+            self._pack(places, row, payment)
+        rows = np.empty((len(payments), FEATURE_COUNT))
+        self._advance(_grouped(events, "card"), _grouped(events, "terminal"), rows)
+        return rows
 
     def report(self, *, card_id: str, terminal_id: str, report_time_s: int) -> None:
         """A fraud on this card at this terminal became known. Report a payment once, at its first fraud report."""
@@ -137,6 +136,28 @@ class History:
         state = self._state
         runs = state.cards.itemsize + state.card_reports.itemsize
         return len(self._card_slots) * runs + int(state.control["card_used"][0]) * state.card_pool.itemsize
+
+    def _pack(self, events: memoryview, row: int, payment: Payed) -> None:
+        """Write one payment as an EVENT."""
+        card_id, terminal_id, event_time_s, amount_minor, channel, category, latitude, longitude, device_id = payment
+        card = self._card_slots.get(card_id)
+        terminal = self._terminal_slots.get(terminal_id)
+        if card is None or terminal is None:
+            card, terminal = self._card(card_id), self._terminal(terminal_id)
+        _PACK_EVENT(
+            events,
+            row * _EVENT_BYTES,
+            event_time_s,
+            math.nan if latitude is None else latitude,
+            math.nan if longitude is None else longitude,
+            card,
+            terminal,
+            amount_minor,
+            _device_hash(device_id) if device_id else history_layout.NO_DEVICE,
+            _CHANNEL_CODE.get(channel, -1),
+            _CATEGORY_CODE.get(category, -1),
+            row,
+        )
 
     def _card(self, card_id: str) -> int:
         return self._slot(self._card_slots, card_id, _CARD_ARRAYS)
@@ -173,6 +194,10 @@ class History:
             entries = getattr(self._state, pool)
             if need > len(entries):
                 self._state = self._state._replace(**{pool: history_layout.grown(entries, max(need, 2 * len(entries)), False)})
+
+
+def _fits(event_time_s: int, amount_minor: int) -> bool:
+    return 0 <= event_time_s < history_layout.NEVER and 0 <= amount_minor <= _MAX_AMOUNT
 
 
 def _out_of_range() -> BadInput:

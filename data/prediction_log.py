@@ -13,15 +13,15 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
 from data.errors import LogUnavailable
 from data.features import FEATURE_SCHEMA_HASH
 from data.group_commit import GroupCommit
-from data.prediction_store import FraudReport, Payment, PredictionRecord, Stored, body_digest, conflict
-from data.schema import Label, Prediction, event_milliseconds
+from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, Stored, conflict, payment_facts
+from data.schema import Label, event_milliseconds
 
 
 class PredictionLog:
@@ -74,7 +74,7 @@ class PredictionLog:
     def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]:
         """The stored answers among some transactions, by id. Raises LogUnavailable."""
         marks = ", ".join("?" * len(transaction_ids))
-        columns = "transaction_id, body_digest, score, decision, reasons, model_version, arm"
+        columns = f"transaction_id, score, decision, reasons, model_version, arm, {_FACTS}"
         query = f"SELECT {columns} FROM predictions WHERE transaction_id IN ({marks})"
         try:
             rows = self._reader.execute(query, transaction_ids).fetchall()
@@ -130,17 +130,13 @@ class PredictionLog:
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
-    key, digest, score, decision, reasons, version, arm = row
-    prediction = Prediction(
-        transaction_id=key, score=score, decision=decision, reasons=tuple(json.loads(reasons)), model_version=version, arm=arm
-    )
-    return Stored(digest, prediction)
+    key, score, decision, reasons, version, arm, *facts = row
+    return Stored(tuple(facts), Answer(key, score, decision, tuple(json.loads(reasons)), version, arm))
 
 
 _COLUMNS: Final = {
     "sequence": "INTEGER PRIMARY KEY",
     "transaction_id": "TEXT NOT NULL UNIQUE",
-    "body_digest": "BLOB NOT NULL",
     "event_time_ms": "INTEGER NOT NULL",
     "card_id": "TEXT NOT NULL",
     "terminal_id": "TEXT NOT NULL",
@@ -166,6 +162,7 @@ _COLUMNS: Final = {
     "latency_us": "INTEGER NOT NULL",
     "request_id": "TEXT NOT NULL",
 }
+_FACTS: Final = "event_time_ms, card_id, terminal_id, amount_minor, currency, channel, category, latitude, longitude, device_id"
 _TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS predictions ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())}) STRICT;
 CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (event_time_ms);
@@ -187,7 +184,8 @@ SELECT 0, l.sequence, coalesce(p.card_id, e.card_id), coalesce(p.terminal_id, e.
    AND NOT EXISTS (SELECT 1 FROM labels f WHERE f.transaction_id = l.transaction_id AND f.is_fraud = 1 AND f.sequence < l.sequence)
 ORDER BY 2
 """
-_INSERT_PREDICTION: Final = f"INSERT INTO predictions VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (transaction_id) DO NOTHING"
+_ONE_ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
+_MOST_ROWS: Final = 256  # in one statement
 _INSERT_LABEL: Final = "INSERT INTO labels VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
 
@@ -206,8 +204,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.executescript(_TABLES)
     connection.execute("INSERT INTO facts VALUES ('feature_schema_hash', ?) ON CONFLICT DO NOTHING", (FEATURE_SCHEMA_HASH,))
     (found,) = connection.execute("SELECT value FROM facts WHERE name = 'feature_schema_hash'").fetchone()
-    if found != FEATURE_SCHEMA_HASH:
-        raise _unusable(path, "it was written with another feature schema")
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(predictions)")]
+    if found != FEATURE_SCHEMA_HASH or columns != list(_COLUMNS):
+        raise _unusable(path, "it was written with another feature schema or other columns")
 
 
 def _last_sequence(connection: sqlite3.Connection) -> int:
@@ -224,22 +223,38 @@ def _write(connection: sqlite3.Connection, entries: Sequence[PredictionRecord | 
             labels.append((place, *_label_row(entry)))
         else:
             predictions.append(_prediction_row(place, entry))
-    connection.execute("INSERT INTO facts VALUES ('groups', '1') ON CONFLICT DO UPDATE SET value = value + 1")
-    stored = connection.executemany(_INSERT_PREDICTION, predictions).rowcount if predictions else 0
+    if not entries:  # somebody asks whether the disk takes a write
+        connection.execute("INSERT INTO facts VALUES ('checks', '1') ON CONFLICT DO UPDATE SET value = value + 1")
     connection.executemany(_INSERT_LABEL, labels)
-    if stored == len(predictions):
+    if _insert(connection, predictions) == len(predictions):
         return frozenset()
-    held = "SELECT body_digest FROM predictions WHERE transaction_id = ?"
-    return frozenset(str(row[1]) for row in predictions if connection.execute(held, (row[1],)).fetchone()[0] != row[2])
+    held = f"SELECT {_FACTS} FROM predictions WHERE transaction_id = ?"
+    answered = ((str(row[1]), row[2:12], connection.execute(held, (row[1],)).fetchone()) for row in predictions)
+    return frozenset(key for key, given, stored in answered if given != stored)
+
+
+def _insert(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> int:
+    """Insert rows whose id is new; returns how many were. Many rows go in one statement, of few different lengths.
+
+    With a statement per row, as `executemany` has it, the interpreter's lock is given up and fetched again for each: up
+    to 5 ms every time while the service's own thread is busy.
+    """
+    stored = done = 0
+    while done < len(rows):
+        length = min(_MOST_ROWS, 1 << ((len(rows) - done).bit_length() - 1))
+        values = list(chain.from_iterable(rows[done : done + length]))
+        statement = f"INSERT INTO predictions VALUES {', '.join([_ONE_ROW] * length)} ON CONFLICT (transaction_id) DO NOTHING"
+        stored += connection.execute(statement, values).rowcount
+        done += length
+    return stored
 
 
 def _prediction_row(sequence: int, record: PredictionRecord) -> tuple[object, ...]:
-    t = record.transaction
+    r = record
     return (
-        sequence, t.transaction_id, body_digest(t), event_milliseconds(t.event_time), t.card_id, t.terminal_id, t.amount_minor, t.currency,
-        t.channel, t.category, t.latitude, t.longitude, t.device_id, record.features.astype("<f8").tobytes(), record.score,
-        record.decision, json.dumps(record.reasons), record.arm, record.model_version, record.champion_version, record.champion_score,
-        record.challenger_version, record.challenger_score, record.rollout_id, record.epoch, record.latency_us, record.request_id,
+        sequence, r.transaction.transaction_id, *payment_facts(r.transaction), r.features.astype("<f8", copy=False).tobytes(), r.score,
+        r.decision, json.dumps(r.reasons) if r.reasons else "[]", r.arm, r.model_version, r.champion_version, r.champion_score,
+        r.challenger_version, r.challenger_score, r.rollout_id, r.epoch, r.latency_us, r.request_id,
     )  # fmt: skip
 
 

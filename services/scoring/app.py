@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from data.errors import LabError
 from services.scoring.edge import Edge, error_response
+from services.scoring.fast_path import FastPath
 from services.scoring.routes import Service, scoring_routes
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -36,6 +37,7 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastAPI
     app.add_exception_handler(LabError, _as_envelope)
     app.add_exception_handler(HTTPException, _as_envelope)
     app.add_middleware(Edge, metrics=service.metrics, hosts=hosts)
+    app.add_middleware(FastPath, engine=service.engine, metrics=service.metrics, hosts=hosts)  # added last: outermost
     return app
 
 

@@ -9,6 +9,9 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from functools import cache
+from itertools import count
+from string import ascii_lowercase
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,6 +27,7 @@ from services.scoring.metrics import Metrics
 MAX_BODY_BYTES = 2**20  # a batch of 1,000 payments is about 400 KB
 READ_DEADLINE_S = 10.0  # for a whole body; uvicorn has none
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_REQUESTS = count(1)
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +65,7 @@ class Edge:
             return
         started = self._clock()
         headers = Headers(scope=scope)
-        request_id = _request_id(headers.get("x-request-id", ""))
+        request_id = request_id_of(headers.get("x-request-id", ""))
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         status = 500
         answering = False
@@ -82,8 +86,7 @@ class Edge:
             await error_response(error, request_id)(scope, receive, send_marked)
         finally:
             route = getattr(scope.get("route"), "path", "none")  # never the raw path: it is the caller's text
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.request_seconds.labels(route).observe(self._clock() - started)
+            self._metrics.requested(route, status, self._clock() - started)
 
     def _admit(self, method: str, headers: Headers) -> None:
         """Raises NotAllowed, TooLarge, NotJson before anything reads the body."""
@@ -103,11 +106,11 @@ class Edge:
 
 def error_response(error: Exception, request_id: str) -> Response:
     """Any failure as the one envelope. What nobody foresaw is logged with its stack and shown without it."""
-    headers = {}
+    headers = {"x-request-id": request_id}
     if isinstance(error, LabError):
         status, problem = error.http_status, (error.code, error.message, error.next_step, error.where)
     elif isinstance(error, HTTPException):
-        status, headers = error.status_code, dict(error.headers or {})
+        status, headers = error.status_code, {**(error.headers or {}), **headers}
         problem = ("http_error", f"{error.detail}.", "See /docs for the routes and methods there are.", None)
     else:
         _log.error("request %s failed", request_id, exc_info=error)
@@ -153,7 +156,13 @@ def _host(url: str) -> str:
         return ""
 
 
-def _request_id(given: str) -> str:
-    if _REQUEST_ID.fullmatch(given) and not looks_like_card_number(given):
+def request_id_of(given: str) -> str:
+    """The caller's request id when it is one, else the next of ours: letters, and a number far too short for a card's."""
+    if given and _REQUEST_ID.fullmatch(given) and not looks_like_card_number(given):
         return given
-    return secrets.token_hex(8)
+    return f"{_process()}-{next(_REQUESTS)}"
+
+
+@cache
+def _process() -> str:
+    return "".join(secrets.choice(ascii_lowercase) for _ in range(10))

@@ -1,4 +1,4 @@
-"""One payment through: known already? → features → rules → models → policy → reasons → log → answer.
+"""One payment through: known already? → features → models → rules → policy → reasons → log → answer.
 
 All of it runs on the event loop's thread, in order of arrival; only the wait for the commit lets others in. The
 history is therefore advanced in exactly the order in which the log stores the payments, and the log can rebuild it.
@@ -8,22 +8,21 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
-from data.errors import BadInput, UnknownTransaction
-from data.prediction_store import PredictionRecord, PredictionStore, Stored, body_digest, conflict
-from data.schema import Label, Prediction, Transaction, event_seconds
-from services.scoring.decide import judge_payment
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import BadInput, LogUnavailable, UnknownTransaction
+from data.prediction_store import Answer, PredictionRecord, PredictionStore, Stored, conflict, payment_facts
+from data.schema import Label, Transaction, event_milliseconds, event_seconds
+from services.scoring.commit import Commit, Refused
+from services.scoring.decide import Judgement, judge_payment, judge_payments
 from services.scoring.metrics import Metrics
 from services.scoring.recovery import Recovery
-from services.scoring.slots import Slots
+from services.scoring.slots import Serving, Slots
 
-CHUNK = 100  # payments of a batch between two looks at other requests: about 5 ms
-
-
-Refused = frozenset[str]  # ids of a group that the log holds with another body
+CHUNK = 100  # payments of a batch between two looks at other requests: about 4 ms
 
 
 class Receipt(NamedTuple):
@@ -33,13 +32,11 @@ class Receipt(NamedTuple):
     unknown: tuple[str, ...]  # transaction ids that were never scored here
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """A prediction, and the commit to wait for before it may be given; None when it rests on the disk already."""
+class _Pending(NamedTuple):
+    """An answer on its way to the disk."""
 
-    transaction: Transaction
-    prediction: Prediction
-    commit: asyncio.Future[Refused] | None
+    record: PredictionRecord
+    commit: Commit
 
 
 class Engine:
@@ -52,19 +49,21 @@ class Engine:
         self._metrics = metrics
         self._history = recovery.restore()
         self._stale = False  # the history may hold what the log does not
-        self._pending: dict[str, _Answer] = {}  # answers on their way to the disk
+        self._pending: dict[str, _Pending] = {}
         self._reported: set[str] = set()  # payments whose first fraud report is on its way to the disk
-        self._group: tuple[Future[Refused], asyncio.Future[Refused]] | None = None
+        self._gathering: Commit | None = None  # what this turn of the event loop has added so far
 
-    async def score(self, transaction: Transaction, request_id: str = "") -> Prediction:
+    async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
         """The answer to one payment, durable. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
-        return await self._durable(self._answer((transaction,), request_id)[0])
+        key = transaction.transaction_id
+        known = self._known(transaction, self._log.find((key,)) if key not in self._pending else {})
+        return await self._durable(known or self._decide(transaction, request_id))
 
-    async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Prediction]:
+    async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Answer]:
         """The same for many, in order. When it raises, some may be stored: send the batch again, it is safe to repeat."""
-        answers: list[_Answer] = []
+        answers: list[Answer | _Pending] = []
         for start in range(0, len(transactions), CHUNK):
-            answers += self._answer(transactions[start : start + CHUNK], request_id)
+            answers += self._answer_chunk(transactions[start : start + CHUNK], request_id)
             await asyncio.sleep(0)  # let single payments in between
         return [await self._durable(answer) for answer in answers]
 
@@ -88,16 +87,16 @@ class Engine:
             raise UnknownTransaction(
                 "No payment of this id was scored here.", next_step="Label payments that this service answered.", where="transaction_id"
             )
-        commit = self._shared(self._log.submit(known))
-        commit.add_done_callback(partial(self._settle_labels, known))
-        await asyncio.shield(commit)
+        commit = self._commit_soon()
+        commit.entries += known
+        await commit.refused()
         return Receipt(len(known), tuple(unknown))
 
     async def check(self) -> None:
         """Whether a payment could be answered now. Raises NoModel, LogUnavailable."""
         self._slots.current()
         self._rebuild_if_stale()
-        await asyncio.shield(self._shared(self._log.submit(())))
+        await self._commit_soon().refused()
 
     def expect_history(self) -> None:
         """A first model arrived: training may have left a snapshot since this process began. Any thread may say so."""
@@ -107,7 +106,7 @@ class Engine:
     def rebuild(self) -> None:
         """Bring the history back from its snapshot and the log. Raises LogUnavailable."""
         self._log.check_writable()  # fails fast while the disk is full, before the costly part
-        self._log.drain()  # what is on its way to the disk belongs into the history
+        self._drain()  # what is on its way to the disk belongs into the history
         self._history = self._recovery.restore()
         self._stale = False
         self._metrics.history_rebuilds.inc()
@@ -115,87 +114,77 @@ class Engine:
     def close(self) -> None:
         """Save the history, so that the next start replays nothing."""
         self._rebuild_if_stale()
-        self._log.drain()
+        self._drain()
         self._recovery.save(self._history)
 
-    def _answer(self, transactions: Sequence[Transaction], request_id: str) -> list[_Answer]:
-        """Everything up to the commit, without a pause: known payments from memory or log, new ones decided in order."""
-        stored = self._log.find([transaction.transaction_id for transaction in transactions])
-        new: dict[str, PredictionRecord] = {}
-        known: dict[str, _Answer] = {}
-        try:
-            for transaction in transactions:
-                key = transaction.transaction_id
-                if key in new:
-                    _require_same(body_digest(new[key].transaction), transaction)
-                    self._metrics.replays.inc()
-                elif (answer := self._known(transaction, stored)) is not None:
-                    known[key] = answer
-                    self._metrics.replays.inc()
-                else:
-                    self._rebuild_if_stale()
-                    new[key] = self._decide(transaction, request_id)
-        finally:  # also when a later payment is refused: the history has moved on for these
-            commit = self._log_all(list(new.values()))
-        return [known.get(t.transaction_id) or _Answer(t, new[t.transaction_id].prediction, commit) for t in transactions]
+    def _answer_chunk(self, transactions: Sequence[Transaction], request_id: str) -> list[Answer | _Pending]:
+        """Everything up to the commit, without a pause: known payments from memory or log, the new ones decided together, in order."""
+        held = self._log.find([transaction.transaction_id for transaction in transactions])
+        new: dict[str, Transaction] = {}
+        known: dict[str, Answer | _Pending] = {}
+        for transaction in transactions:
+            key = transaction.transaction_id
+            if key in new:
+                _require_same(payment_facts(new[key]), transaction)
+                self._metrics.replays.inc()
+            elif (answer := self._known(transaction, held)) is not None:
+                known[key] = answer
+            else:
+                new[key] = transaction
+        known |= zip(new, self._decide_many(list(new.values()), request_id), strict=True)
+        return [known[transaction.transaction_id] for transaction in transactions]
 
-    def _known(self, transaction: Transaction, stored: Mapping[str, Stored]) -> _Answer | None:
+    def _known(self, transaction: Transaction, held: Mapping[str, Stored]) -> Answer | _Pending | None:
         """The answer this transaction already has. Raises IdempotencyConflict when its id was given to another body."""
-        pending = self._pending.get(transaction.transaction_id)
-        if pending is not None:
-            _require_same(body_digest(pending.transaction), transaction)
+        key = transaction.transaction_id
+        if (pending := self._pending.get(key)) is not None:
+            _require_same(payment_facts(pending.record.transaction), transaction)
+            self._metrics.replays.inc()
             return pending
-        row = stored.get(transaction.transaction_id)
-        if row is None:
-            return None
-        _require_same(row.body_digest, transaction)
-        return _Answer(transaction, row.prediction, None)
+        if (stored := held.get(key)) is not None:
+            _require_same(stored.facts, transaction)
+            self._metrics.replays.inc()
+            return stored.answer
+        return None
 
-    def _log_all(self, records: Sequence[PredictionRecord]) -> asyncio.Future[Refused]:
-        commit = self._shared(self._log.submit(records))
-        for record in records:
-            self._pending[record.transaction.transaction_id] = _Answer(record.transaction, record.prediction, commit)
-        commit.add_done_callback(partial(self._settle, records))
-        return commit
-
-    def _decide(self, transaction: Transaction, request_id: str) -> PredictionRecord:
+    def _decide(self, transaction: Transaction, request_id: str) -> _Pending:
         serving = self._slots.current()
+        self._rebuild_if_stale()
         started = time.perf_counter()
         try:
-            features = self._history.advance(
-                card_id=transaction.card_id,
-                terminal_id=transaction.terminal_id,
-                event_time_s=event_seconds(transaction.event_time),
-                amount_minor=transaction.amount_minor,
-                channel=transaction.channel,
-                category=transaction.category,
-                latitude=transaction.latitude,
-                longitude=transaction.longitude,
-                device_id=transaction.device_id,
-            )
-            judged = judge_payment(serving, transaction.card_id, features, self._bench)
+            features = self._history.advance(*_seen(transaction))
+            judgement = judge_payment(serving, transaction.card_id, features, self._bench)
         except BadInput:
             raise  # refused before anything was remembered
         except Exception:
             self._stale = True  # the history has moved on for a payment that nobody will find in the log
             raise
-        return PredictionRecord(
-            transaction=transaction,
-            features=features,
-            score=judged.score,
-            decision=judged.decision,
-            reasons=judged.reasons,
-            arm=judged.arm,
-            model_version=judged.model_version,
-            champion_version=serving.champion.version,
-            champion_score=judged.champion_score,
-            challenger_version=judged.challenger_version,
-            challenger_score=judged.challenger_score,
-            rollout_id=serving.plan.rollout_id,
-            epoch=serving.plan.epoch,
-            latency_us=round((time.perf_counter() - started) * 1e6),
-            request_id=request_id,
-        )
+        commit = self._commit_soon()
+        return self._keep(_record(transaction, features, judgement, serving, time.perf_counter() - started, request_id), commit)
+
+    def _decide_many(self, transactions: Sequence[Transaction], request_id: str) -> list[_Pending]:
+        """`_decide` for many, in order."""
+        if not transactions:
+            return []
+        serving = self._slots.current()
+        self._rebuild_if_stale()
+        started = time.perf_counter()
+        try:
+            matrix = self._history.advance_many([_seen(transaction) for transaction in transactions])
+            judgements = judge_payments(serving, [t.card_id for t in transactions], matrix, self._bench)
+        except BadInput:
+            raise
+        except Exception:
+            self._stale = True
+            raise
+        commit, each = self._commit_soon(), (time.perf_counter() - started) / len(transactions)
+        rows = zip(transactions, matrix, judgements, strict=True)
+        return [self._keep(_record(*row, serving, each, request_id), commit) for row in rows]
+
+    def _keep(self, record: PredictionRecord, commit: Commit) -> _Pending:
+        commit.entries.append(record)
+        pending = self._pending[record.transaction.transaction_id] = _Pending(record, commit)
+        return pending
 
     def _bench(self, version: str, why: str) -> None:
         self._metrics.challenger_failures.inc()
@@ -204,7 +193,7 @@ class Engine:
     def _parties(self, transaction_id: str) -> tuple[str, str] | None:
         pending = self._pending.get(transaction_id)
         if pending is not None:
-            return pending.transaction.card_id, pending.transaction.terminal_id
+            return pending.record.transaction.card_id, pending.record.transaction.terminal_id
         return self._log.parties(transaction_id)
 
     def _report_once(self, label: Label, card_id: str, terminal_id: str) -> None:
@@ -214,41 +203,91 @@ class Engine:
         self._reported.add(label.transaction_id)
         self._history.report(card_id=card_id, terminal_id=terminal_id, report_time_s=event_seconds(label.report_time))
 
-    async def _durable(self, answer: _Answer) -> Prediction:
-        # Shielded: one caller who hangs up must not cancel the commit that others wait for.
-        if answer.commit is not None and answer.transaction.transaction_id in await asyncio.shield(answer.commit):
+    async def _durable(self, answer: Answer | _Pending) -> Answer:
+        if isinstance(answer, Answer):  # it rests on the disk already
+            return answer
+        record, commit = answer
+        if record.transaction.transaction_id in await commit.refused():
             raise conflict()
-        return answer.prediction
+        return record.answer
 
-    def _shared(self, group: Future[Refused]) -> asyncio.Future[Refused]:
-        """One asyncio future per group commit, however many requests wait for it."""
-        if self._group is None or self._group[0] is not group:
-            self._group = group, asyncio.wrap_future(group)
-        return self._group[1]
+    def _commit_soon(self) -> Commit:
+        """The group that this turn of the event loop fills; it goes to the log when the turn is over."""
+        if self._gathering is None:
+            self._gathering = Commit()
+            asyncio.get_running_loop().call_soon(self._submit)
+        return self._gathering
 
-    def _settle(self, records: Sequence[PredictionRecord], commit: asyncio.Future[Refused]) -> None:
-        """The commit of some payments ended, whether or not their callers still wait."""
-        failed = commit.cancelled() or commit.exception() is not None
-        for record in records:
-            del self._pending[record.transaction.transaction_id]
-            if failed or record.transaction.transaction_id in commit.result():
+    def _submit(self) -> None:
+        commit, self._gathering = self._gathering, None
+        if commit is None:  # a rebuild was faster
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            group = self._log.submit(commit.entries)
+        except LogUnavailable as error:
+            group = Future()
+            group.set_exception(error)
+        group.add_done_callback(lambda done: None if loop.is_closed() else loop.call_soon_threadsafe(self._settle, commit, done))
+
+    def _drain(self) -> None:
+        """Wait for everything on its way to the disk."""
+        if self._gathering is not None:
+            self._submit()
+        self._log.drain()
+
+    def _settle(self, commit: Commit, group: Future[Refused]) -> None:
+        """The commit ended, whether or not its callers still wait."""
+        failed = group.exception() is not None
+        for entry in commit.entries:
+            if isinstance(entry, Label):
+                self._reported.discard(entry.transaction_id)
+                self._stale |= failed
+                if not failed:
+                    self._metrics.labels.labels(str(entry.is_fraud).lower()).inc()
+                continue
+            key = entry.transaction.transaction_id
+            del self._pending[key]
+            if failed or key in group.result():
                 self._stale = True
             else:
-                self._metrics.answered(record)
-
-    def _settle_labels(self, labels: Sequence[Label], commit: asyncio.Future[Refused]) -> None:
-        self._reported.difference_update(label.transaction_id for label in labels)
-        if commit.cancelled() or commit.exception() is not None:
-            self._stale = True
-            return
-        for label in labels:
-            self._metrics.labels.labels(str(label.is_fraud).lower()).inc()
+                self._metrics.answered(entry)
+        commit.end(group)
 
     def _rebuild_if_stale(self) -> None:
         if self._stale:
             self.rebuild()
 
 
-def _require_same(digest: bytes, transaction: Transaction) -> None:
-    if digest != body_digest(transaction):
+def _seen(transaction: Transaction) -> tuple[str, str, int, int, str, str, float | None, float | None, str | None]:
+    """What the history takes of a payment, in the order of `History.advance`."""
+    t = transaction
+    moment = event_milliseconds(t.event_time) // 1_000
+    return t.card_id, t.terminal_id, moment, t.amount_minor, t.channel, t.category, t.latitude, t.longitude, t.device_id
+
+
+def _record(
+    transaction: Transaction, features: NDArray[np.float64], judged: Judgement, serving: Serving, seconds: float, request_id: str
+) -> PredictionRecord:
+    return PredictionRecord(
+        transaction=transaction,
+        features=features,
+        score=judged.score,
+        decision=judged.decision,
+        reasons=judged.reasons,
+        arm=judged.arm,
+        model_version=judged.model_version,
+        champion_version=serving.champion.version,
+        champion_score=judged.champion_score,
+        challenger_version=judged.challenger_version,
+        challenger_score=judged.challenger_score,
+        rollout_id=serving.plan.rollout_id,
+        epoch=serving.plan.epoch,
+        latency_us=round(seconds * 1e6),
+        request_id=request_id,
+    )
+
+
+def _require_same(facts: tuple[object, ...], transaction: Transaction) -> None:
+    if facts != payment_facts(transaction):
         raise conflict()

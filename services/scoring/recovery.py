@@ -6,13 +6,13 @@
 A snapshot only saves time. Whatever is lost, snapshot and log together give the state to the last bit.
 """
 
-import math
 from pathlib import Path
 
-from data.history import History
-from data.prediction_store import Payment, PredictionStore
+from data.history import History, Payed
+from data.prediction_store import FraudReport, Payment, PredictionStore
 
 FROM_TRAINING = "snapshot"
+_TOGETHER = 1_000  # payments that the history takes in one call
 
 
 class Recovery:
@@ -25,21 +25,16 @@ class Recovery:
     def restore(self) -> History:
         """The history after the log's last entry. Raises BadInput for a damaged snapshot, LogUnavailable for the log."""
         history, sequence = self._nearest_snapshot()
+        waiting: list[Payed] = []
         for event in self._log.events_since(sequence):
+            if isinstance(event, FraudReport) or len(waiting) == _TOGETHER:
+                history.advance_many(waiting)
+                waiting.clear()
             if isinstance(event, Payment):
-                history.advance(
-                    card_id=event.card_id,
-                    terminal_id=event.terminal_id,
-                    event_time_s=event.event_time_s,
-                    amount_minor=event.amount_minor,
-                    channel=event.channel,
-                    category=event.category,
-                    latitude=math.nan if event.latitude is None else event.latitude,
-                    longitude=math.nan if event.longitude is None else event.longitude,
-                    device_id=event.device_id,
-                )
+                waiting.append(event[1:])
             else:
                 history.report(card_id=event.card_id, terminal_id=event.terminal_id, report_time_s=event.report_time_s)
+        history.advance_many(waiting)
         return history
 
     def save(self, history: History) -> None:

@@ -47,20 +47,21 @@ def _add_scoring(router: APIRouter, service: Service) -> None:
     async def score(request: Request) -> Response:
         """Score one payment. The same transaction_id gets the same answer, and is stored once."""
         transaction = decode(Transaction, await request.body())
-        return _json(await service.engine.score(transaction, request.state.request_id))
+        answer = await service.engine.score(transaction, request.state.request_id)
+        return Response(answer.json(), media_type="application/json")
 
     @router.post("/v1/score/batch", response_model=PredictionBatch, openapi_extra=_takes(TransactionBatch))
     async def score_batch(request: Request) -> Response:
         """Score payments in order of arrival. When it fails, send it again: what was stored is answered the same."""
         batch = decode(TransactionBatch, await request.body())
-        predictions = await service.engine.score_batch(batch.transactions, request.state.request_id)
-        return _json(PredictionBatch.model_construct(predictions=tuple(predictions)))
+        answers = await service.engine.score_batch(batch.transactions, request.state.request_id)
+        return Response(f'{{"predictions":[{",".join([answer.json() for answer in answers])}]}}', media_type="application/json")
 
     @router.post("/v1/labels", response_model=LabelReceipt, openapi_extra=_takes(LabelBatch))
     async def labels(request: Request) -> Response:
         """Tell what became known of payments that were scored here."""
         receipt = await service.engine.add_labels(decode(LabelBatch, await request.body()).labels)
-        return _json(LabelReceipt(accepted=receipt.accepted, unknown=receipt.unknown))
+        return Response(LabelReceipt(accepted=receipt.accepted, unknown=receipt.unknown).model_dump_json(), media_type="application/json")
 
 
 def _add_probes(router: APIRouter, service: Service) -> None:
@@ -114,10 +115,6 @@ def _serving(service: Service) -> dict[str, Any]:
         "log_sequence": service.log.last_sequence(),
     }
     return facts | (_source(service) if current else {"source": "none"})
-
-
-def _json(message: Message) -> Response:
-    return Response(message.model_dump_json(), media_type="application/json")
 
 
 def _takes(kind: type[Message]) -> dict[str, Any]:

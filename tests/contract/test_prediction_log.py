@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import IdempotencyConflict
 from data.prediction_log import PredictionLog
-from data.prediction_store import FraudReport, Payment, PredictionStore, body_digest
+from data.prediction_store import FraudReport, Payment, PredictionStore, payment_facts
 from data.schema import event_seconds
 from tests.records import fraud_label, record, transaction
 
@@ -37,8 +37,8 @@ def test_an_answer_is_found_again_as_it_was_given(store: PredictionStore) -> Non
     given = record(8, score=0.1 + 0.2, reasons=("b", "a"))
     store.append([given])
     stored = store.find(["tx_000007", "tx_000008"]).pop("tx_000008")
-    assert stored.prediction == given.prediction
-    assert stored.body_digest == body_digest(transaction(8))
+    assert stored.answer == given.answer
+    assert stored.facts == payment_facts(transaction(8))
     assert store.parties("tx_000008") == ("card_1", "term_3")
     assert store.find(["tx_000009"]) == {} and store.find([]) == {} and store.parties("tx_000009") is None
 
@@ -61,7 +61,7 @@ def test_the_same_id_with_another_body_is_a_conflict_and_the_first_answer_stays(
     store.append([record(1)])
     with pytest.raises(IdempotencyConflict):
         store.append([record(1, transaction(1, amount_minor=5), score=0.9)])
-    assert store.find(["tx_000001"])["tx_000001"].prediction.score == record(1).score
+    assert store.find(["tx_000001"])["tx_000001"].answer.score == record(1).score
 
 
 def test_a_conflict_refuses_only_its_own_entry_of_the_group(store: PredictionStore) -> None:

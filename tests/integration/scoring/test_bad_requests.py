@@ -194,7 +194,7 @@ def test_a_request_id_is_kept_when_it_is_one_and_made_when_it_is_not(client: htt
     assert client.get("/live", headers={"x-request-id": "call-7"}).headers["x-request-id"] == "call-7"
     for given in (CANARY, "a b", "x" * 65, "<b>"):
         made = client.get("/live", headers={"x-request-id": given}).headers["x-request-id"]
-        assert made != given and len(made) == 16
+        assert made and made != given
 
 
 def test_after_all_of_it_a_good_payment_is_answered_and_no_card_number_was_stored(client: httpx.Client, bundles: Path) -> None:

@@ -3,10 +3,10 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint bench bench-quick chaos lock clean
+.PHONY: help install demo up down test lint bench bench-quick bench-serving chaos lock clean
 
 help: ## print the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(READY) ## make .venv from the lock (PYTHON=python3.12 chooses the interpreter)
 	@:
@@ -41,6 +41,9 @@ bench-quick: $(READY) ## the same in minutes, on smaller draws: what CI runs
 
 chaos: $(READY) ## break the scoring service on purpose and count what it promised (ARGS=--nightly)
 	@$(BIN)/pytest tests/chaos $(ARGS)
+
+bench-serving: $(READY) ## load the scoring service with wrk, beside what people use instead: 15 minutes (ARGS=--only=shadow)
+	@$(BIN)/python -m tests.bench.serving --full $(ARGS)
 
 lock: ## resolve pyproject.toml into requirements.lock, with hashes (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-strip-extras --generate-hashes --no-annotate \

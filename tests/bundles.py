@@ -39,11 +39,17 @@ def make_bundle(
 ) -> lightgbm.Booster:
     """Write and seal a whole bundle into `folder`; returns the booster it was made of."""
     booster = train_booster(seed, trees=trees)
+    write_bundle(folder, key_folder, booster, random_features(20, seed + 1), sequence=sequence, policy=policy, run_id=f"run-{seed}")
+    return booster
+
+
+def write_bundle(
+    folder: Path, key_folder: Path, booster: lightgbm.Booster, golden: NDArray[np.float64], *, sequence: int, policy: Policy, run_id: str
+) -> None:
+    """Write and seal a bundle of this booster; `golden` are its frozen rows, (n, FEATURE_COUNT)."""
     folder.mkdir(parents=True, exist_ok=True)
     booster.save_model(folder / MODEL)
     (folder / "MLmodel").write_text("flavors:\n  lightgbm:\n    data: model.lgb\n")
-    golden = random_features(20, seed + 1)
     scores = CALIBRATION.probabilities(booster.predict(golden, raw_score=True))
     write_scoring_files(folder, calibration=CALIBRATION, policy=policy, golden=golden, golden_scores=scores)
-    seal_bundle(folder, key_folder=key_folder, sequence=sequence, facts={"run_id": f"run-{seed}"})
-    return booster
+    seal_bundle(folder, key_folder=key_folder, sequence=sequence, facts={"run_id": run_id})

@@ -34,6 +34,7 @@ BENCHES: Mapping[str, Bench] = {
     "features": Bench("speed of the features, batch and online, beside pandas", ("--rounds", "1"), ("--rounds", "5")),
     "handbook": Bench("the Fraud Detection Handbook's published figures, by its protocol", ("--quick",)),
     "ulb": Bench("LightGBM's defaults and ours on real card fraud", ("--quick",)),
+    "serving": Bench("the scoring service beside an empty endpoint and what people write instead", ("--quick",), ("--full",)),
     "drift": Bench("false alarms, verdicts, and what a retraining wins back", ("--seeds", "0"), ("--seeds", "20")),
 }
 

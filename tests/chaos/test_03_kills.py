@@ -69,8 +69,5 @@ def send_again(lab: Lab, acknowledged: dict[str, bytes]) -> dict[str, int]:
     assert len(same.answers) == len(other.answers) == len(numbers) > 0
     return {
         "answered otherwise": sum(answer.body != acknowledged[key] for key, answer in same.answers.items()),
-        "conflicts taken": sum(
-            answer.status != 422 or b'"idempotency_conflict"' not in answer.body for answer in other.answers.values()
-        ),
+        "conflicts taken": sum(answer.status != 422 or b'"idempotency_conflict"' not in answer.body for answer in other.answers.values()),
     }
-

@@ -82,7 +82,7 @@ def send(port: int, path: str, body: Body) -> Answer:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         for piece in _exchange(connection, memoryview(head + body.payload)):
             received += piece
-            if (answer := _parsed(received)) is not None:
+            if (answer := parsed(received)) is not None:
                 return answer
     return Answer(0, {}, received)
 
@@ -107,7 +107,7 @@ def _exchange(connection: socket.socket, left: memoryview) -> Iterator[bytes]:
                 return
 
 
-def _parsed(received: bytes) -> Answer | None:
+def parsed(received: bytes) -> Answer | None:
     """The answer, once all of it is there."""
     head, end, content = received.partition(b"\r\n\r\n")
     if not end:

@@ -22,9 +22,17 @@ def _write(event, **facts):
 
 def _on_audit(event, arguments):
     if event == "pickle.find_class":
-        _write("unpickled", name=f"{arguments[0]}.{arguments[1]}")
+        _write("unpickled", name=f"{arguments[0]}.{arguments[1]}", by=_caller())
     elif event == "import" and arguments[0].partition(".")[0] in _LOADERS:
         _write("imported", name=arguments[0])
+
+
+def _caller():
+    """The file whose code asked for the unpickling: the nearest frame outside the pickle module and this file."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename.endswith(("pickle.py", "cloudpickle.py")):
+        frame = frame.f_back
+    return frame.f_code.co_filename
 
 
 def _watched():

@@ -1,6 +1,7 @@
 """What the serving bench measures without wrk: equal scores, batches, starts, and what a known card costs."""
 
 import json
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -83,13 +84,27 @@ def batches(material: Material, cores: Cores, folder: Path, calls: int) -> dict[
     return {"service": service[1:], "model": model[1:], "service_cpu_us_per_row": cpu[1:]}  # the first call of each warms up
 
 
-def starts(material: Material, cores: Cores, folder: Path, times: int) -> list[float]:
-    """Seconds from the start of a process with an empty history to its first score."""
-    found = []
+def starts(material: Material, cores: Cores, folder: Path, times: int) -> dict[str, list[float]]:
+    """Seconds from the start of a process with an empty history to its first score, by the clock and of CPU time."""
+    wall, cpu = [], []
     for _ in range(times):
         with serving(OURS, material, cores, folder, empty_history=True) as server:
-            found.append(server.first_answer_s)
-    return found
+            wall.append(server.first_answer_s)
+            cpu.append(server.cpu_seconds())
+    return {"wall_s": wall, "cpu_s": cpu}
+
+
+def disk_sync_us(folder: Path, times: int = 300) -> tuple[float, float]:
+    """Median and 99th percentile, in us, of appending 4 KB and waiting for the disk: what no durable answer can beat."""
+    taken = []
+    with (folder / "synced").open("wb", buffering=0) as file:
+        for _ in range(times):
+            began = time.perf_counter()
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            taken.append((time.perf_counter() - began) * 1e6)
+    median, p99 = np.percentile(taken, [50, 99])
+    return float(median), float(p99)
 
 
 def card_megabytes(cards: int = 100_000, payments: int = 8) -> float:

@@ -3,10 +3,13 @@
 import json
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from data.errors import StepFailed
 from data.prediction_log import PredictionLog
@@ -29,6 +32,7 @@ class Run:
     cpu_us: dict[int, float]  # per request, of the server and its children
     memory_mb: float  # after the load
     first_answer_s: float
+    others_cores: float  # cores' worth of time that neither the server nor wrk used: what other work the machine did meanwhile
 
     def core_used(self, connections: int) -> float:
         """Share of its core that the server used; well under 1 it waited: for the disk, for wrk, or for other work of the machine."""
@@ -88,7 +92,10 @@ def _load(server: Server, variant: Variant, number: int, material: Material, cor
         return done, (server.cpu_seconds() - before) / done.requests * 1e6
 
     load(max(CONCURRENCIES), WARM_UP_S)
+    began, busy = time.monotonic(), machine_seconds()
     measured = {connections: load(connections, seconds) for connections in CONCURRENCIES}
+    busy, took = machine_seconds() - busy, time.monotonic() - began
+    ours = sum(done.generator_share * done.seconds + done.requests * cpu / 1e6 for done, cpu in measured.values())
     return Run(
         variant.name,
         number,
@@ -96,7 +103,14 @@ def _load(server: Server, variant: Variant, number: int, material: Material, cor
         {connections: cpu for connections, (_, cpu) in measured.items()},
         server.memory_mb(),
         server.first_answer_s,
+        max(0.0, (busy - ours) / took),
     )
+
+
+def machine_seconds() -> float:
+    """CPU time that all cores together have spent on anything, what a hypervisor took included."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0))
 
 
 def check_log(log: Path, run: Run) -> None:

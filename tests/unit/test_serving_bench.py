@@ -24,7 +24,7 @@ REPORT = '{"requests":9492,"seconds":2.007669,"refused":%d,"broken":%d,"p50_us":
 
 def run(variant: str, number: int, rate: float, cpu_us: float = 100.0) -> Run:
     load = Load(requests=int(rate), seconds=1.0, p50_us=100, p99_us=150, generator_share=0.3)
-    return Run(variant, number, {1: load, 8: load, 64: load}, {1: cpu_us, 8: cpu_us, 64: cpu_us}, 100.0, 0.5)
+    return Run(variant, number, {1: load, 8: load, 64: load}, {1: cpu_us, 8: cpu_us, 64: cpu_us}, 100.0, 0.5, 0.0)
 
 
 def test_wrks_report_is_the_line_that_the_script_adds_to_its_summary() -> None:

@@ -1,0 +1,132 @@
+"""Promise 14: wherever a card number is sent, it rests nowhere: no log, no store, no metric, no answer holds it."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from data.schema import looks_like_card_number
+from tests.chaos.hostile_bodies import GOOD, Answer, Body, send
+from tests.chaos.load import payment
+from tests.chaos.scoreboard import Scoreboard
+from tests.chaos.service import Lab
+
+CANARIES = 200
+JSON = "Content-Type: application/json"
+GROUPS = ("", " ", "-", ".", "_", ":")  # as people and programs write them: 4929 0000 0000 0006
+
+
+def test_no_card_number_rests_anywhere(lab: Lab, scoreboard: Scoreboard, tier: Callable[[int, int], int], tmp_path: Path) -> None:
+    lab.start()
+    canaries = list(card_numbers(CANARIES))
+    assert len(set(canaries)) == CANARIES and all(looks_like_card_number(canary) for canary in canaries)
+    answers: Counter[int] = Counter()
+    echoes = []
+    sent = 0
+    turns = tier(3, 1)  # each number goes to every third place, and every place sees every third number
+    for i, canary in enumerate(canaries):
+        for place, request in list(PLACES.items())[i % turns :: turns]:
+            separator = GROUPS[i % len(GROUPS)] if place.startswith("body: a field") else ""
+            answer = request(lab.port, grouped(canary, separator), i)
+            sent += 1
+            answers[answer.status] += 1
+            if digits(canary) in digits_of(answer.content + repr(answer.headers).encode()):
+                echoes.append(f"the answer to {place} {separator!r}")
+    assert min(answers[200], answers[422]) >= CANARIES, f"not refused where it must be and served where it may: {answers}"
+    metrics = tmp_path / "metrics.txt"
+    metrics.write_bytes(lab.http.get("/metrics").content + lab.http.get("/v1/serving").content)
+    while_running = hits(canaries, lab.home, metrics)
+    lab.terminate()
+    after = hits(canaries, lab.home, metrics)
+    planted = lab.home / "planted.log"
+    planted.write_text(f"paid with {grouped(canaries[17], ' ')} today")
+    assert hits(canaries, lab.home, metrics).keys() - after.keys() == {"planted.log"}, "the scan sees nothing"
+    found = while_running | after
+    scoreboard.record(
+        promise=14,
+        name="no card number rests anywhere",
+        n=sent,
+        failures=len(echoes) + sum(found.values()),
+        figure=f"{CANARIES} numbers in {len(PLACES)} places; hits in files: {found or 'none'}; {len(echoes)} echoes {echoes[:1] or ''}",
+        passed=not found and not echoes,
+    )
+
+
+def card_numbers(n: int) -> Iterator[str]:
+    """Numbers of 13 to 19 digits that pass the Luhn check and belong to nobody: 9 is no scheme's first digit."""
+    rng = np.random.default_rng(14)
+    for _ in range(n):
+        payload = [9, *rng.integers(0, 10, size=int(rng.integers(11, 18))).tolist()]
+        doubled = [d * 2 - 9 if d > 4 else d * 2 for d in payload[::-1][::2]]
+        check = -(sum(doubled) + sum(payload[::-1][1::2])) % 10
+        yield "".join(map(str, [*payload, check]))
+
+
+def grouped(number: str, separator: str) -> str:
+    return separator.join(re.findall(".{1,4}", number))
+
+
+def digits(text: str) -> bytes:
+    return re.sub(r"\D", "", text).encode()
+
+
+def digits_of(content: bytes) -> bytes:
+    """The content without what may stand between two digits of one number."""
+    return re.sub(rb"(?<=\d)(?:[ ._:-]|%20)(?=\d)", b"", content)
+
+
+def hits(canaries: list[str], *roots: Path) -> Counter[str]:
+    """How many of the numbers each file under `roots` holds, written with any separator, in bytes or UTF-16."""
+    found: Counter[str] = Counter()
+    files = [file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file()]
+    assert any(file.name == "predictions.db" for file in files) and any(file.name == "scoring.log" for file in files)
+    for file in files:
+        content = file.read_bytes()
+        text = digits_of(content) + b"\n" + digits_of(content.replace(b"\x00", b""))
+        if many := sum(canary.encode() in text for canary in canaries):
+            found[file.name] = many
+    return found
+
+
+def _post(port: int, path: str, content: bytes, *headers: str) -> Answer:
+    usual = (JSON, f"Content-Length: {len(content)}")
+    return send(port, path, Body("", (*usual, *headers), content, content, 0, in_list=False))
+
+
+def _field(name: str) -> Callable[[int, str, int], Answer]:
+    return lambda port, canary, i: _post(port, "/v1/score", json.dumps(GOOD | {name: canary}).encode())
+
+
+def _header(name: str) -> Callable[[int, str, int], Answer]:
+    """A good payment, with the number in a header."""
+    return lambda port, canary, i: _post(port, "/v1/score", payment(i).body, f"{name}: {canary}")
+
+
+def _label(canary: str) -> bytes:
+    return json.dumps({"labels": [{"transaction_id": canary, "report_time": "2026-03-09T00:00:00Z", "is_fraud": True}]}).encode()
+
+
+PLACES: dict[str, Callable[[int, str, int], Answer]] = {
+    **{f"body: a field, {name}": _field(name) for name in ("transaction_id", "card_id", "terminal_id", "device_id")},
+    **{f"body: {name}": _field(name) for name in ("category", "channel", "currency", "event_time", "latitude", "amount_minor")},
+    "body: a number": lambda port, canary, i: _post(port, "/v1/score", json.dumps(GOOD | {"amount_minor": int(canary)}).encode()),
+    "body: a key": lambda port, canary, i: _post(port, "/v1/score", json.dumps(GOOD | {canary: 1}).encode()),
+    "body: cut off": lambda port, canary, i: _post(port, "/v1/score", f'{{"card_id": "{canary}'.encode()),
+    "body: no JSON": lambda port, canary, i: _post(port, "/v1/score", f"pan={canary}".encode()),
+    "body: in a list": lambda port, canary, i: _post(
+        port, "/v1/score/batch", json.dumps({"transactions": [GOOD | {"card_id": canary}]}).encode()
+    ),
+    "body: a label": lambda port, canary, i: _post(port, "/v1/labels", _label(canary)),
+    **{f"header: {name}": _header(name) for name in ("X-Request-Id", "User-Agent", "Cookie", "Referer", "X-Forwarded-For", "X-Lab-Key")},
+    "header: its name": lambda port, canary, i: _post(port, "/v1/score", payment(i).body, f"X-{canary}: 1"),
+    "header: the type": lambda port, canary, i: _post(port, "/v1/score", payment(i).body, f"Content-Encoding: {canary}"),
+    "header: the origin": lambda port, canary, i: _post(port, "/v1/score", payment(i).body, f"Origin: https://{canary}.example"),
+    "the reload key": lambda port, canary, i: _post(port, "/v1/reload", b"", f"X-Lab-Key: {canary}"),
+    "a query": lambda port, canary, i: _post(port, f"/v1/score?card={canary}", payment(i).body),
+    "a path": lambda port, canary, i: _post(port, f"/v1/score/{quote(canary)}", payment(i).body),
+    "no HTTP at all": lambda port, canary, i: send(port, f"/ {canary} \x01", Body("", (canary,), b"", b"", 0, in_list=False)),
+}

@@ -1,5 +1,6 @@
 """The scoring process: `python -m services.scoring`. Its composition root, and the only place that reads its settings."""
 
+import gc
 import logging
 import sys
 
@@ -16,7 +17,7 @@ def main() -> int:
     import uvicorn
 
     from data.errors import LabError
-    from services.scoring.app import LOOPBACK, create_app
+    from services.scoring.app import LOOPBACK, create_app, with_fast_path
     from services.scoring.compose import compose
 
     try:
@@ -25,8 +26,10 @@ def main() -> int:
     except LabError as error:
         logging.getLogger(__name__).error("%s: %s", error.code, error)
         return error.exit_status
+    hosts = LOOPBACK | {settings.host}
+    calm_collector()
     uvicorn.run(
-        create_app(service, hosts=LOOPBACK | {settings.host}),
+        with_fast_path(create_app(service, hosts=hosts), service, hosts=hosts),
         host=settings.host,
         port=settings.scoring_port,
         loop="uvloop",
@@ -34,9 +37,17 @@ def main() -> int:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing stands in front of it here
         timeout_graceful_shutdown=10,
     )
     return 0
+
+
+def calm_collector() -> None:
+    """Look for cycles rarely: what started stays, and requests make few. At Python's pace it takes a tenth of the CPU under load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 if __name__ == "__main__":

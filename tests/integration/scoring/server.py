@@ -13,7 +13,7 @@ import uvicorn
 
 from data.bundle import Model, check_golden
 from data.settings import Settings
-from services.scoring.app import create_app
+from services.scoring.app import create_app, with_fast_path
 from services.scoring.compose import compose
 from services.scoring.routes import Service
 from tests.fakes import FakeRegistry
@@ -36,7 +36,7 @@ def trial_in_process(folder: Path) -> None:
 @contextmanager
 def serve_service(service: Service) -> Iterator[httpx.Client]:
     """Serve a composed service in a thread; stop it as SIGTERM would."""
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_config=None, loop="asyncio"))
+    server = uvicorn.Server(uvicorn.Config(with_fast_path(create_app(service), service), port=0, log_config=None, loop="asyncio"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -119,7 +119,7 @@ class Load:
 
     def percentile_ms(self, percent: float = 99.0) -> float:
         """Of the time to answer, milliseconds."""
-        return percentile_ms(self.answers.copy().values(), percent)
+        return float(np.percentile([answer.seconds for answer in self.answers.copy().values()], percent)) * 1e3
 
     def _run(self) -> None:
         try:
@@ -195,8 +195,3 @@ class Connection:
         if headers.get(b"connection") == b"close":
             await self.close()
         return int(status_line.split(b" ")[1]), content
-
-
-def percentile_ms(answers: Iterable[Answer], percent: float = 99.0) -> float:
-    """A percentile of the time to answer, milliseconds."""
-    return float(np.percentile([answer.seconds for answer in answers], percent)) * 1e3

@@ -63,6 +63,8 @@ class RegistryProcess:
 
     def start(self) -> None:
         """Answer from now on; returns when it does."""
+        if self._process is not None:
+            return
         command = [sys.executable, "-m", "tests.chaos.registry", str(self.folder), str(self.port)]
         self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)
         assert self._process.stdout is not None

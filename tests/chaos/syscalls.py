@@ -22,6 +22,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -151,7 +152,7 @@ class Syscalls:
         key, thread, _, number, _, _, first, _ = _REQUEST.unpack_from(notification.raw)
         self.asked += 1
         try:
-            error = self.rule(Call(self._names[number], thread, os.readlink(f"/proc/{thread}/fd/{first & 0xFFFFFFFF}")))
+            error = self.rule(Call(self._names[number], thread, str(Path(f"/proc/{thread}/fd/{first & 0xFFFFFFFF}").readlink())))
         except Death:
             self.rule = go_on
             self.killed += 1
@@ -194,7 +195,7 @@ def _main(channel: int, numbers: Sequence[int], command: Sequence[str]) -> None:
         listener = _put_under_filter(numbers)
         socket.send_fds(out, [b"x"], [listener])
         os.close(listener)
-    os.execvp(command[0], command)
+    os.execvp(command[0], list(command))
 
 
 if __name__ == "__main__":

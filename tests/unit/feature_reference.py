@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.features import FEATURES
-from data.history import History
+from data.history import History, Payed
 from data.schema import CATEGORIES, CHANNELS
 
 HOUR, DAY = 3_600, 86_400
@@ -89,6 +89,11 @@ def in_order_of_arrival(payments: Iterable[Payment]) -> Iterable[tuple[Payment, 
         yield payment, due, repeat
 
 
+def payed(p: Payment) -> Payed:
+    """The payment as a history takes it."""
+    return p.card, p.terminal, p.time, p.amount, p.channel, p.category, p.latitude, p.longitude, p.device
+
+
 def online(payments: Iterable[Payment], history: History) -> NDArray[np.float64]:
     """The payments one at a time, as the scoring service sees them; a repeat is answered from what was stored."""
     rows: dict[str, NDArray[np.float64]] = {}
@@ -97,10 +102,7 @@ def online(payments: Iterable[Payment], history: History) -> NDArray[np.float64]
         for fraud in due:
             history.report(card_id=fraud.card, terminal_id=fraud.terminal, report_time_s=fraud.report_time)
         if not repeat:
-            rows[p.transaction_id] = history.advance(
-                card_id=p.card, terminal_id=p.terminal, event_time_s=p.time, amount_minor=p.amount, channel=p.channel,
-                category=p.category, latitude=p.latitude, longitude=p.longitude, device_id=p.device,
-            )  # fmt: skip
+            rows[p.transaction_id] = history.advance(*payed(p))
         answers.append(rows[p.transaction_id])
     return np.array(answers)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from data.errors import BadInput
 from data.features import CARD_MEMORY, FEATURE_COUNT, FEATURE_INDEX, FEATURES
 from data.history import History, build_features
-from tests.unit.feature_reference import DAY, EARTH_KM, HOUR, Payment, expected, online, tables
+from tests.unit.feature_reference import DAY, EARTH_KM, HOUR, Payment, expected, online, payed, tables
 
 START = 1_767_571_200  # 2026-01-05, a Monday, 00:00 UTC
 # Steps that land before, on and after the borders of windows, and long silences.
@@ -136,6 +136,24 @@ def test_a_card_beyond_its_memory_agrees_with_the_slow_reference() -> None:
 def test_batch_equals_online_to_the_last_bit(payments: list[Payment]) -> None:
     batch, _ = build_features(*tables(payments))
     assert_same_bits(batch, online(payments, History()))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(histories(), st.integers(1, 7))
+def test_payments_taken_together_get_what_each_would_get_alone(payments: list[Payment], together: int) -> None:
+    unique = [payed(p) for p in {p.transaction_id: p for p in payments}.values()]
+    alone, lumps = History(), History()
+    one_by_one = np.array([alone.advance(*payment) for payment in unique])
+    assert_same_bits(np.concatenate([lumps.advance_many(unique[i : i + together]) for i in range(0, len(unique), together)]), one_by_one)
+    assert lumps.digest() == alone.digest()
+
+
+def test_payments_taken_together_are_refused_whole() -> None:
+    history = History()
+    before = history.digest()
+    with pytest.raises(BadInput):
+        history.advance_many([payed(Payment("tx_1", 1_767_571_200, "card_1", "term_1", 100)), payed(Payment("tx_2", -1, "card_1", "t", 1))])
+    assert history.digest() == before
 
 
 def test_batch_equals_online_to_the_last_bit_for_a_card_beyond_its_memory() -> None:

@@ -26,7 +26,7 @@ install_packages() {
     say "Installing $*"
     export DEBIAN_FRONTEND=noninteractive
     # A list that cannot be refreshed may not be the one needed, so the install decides; it waits for another apt to end.
-    told=$(apt-get update -qq 2>&1; apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" 2>&1) || {
+    told=$(apt-get update -qq 2>&1 || true; apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" 2>&1) || {
         printf '%s\n' "$told" >&2
         stop "apt-get could not install $*." "Mend what it says above, then: $apt"
     }

@@ -15,7 +15,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -33,6 +33,7 @@ State = Literal["healthy", "starting", "stopped"]
 _POLL_S = 0.1  # between two looks at a health address
 _PROBE_S = 2.0  # a healthy loopback server answers in milliseconds; a busy machine may need this
 _TAIL_LINES = 12
+_REAP_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,8 @@ class Supervisor:
     def _forget(self, program: Program) -> None:
         child = self._children.pop(program.name, None)
         if child is not None:
-            child.poll()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_REAP_S)  # its first thread has ended; the others may hold its port for a moment longer
         self._file(program).unlink(missing_ok=True)
 
     @contextmanager

@@ -46,9 +46,9 @@ def test_kills_lose_nothing_and_repeat_nothing(lab: Lab, scoreboard: Scoreboard,
         again = send_again(lab, load.acknowledged)
         lab.kill()
     assert deaths.total() == kills and calls.killed == kills - deaths[RANDOM], f"not every death was ours: {deaths}"
-    assert unheard["after write"] > 0 and unheard["after commit"] > 0, f"no death fell between a write and its answer: {unheard}"
-
     counts = {"unanswered": load.failures} | faults(lab.log, load.acknowledged) | again
+    between = unheard["after write"] > 0 and unheard["after commit"] > 0
+    assert between or any(counts.values()), f"no death fell between a write and its answer: {unheard}"
     scoreboard.record(
         promise=3,
         name="kill -9 at random and at four points loses nothing, repeats nothing",

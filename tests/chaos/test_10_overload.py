@@ -15,7 +15,7 @@ from tests.chaos.service import Lab
 
 OBJECTIVE_MS = 50.0  # a rate at which more than one payment in a hundred takes longer is beyond capacity
 STEP_S = 1.5
-FLOOD = 4_000.0  # payments per second, to see how many are answered when far too many come
+FIRST_FLOOD = 4_000.0  # payments per second; doubled until far too many come
 REJECTION_MS = 20.0
 BACK_TO_NORMAL_S = 5.0
 
@@ -28,7 +28,7 @@ def test_overload_costs_those_who_are_too_many_and_nobody_else(lab: Lab, scorebo
     def load(rate: float, seconds: float) -> Outcome:
         return attack(lab.port, rate=rate, seconds=seconds, first=next(numbers))
 
-    saturated = load(FLOOD, STEP_S).admitted_per_s  # also warms everything up
+    saturated = flood(load)
     capacity = step_load(load, saturated)
     calm = load(capacity / 2, 2 * STEP_S)
     with probes(lab) as asked:
@@ -37,7 +37,7 @@ def test_overload_costs_those_who_are_too_many_and_nobody_else(lab: Lab, scorebo
     back = seconds_until_normal(load, capacity / 2, 2 * calm.admitted_p99_ms)
     assert stormy.offered >= 0.95 * times * capacity, f"only {stormy.offered:.0f}/s offered: there was no overload"
     rejected = sum(stormy.statuses.get(status, 0) for status in (429, 503))
-    assert rejected > 0, "nothing was too much"
+    assert rejected >= 0.3 * sum(stormy.statuses.values()), "too little was too much: the capacity was measured too low"
     assert len(asked.seconds) >= 2 * seconds, "the probes were not asked"
     wrong = {
         f"goodput {stormy.admitted_per_s / capacity:.0%}": stormy.admitted_per_s < 0.9 * capacity,
@@ -60,9 +60,18 @@ def test_overload_costs_those_who_are_too_many_and_nobody_else(lab: Lab, scorebo
     )
 
 
+def flood(load: Callable[[float, float], Outcome]) -> float:
+    """How many payments per second are answered when more than twice as many come."""
+    rate = FIRST_FLOOD
+    load(rate, 2 * STEP_S)  # warms everything up
+    while (outcome := load(rate, STEP_S)).admitted_per_s > 0.5 * rate:
+        rate *= 2
+    return outcome.admitted_per_s
+
+
 def step_load(load: Callable[[float, float], Outcome], saturated: float) -> float:
     """The highest rate, in steps, that is answered whole and within the objective: the capacity."""
-    for share in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
+    for share in (1.3, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
         outcome = load(share * saturated, STEP_S)
         if set(outcome.statuses) == {200} and outcome.admitted_p99_ms <= OBJECTIVE_MS:
             return share * saturated

@@ -1,10 +1,12 @@
 """Promise 3: what was acknowledged is stored, once, and is answered the same way again, however the process dies."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from itertools import cycle
 
 import numpy as np
+import pytest
 
 from data.prediction_frames import logged_decisions
 from tests.chaos.load import Load, payment, payments
@@ -14,7 +16,9 @@ from tests.chaos.stored import END, faults, told
 from tests.chaos.syscalls import LOG_WRITES, SENDS, SYNCS, Rule, Syscalls, die_after, die_at
 from tests.records import START
 
-# Where in the life of an answer the process dies; the number says at the how manieth from now.
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to stop a process at a system call")
+
+# Where in the life of an answer the process dies; the number says at which of them from now on.
 POINTS: dict[str, Callable[[int], Rule]] = {
     "before write": lambda nth: die_at(nth, LOG_WRITES, of="predictions.db-wal"),
     "after write": lambda nth: die_at(nth, SYNCS, of="predictions.db-wal"),

@@ -2,6 +2,7 @@
 
 import errno
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from tests.chaos.scoreboard import Scoreboard
 from tests.chaos.service import SCORING, Lab, wait_until
 from tests.chaos.stored import faults, told
 from tests.chaos.syscalls import LOG_WRITES, SYNCS, Syscalls, fail, go_on
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to fail a system call")
 
 WELL_AGAIN_S = 5.0
 SMALL_FILE_BYTES = 32 * 1024
@@ -69,7 +72,7 @@ def test_a_bad_disk_costs_answers_but_none_that_was_given(
             for probe in range(PROBES, PROBES + outages):
                 load.wait_for(150)
                 with outage(fault, lab, calls):
-                    wait_until(lambda probe=probe: answer(lab, probe).status_code == 503, "a refusal")  # type: ignore[misc]
+                    wait_until(lambda probe=probe: answer(lab, probe).status_code == 503, "a refusal", limit_s=10)  # type: ignore[misc]
                     before = len(load.acknowledged)  # commits that began before the outage have ended: requests are taken in turn
                     load.wait_for(100)
                     given += len(load.acknowledged) - before

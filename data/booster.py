@@ -79,7 +79,7 @@ class FastBooster:
         text = model_file.read_bytes()
         if self._library.LGBM_BoosterLoadModelFromString(text, ctypes.byref(trees), ctypes.byref(self._booster)) != 0:
             raise BundleRefused(
-                f"{model_file.name}: LightGBM cannot read it ({_last_error()}).",
+                f"{model_file.name}: expected a model that LightGBM reads, found one that it refuses ({_last_error()}).",
                 next_step="Register the model again from its run.",
                 where=model_file.name,
             )

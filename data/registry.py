@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from data.errors import RegistryUnavailable, UnknownRun
+from data.errors import BundleRefused, RegistryUnavailable, UnknownRun
 from data.serving_plan import ServingPlan
 
 CHAMPION: Final = "champion"
@@ -28,7 +28,7 @@ _FILES: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _SCHEME: Final = "mlflow-artifacts:/"
 # MLflow says INVALID_PARAMETER_VALUE, with status 400, for an alias that is not set (seen in 3.17).
 _ABSENT: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
-_MAX_FILE_BYTES: Final = 256 * 1024 * 1024  # a bundle's files are a few MB; more is a mistake or an attack on the disk
+_MAX_BYTES: Final = 256 * 1024 * 1024  # of a whole version; a bundle is a few MB, more is a mistake or an attack on the disk
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,11 @@ class Registry:
         names = self._files(root)
         if not names:
             raise UnknownRun(f"Version {version} holds no files.", next_step="Run `lab train` to register a new version.", where=version)
+        budget = _MAX_BYTES
         for name in names:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._download_file(f"{_FILES}/{root}/{name}", target)
+            budget -= self._download_file(f"{_FILES}/{root}/{name}", target, budget)
 
     def _files(self, root: str, below: str = "") -> list[str]:
         """Paths of all files under `root`, relative to it. Names that lead elsewhere are refused."""
@@ -143,32 +144,27 @@ class Registry:
         for entry in listing.get("files", []):
             path = PurePosixPath(below) / entry["path"]
             if ".." in path.parts or path.is_absolute():
-                raise RegistryUnavailable(
-                    "The registry named a file outside its folder.",
-                    next_step="Check who else can write to the artifact store.",
-                    where=self.url,
-                )
+                raise _refused_file(str(path), "a path inside the bundle", "one that leads out of it")
             names += self._files(root, str(path)) if entry.get("is_dir") else [str(path)]
         return names
 
-    def _download_file(self, route: str, target: Path) -> None:
+    def _download_file(self, route: str, target: Path, budget: int) -> int:
+        """Copy one file of at most `budget` bytes; returns how many it had."""
         received = 0
         try:
             with self._http.stream("GET", route) as response, target.open("wb") as file:
                 if response.is_error:
                     response.read()
                     raise self._refused(response)
+                announced = int(response.headers.get("content-length", 0))
                 for block in response.iter_bytes():
                     received += len(block)
-                    if received > _MAX_FILE_BYTES:
-                        raise RegistryUnavailable(
-                            f"{target.name} is larger than {_MAX_FILE_BYTES} bytes.",
-                            next_step="Check what was registered; a model bundle is a few megabytes.",
-                            where=target.name,
-                        )
+                    if max(received, announced) > budget:  # before the disk pays for it
+                        raise _refused_file(target.name, f"at most {_MAX_BYTES} bytes in all files", "more")
                     file.write(block)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
+        return received
 
     def _call(self, method: str, route: str, **how: Any) -> dict[str, Any]:
         return self._answer(self._send(method, f"{_API}/{route}", **how))
@@ -205,6 +201,15 @@ class Registry:
             next_step="`lab status` shows what runs; `lab up` starts it.",
             where=self.url,
         )
+
+
+def _refused_file(name: str, expected: str, found: str) -> BundleRefused:
+    """A file that is never to be looked at again, unlike a registry that does not answer."""
+    return BundleRefused(
+        f"{name}: expected {expected}, found {found}.",
+        next_step="The version that serves stays; check who else can write to the artifact store.",
+        where=name,
+    )
 
 
 def _error_code(response: httpx.Response) -> str:

@@ -24,7 +24,8 @@ LABEL_SOURCES: Final = ("chargeback", "alert", "dispute", "investigation")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FEWEST_DIGITS: Final = 13
-_CARD_NUMBER = re.compile(r"(?:\d[ -]?){13,19}")
+# Digits in a row, or in the groups of four that are printed on a card, whatever stands between them.
+_CARD_NUMBER = re.compile(r"(?:\d[ -]?){13,19}|\d{4}([._:])\d{4}\1\d{4}(?:\1\d{1,4}){1,2}")
 
 
 def looks_like_card_number(text: str) -> bool:

@@ -27,7 +27,7 @@ _KINDS: Final[tuple[Kind, ...]] = ("transactions", "labels")
 _COLUMNS: Final = {"transactions": TRANSACTION_COLUMNS, "labels": LABEL_COLUMNS}
 _SHOWN_ROWS: Final = 5
 _TOKENS: Final = ("transaction_id", "card_id", "terminal_id", "device_id")
-_LONG_NUMBER: Final = r"(?:\d[ -]?){13}"  # only such ids can hold a card number; the exact check is slow
+_LONG_NUMBER: Final = r"(?:\d[ -]?){13}|\d{4}[._:]\d{4}[._:]\d{4}"  # only such ids can hold a card number; the exact check is slow
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _prefect(settings: Settings) -> Program:
     return Program(
         name="prefect",
         title="Prefect",
-        command=(sys.executable, "-m", "prefect", "server", "start", "--host", settings.host, "--port", str(settings.prefect_port)),
+        command=(sys.executable, "-m", "services.prefect_server", settings.host, str(settings.prefect_port)),
         port=settings.prefect_port,
         port_setting="LAB_PREFECT_PORT",
         health=f"{settings.prefect_url}/api/health",

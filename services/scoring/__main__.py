@@ -19,6 +19,7 @@ def main() -> int:
     from data.errors import LabError
     from services.scoring.app import LOOPBACK, create_app, with_fast_path
     from services.scoring.compose import compose
+    from services.scoring.wire import Wire
 
     try:
         settings = Settings.load()
@@ -33,7 +34,7 @@ def main() -> int:
         host=settings.host,
         port=settings.scoring_port,
         loop="uvloop",
-        http="httptools",
+        http=Wire,
         access_log=False,
         log_config=None,
         server_header=False,

@@ -43,6 +43,24 @@ class TooSlow(LabError):
     code, exit_status, http_status = "too_slow", 65, 408
 
 
+class NotHttp(LabError):
+    """Bytes that are no request."""
+
+    code, exit_status, http_status = "not_http", 65, 400
+
+
+class HeadTooLarge(LabError):
+    """A request line and headers beyond the limit."""
+
+    code, exit_status, http_status = "head_too_large", 65, 431
+
+
+class Overloaded(LabError):
+    """More requests wait than can be answered in time; this one was not looked at."""
+
+    code, exit_status, http_status = "overloaded", 75, 503
+
+
 class NotJson(LabError):
     """A body of another content type."""
 
@@ -100,7 +118,8 @@ class Edge:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             raise _too_large()
-        if length != "0" and headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        kind = headers.get("content-type", "").split(";")[0].strip().lower()
+        if (length != "0" or "transfer-encoding" in headers) and kind != "application/json":
             raise NotJson("The body is not declared as JSON.", next_step="Send Content-Type: application/json.", where="content-type")
 
 
@@ -118,6 +137,8 @@ def error_response(error: Exception, request_id: str) -> Response:
     code, message, next_step, where = problem
     if status == 503:
         headers["retry-after"] = "1"
+    if status in (408, 413):
+        headers["connection"] = "close"  # what still comes of the body is not worth reading
     envelope = ErrorEnvelope(error=Problem(code=code, message=message, next_step=next_step, where=where, request_id=request_id))
     return Response(envelope.model_dump_json(), status, headers, "application/json")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from data.errors import RegistryUnavailable, UnknownRun
+from data.errors import BundleRefused, RegistryUnavailable, UnknownRun
 from data.registry import Registry
 from data.serving_plan import ServingPlan
 from tests.fakes import FakeRegistry
@@ -155,7 +155,7 @@ def test_a_file_name_that_leads_out_of_the_folder_is_refused(name: str, tmp_path
         return httpx.Response(200, json={"files": [{"path": name, "is_dir": False}]})
 
     hostile = httpx.MockTransport(answer)
-    with Registry("http://registry", "fraud", 5, transport=hostile) as registry, pytest.raises(RegistryUnavailable, match="outside"):
+    with Registry("http://registry", "fraud", 5, transport=hostile) as registry, pytest.raises(BundleRefused, match="inside the bundle"):
         registry.download("1", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,133 @@
+"""The connection itself, before there is a request: uvicorn's protocol with the limits that it lacks.
+
+uvicorn waits for ever for headers, takes any number of them, leaves a connection open after a body that came too late,
+answers what is not HTTP in plain text, and lets any number of requests wait. Only `services/scoring/__main__.py` names this class.
+"""
+
+import asyncio
+from functools import cache
+
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from data.errors import LabError
+from services.scoring.edge import READ_DEADLINE_S, HeadTooLarge, NotHttp, Overloaded, TooSlow, error_response, request_id_of
+
+MOST_HEAD_BYTES = 2**15  # request line and headers; browsers and proxies send 1 to 4 KB
+MOST_WAITING = 128  # requests not answered yet: about 10 ms of scoring, or one slow sync of the log
+PROBES = frozenset({b"/live", b"/ready", b"/metrics"})  # an orchestrator must hear of an overload, not suffer from it
+LOOK_EVERY_S = 0.5  # at the connections that have not sent their request yet
+_GRACE_S = 1.0  # for the answer to a body that came too late; then the connection is cut
+
+
+class _Answered:
+    """Stands for a request that needs no application: what still comes of it is read and dropped."""
+
+    response_complete = True
+    message_event = asyncio.Event()
+
+
+class Wire(HttpToolsProtocol):
+    """One connection. `since` is when the server began to wait for a request that has not arrived whole; None while it does not wait."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.since: float | None = self.loop.time()
+        self._in_head = True
+        self._head_bytes = 0
+        _watch(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.since is None:
+            self.since = self.loop.time()
+        waiting_since = self.since
+        super().data_received(data)
+        if self._in_head and self.since is waiting_since:  # nothing but a piece of a head that has not ended
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._refuse(_head_too_large())
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        if len(self.tasks) >= MOST_WAITING and self.url not in PROBES:
+            self.transport.write(_overloaded())
+            self.cycle = _Answered()  # type: ignore[assignment]
+            return
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MOST_HEAD_BYTES:
+            self._refuse(_head_too_large())
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._head_bytes, self.since = True, 0, None
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words are not ours
+        self._refuse(NotHttp("This is not HTTP/1.1.", next_step="See /docs for the routes and methods there are.", where="request"))
+
+    def look(self, now: float) -> None:
+        """Shut out a sender who took too long."""
+        if self.since is None or self.transport.is_closing():
+            return
+        waited = now - self.since
+        if self._in_head and waited > READ_DEADLINE_S:
+            self._refuse(
+                TooSlow("The headers did not arrive in time.", next_step=f"Send them in {READ_DEADLINE_S:.0f} s.", where="headers")
+            )
+        elif waited > READ_DEADLINE_S + _GRACE_S:
+            self.transport.abort()  # the edge has answered 408 by now
+
+    def _refuse(self, error: LabError) -> None:
+        """Answer in the envelope, without the application, and close."""
+        if self.transport.is_closing():
+            return
+        answer = error_response(error, request_id_of(""))
+        answer.headers["connection"] = "close"
+        self.transport.write(_wire_bytes(answer))
+        self.transport.close()
+
+
+def _wire_bytes(answer: Response) -> bytes:
+    head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
+    return STATUS_LINE[answer.status_code] + head + b"\r\n" + bytes(answer.body)
+
+
+def _head_too_large() -> HeadTooLarge:
+    return HeadTooLarge(f"The headers are larger than {MOST_HEAD_BYTES} bytes.", next_step="Send fewer of them.", where="headers")
+
+
+@cache
+def _overloaded_with(blank: str) -> bytes:
+    error = Overloaded("More requests wait than can be answered in time.", next_step="Send it again in a second; it is safe to repeat.")
+    return _wire_bytes(error_response(error, blank))
+
+
+def _overloaded() -> bytes:
+    """A refusal must cost a small part of an answer: all but the request id is made once."""
+    request_id = request_id_of("")
+    blank = "@" * len(request_id)
+    return _overloaded_with(blank).replace(blank.encode(), request_id.encode())
+
+
+_watching: set[asyncio.AbstractEventLoop] = set()
+
+
+def _watch(wire: Wire) -> None:
+    """One look at all connections twice a second, instead of a timer for every request."""
+    loop, connections = wire.loop, wire.connections
+    if loop in _watching:
+        return
+    _watching.add(loop)
+
+    def look() -> None:
+        now = loop.time()
+        for connection in list(connections):
+            connection.look(now)  # type: ignore[union-attr]
+        loop.call_later(LOOK_EVERY_S, look)
+
+    look()

@@ -24,6 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_BOARD] = Scoreboard()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("nightly"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(3_600))  # instead of the few minutes that a test has elsewhere
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     board = config.stash[_BOARD]
     if board.rows:

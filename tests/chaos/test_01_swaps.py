@@ -11,7 +11,7 @@ from tests.chaos.service import Lab, wait_until
 from tests.chaos.stored import StoredAnswers
 from tests.chaos.timing import slowdown
 
-ROUNDS = 5  # of both kinds in turn, so that a machine that gets busier meets both alike
+ROUNDS = 15  # of both kinds in turn, so that a machine that gets busier meets both alike
 SLOWER = 1.5
 
 
@@ -38,7 +38,7 @@ def test_swaps_under_load_lose_nothing(lab: Lab, scoreboard: Scoreboard, bundles
         least = requests // ROUNDS
         with Load(lab.port, payments(first)) as load:
             if turn % 2:
-                for _ in range(swaps // ROUNDS):
+                for _ in range(-(-swaps // ROUNDS)):
                     swap(lab, load, next(plan))
             load.wait_for(least - len(load.answers))
             load.stop()

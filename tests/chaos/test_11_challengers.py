@@ -1,6 +1,7 @@
 """Promise 11: whatever a challenger does wrong, its payments are answered, and it is taken out with a reason."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
@@ -49,9 +50,13 @@ def test_a_bad_challenger_hurts_nobody(
     make(tmp_path / "bad", (lab.home / "keys").resolve())
     lab.registry.add_version(FAULTY_VERSION, tmp_path / "bad")
     lab.start(command)
-    with Load(lab.port, some_of_them_huge()) as load:
+    huge_from_now_on = threading.Event()
+    with Load(lab.port, some_of_them_huge(huge_from_now_on)) as load:
         load.wait_for(50)
         lab.registry.set_plan(ServingPlan(1, "1", FAULTY_VERSION, "canary", 0.5, "r1"))
+        if make is not_a_number:
+            wait_until(lambda: answers_of(load, FAULTY_VERSION) > 0, "it answers what it can")
+            huge_from_now_on.set()
         with suppress(AssertionError):  # then it is counted, below
             wait_until(lambda: is_out(lab), "it is taken out", limit_s=LIMIT_S)
         why = trouble_of(lab.serving(), FAULTY_VERSION)  # what the rollout's judge reads, and the ledger then holds
@@ -77,9 +82,14 @@ def test_a_bad_challenger_hurts_nobody(
     )
 
 
-def some_of_them_huge() -> Iterator[Payment]:
+def some_of_them_huge(from_now_on: threading.Event) -> Iterator[Payment]:
     for number in count():
-        yield payment(number, **({"amount_minor": HUGE_AMOUNT_MINOR} if number % HUGE_EVERY == 0 else {}))
+        huge = from_now_on.is_set() and number % HUGE_EVERY == 0
+        yield payment(number, **({"amount_minor": HUGE_AMOUNT_MINOR} if huge else {}))
+
+
+def answers_of(load: Load, version: str) -> int:
+    return sum(f'"model_version":"{version}"'.encode() in body for body in load.acknowledged.values())
 
 
 def is_out(lab: Lab) -> bool:

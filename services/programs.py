@@ -88,7 +88,11 @@ def _scoring(settings: Settings) -> Program:
     return Program(
         name="scoring",
         title="Scoring",
-        command=(sys.executable, "-m", "services.scoring"),
+        # Behind a keeper, which holds the port while the process is replaced.
+        command=(
+            *(sys.executable, "-m", "services.keeper", settings.host, str(settings.scoring_port)),
+            *(sys.executable, "-m", "services.scoring"),
+        ),
         port=settings.scoring_port,
         port_setting="LAB_SCORING_PORT",
         health=f"{settings.scoring_url}/live",  # /ready waits for a model, which a first start does not have yet

@@ -12,6 +12,7 @@ time, because a pid may have been given to somebody else since.
 
 import fcntl
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -124,6 +125,15 @@ class Supervisor:
                     stopped.append(program.name)
                 self._forget(program)
         return stopped
+
+    def replace(self, name: str) -> None:
+        """Replace the process behind a keeper; its address answers throughout, after a pause. Raises ProcessDied when it does not run."""
+        (program,) = chosen(self._programs, (name,))
+        with self._locked():
+            running = self._running(program)
+            if running is None:
+                self._fail(program, "is not running")
+            os.kill(running.pid, signal.SIGHUP)
 
     def status(self) -> list[ProgramStatus]:
         """Every program, whether it runs or not; no waiting beyond one probe each."""

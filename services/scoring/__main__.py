@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import os
+import socket
 import sys
 
 from data.environment import prepare_environment
@@ -29,7 +31,7 @@ def main() -> int:
         return error.exit_status
     hosts = LOOPBACK | {settings.host}
     calm_collector()
-    uvicorn.run(
+    config = uvicorn.Config(
         with_fast_path(create_app(service, hosts=hosts), service, hosts=hosts),
         host=settings.host,
         port=settings.scoring_port,
@@ -41,7 +43,14 @@ def main() -> int:
         proxy_headers=False,  # nothing stands in front of it here
         timeout_graceful_shutdown=10,
     )
+    uvicorn.Server(config).run(kept_socket())
     return 0
+
+
+def kept_socket() -> list[socket.socket] | None:
+    """The listening socket that a keeper holds for us; None when we listen ourselves."""
+    descriptor = os.environ.get("LAB_LISTEN_FD")  # a descriptor of this one process, not a setting
+    return [socket.socket(fileno=int(descriptor))] if descriptor else None
 
 
 def calm_collector() -> None:

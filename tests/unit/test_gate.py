@@ -27,11 +27,25 @@ def test_the_first_model_passes_when_it_beats_both_baselines() -> None:
 
 
 @pytest.mark.parametrize("lost", ["rules", "logistic"])
-def test_the_first_model_is_refused_when_one_baseline_is_better(lost: str) -> None:
-    baselines = tuple(against(name, WORSE if name == lost else BETTER) for name in ("rules", "logistic"))
+@pytest.mark.parametrize(
+    ("ap", "money"),
+    [
+        (WORSE, (30.0, 10.0, 50.0)),  # ranks worse beyond noise, whatever it saves
+        (BETTER, (-40.0, -60.0, -20.0)),  # saves less beyond noise, however it ranks
+        ((-0.01, -0.03, 0.01), (-5.0, -20.0, 10.0)),  # neither beyond noise, but nothing speaks for it
+    ],
+)
+def test_the_first_model_is_refused_when_one_baseline_is_better(
+    lost: str, ap: tuple[float, float, float], money: tuple[float, float, float]
+) -> None:
+    baselines = tuple(against(name, ap, money) if name == lost else against(name, BETTER) for name in ("rules", "logistic"))
     verdict = judge(baselines=baselines)
     assert not verdict.passed
     assert lost in verdict.reasons[0]
+
+
+def test_the_first_model_passes_when_it_saves_more_and_ranks_the_same() -> None:
+    assert judge(baselines=(against("rules", BETTER), against("logistic", (-0.01, -0.05, 0.04), (33.0, 17.0, 51.0)))).passed
 
 
 @pytest.mark.parametrize("champion", [None, against("champion 3", BETTER)])

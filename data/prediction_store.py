@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 class PredictionRecord(NamedTuple):
-    """One payment, what was seen of it, and what was answered. A tuple: it is made for every request, in a third of a dataclass's time."""
+    """One payment, what was seen of it, and what was answered. A tuple: one is made for every request."""
 
     transaction: Transaction
     features: NDArray[np.float64]  # (FEATURE_COUNT,), as the models saw them

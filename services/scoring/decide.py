@@ -45,7 +45,7 @@ def judge_payment(serving: Serving, card_id: str, features: NDArray[np.float64],
 
 
 def judge_payments(serving: Serving, card_ids: Sequence[str], matrix: NDArray[np.float64], on_failure: OnFailure) -> list[Judgement]:
-    """`judge_payment` for every row of (n, FEATURE_COUNT), with the same results: a model scores many rows a fifth faster than each."""
+    """`judge_payment` for every row of (n, FEATURE_COUNT), with the same results: one call of each model for all."""
     champion_scores = [_required(score, serving) for score in serving.champion.score_many(matrix).tolist()]
     challenger_scores: Sequence[float | None] = [None] * len(card_ids)
     if serving.challenger is not None:

@@ -1,6 +1,7 @@
 """The one place where the framework is stepped around: `POST /v1/score`, when nothing about the request is out of the ordinary.
 
-A FastAPI route that does nothing costs twice the CPU of all that scoring does. So the ordinary request is answered here,
+An empty FastAPI endpoint costs 120 us of CPU (`make bench-serving`), as much as a whole durable answer that goes round
+it. So the ordinary request is answered here,
 by the same decoder, engine and envelope; everything else (another path, a header to think about, a body that is not
 there yet, a body that does not decode) goes on to the framework, untouched, which knows what to say. The route there
 stays the contract: it makes the OpenAPI page, and tests send it the same requests and compare.

@@ -23,6 +23,7 @@ from data.errors import BundleRefused, MissingLibrary, ModelFailed
 _FLOAT64 = 1
 _ROW_MAJOR = 1
 _RAW_SCORE = 1
+_CONTRIBUTIONS = 3
 _EVERY_ITERATION = -1
 # One row is never worth splitting, and a second thread would fight the server for its core.
 _PARAMETERS = b"num_threads=1"
@@ -122,10 +123,22 @@ class FastBooster:
 
     def predict_many(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw margins of shape (n,) for a matrix of shape (n, feature_count). Raises ValueError, ModelFailed."""
+        return self._predict_matrix(matrix, _RAW_SCORE, 1)[:, 0]
+
+    def contributions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each feature adds to the raw margin of each row of (n, feature_count): its SHAP value, by exact TreeSHAP along the
+        trees' own paths (Lundberg et al. 2020, https://doi.org/10.1038/s42256-019-0138-9). Raises ValueError, ModelFailed.
+
+        Shape (n, feature_count + 1): the last column is the expected margin, and each row sums to its margin.
+        """
+        return self._predict_matrix(matrix, _CONTRIBUTIONS, self.feature_count + 1)
+
+    def _predict_matrix(self, matrix: NDArray[np.float64], kind: int, width: int) -> NDArray[np.float64]:
+        """LightGBM's results of one kind, shape (n, width)."""
         rows = np.ascontiguousarray(matrix, dtype=np.float64)
         if rows.ndim != 2 or rows.shape[1] != self.feature_count:
             raise ValueError(f"expected (n, {self.feature_count}) features, found {rows.shape}")
-        margins = np.empty(len(rows))
+        results = np.empty((len(rows), width))
         length = ctypes.c_int64()
         self._call(
             "LGBM_BoosterPredictForMat",
@@ -135,14 +148,14 @@ class FastBooster:
             ctypes.c_int32(len(rows)),
             ctypes.c_int32(self.feature_count),
             _ROW_MAJOR,
-            _RAW_SCORE,
+            kind,
             0,
             _EVERY_ITERATION,
             _PARAMETERS,
             ctypes.byref(length),
-            ctypes.c_void_p(margins.ctypes.data),
+            ctypes.c_void_p(results.ctypes.data),
         )
-        return margins
+        return results
 
     def __del__(self) -> None:
         # Absent when the constructor failed before it got that far.

@@ -130,8 +130,7 @@ class Model:
         """Load a bundle that `verify_bundle` has passed. Raises BundleRefused."""
         booster = FastBooster(folder / MODEL)
         _require(booster.feature_count == FEATURE_COUNT, MODEL, f"{FEATURE_COUNT} features", f"{booster.feature_count}")
-        calibration = _read(folder / CALIBRATION, lambda facts: Calibration(float(facts["slope"]), float(facts["intercept"])))
-        return cls(version or folder.name, booster, calibration, _read(folder / POLICY, Policy.from_json))
+        return cls(version or folder.name, booster, read_calibration(folder), read_policy(folder))
 
     def score(self, features: NDArray[np.float64]) -> float:
         """The calibrated probability of fraud for one row, shape (FEATURE_COUNT,)."""
@@ -140,6 +139,16 @@ class Model:
     def score_many(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same for a matrix (n, FEATURE_COUNT), shape (n,)."""
         return self._calibration.probabilities(self._booster.predict_many(matrix))
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """The calibration of a bundle that `verify_bundle` has passed. Raises BundleRefused."""
+    return _read(folder / CALIBRATION, lambda facts: Calibration(float(facts["slope"]), float(facts["intercept"])))
+
+
+def read_policy(folder: Path) -> Policy:
+    """The policy of a bundle that `verify_bundle` has passed. Raises BundleRefused."""
+    return _read(folder / POLICY, Policy.from_json)
 
 
 def check_golden(folder: Path, model: Model) -> int:

@@ -95,9 +95,21 @@ class IdempotencyConflict(LabError):
 
 
 class UnknownTransaction(LabError):
-    """A label names a transaction that was never scored."""
+    """A transaction that was never scored."""
 
     code, exit_status, http_status = "unknown_transaction", 65, 404
+
+
+class ModelGone(LabError):
+    """The model version that decided is no longer on the service's machine."""
+
+    code, exit_status, http_status = "model_gone", 66, 410
+
+
+class ExplainerFailed(LabError):
+    """The process that explains decisions died or took too long; scoring goes on."""
+
+    code, exit_status, http_status = "explainer_failed", 69, 503
 
 
 class LogUnavailable(LabError):

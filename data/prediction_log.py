@@ -13,15 +13,18 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from data.errors import LogUnavailable
 from data.features import FEATURE_SCHEMA_HASH
 from data.group_commit import GroupCommit
 from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, Stored, conflict, payment_facts
-from data.schema import Label, event_milliseconds
+from data.schema import Label, Transaction, event_milliseconds
 
 
 class PredictionLog:
@@ -82,6 +85,11 @@ class PredictionLog:
             raise _unusable(self.path, str(error)) from error
         return {row[0]: _stored(row) for row in rows}
 
+    def logged(self, transaction_id: str) -> PredictionRecord | None:
+        """All that was stored with one answer, its event time in whole milliseconds; None when there is none. Raises LogUnavailable."""
+        row = self._one("SELECT * FROM predictions WHERE transaction_id = ?", transaction_id)
+        return _record(row) if row else None
+
     def parties(self, transaction_id: str) -> tuple[str, str] | None:
         """(card_id, terminal_id) of a stored or an earlier payment, or None."""
         row = self._one(
@@ -132,6 +140,16 @@ class PredictionLog:
 def _stored(row: tuple[Any, ...]) -> Stored:
     key, score, decision, reasons, version, arm, *facts = row
     return Stored(tuple(facts), Answer(key, score, decision, tuple(json.loads(reasons)), version, arm))
+
+
+def _record(row: tuple[Any, ...]) -> PredictionRecord:
+    facts = dict(zip(_COLUMNS, row, strict=True))
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=facts.pop("event_time_ms"))
+    said = {name: facts.pop(name) for name in list(facts) if name in Transaction.model_fields}
+    del facts["sequence"]
+    facts["features"] = np.frombuffer(facts["features"], dtype="<f8").astype(np.float64)
+    facts["reasons"] = tuple(json.loads(facts["reasons"]))
+    return PredictionRecord(Transaction.model_construct(event_time=moment, **said), **facts)  # checked before it was stored
 
 
 _COLUMNS: Final = {

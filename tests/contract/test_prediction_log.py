@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data.errors import IdempotencyConflict
@@ -41,6 +42,20 @@ def test_an_answer_is_found_again_as_it_was_given(store: PredictionStore) -> Non
     assert stored.facts == payment_facts(transaction(8))
     assert store.parties("tx_000008") == ("card_1", "term_3")
     assert store.find(["tx_000009"]) == {} and store.find([]) == {} and store.parties("tx_000009") is None
+
+
+def test_all_that_was_stored_with_an_answer_is_read_again(store: PredictionStore) -> None:
+    given = record(
+        8, score=0.1 + 0.2, reasons=("b", "a"), arm="challenger", model_version="4", challenger_version="4", challenger_score=0.1 + 0.2,
+        rollout_id="r1", epoch=3, request_id="q",
+    )  # fmt: skip
+    store.append([given, record(9)])
+    found = store.logged("tx_000008")
+    assert found is not None
+    assert np.array_equal(found.features, given.features, equal_nan=True) and np.isnan(given.features).any()
+    assert found._replace(features=given.features) == given
+    assert (alone := store.logged("tx_000009")) is not None and alone.challenger_score is None
+    assert store.logged("tx_000010") is None
 
 
 def test_what_was_appended_is_there_after_opening_again(open_store: Callable[[], PredictionStore]) -> None:

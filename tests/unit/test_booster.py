@@ -30,6 +30,16 @@ def test_scores_equal_the_package_to_the_last_bit_with_nan_and_unseen_categories
     assert [booster.predict_one(row) for row in rows] == expected.tolist()
 
 
+def test_contributions_equal_the_package_and_sum_to_the_margin(model_file: Path) -> None:
+    rows = random_features(300, seed=11)
+    booster = FastBooster(model_file)
+    found = booster.contributions(rows)
+    assert found.shape == (300, booster.feature_count + 1)
+    assert np.array_equal(found, train_booster().predict(rows, pred_contrib=True, num_threads=1))
+    assert np.abs(found.sum(axis=1) - booster.predict_many(rows)).max() < 1e-9
+    assert np.unique(found[:, -1]).size == 1 and np.ptp(found[:, :-1], axis=0).max() > 0.1
+
+
 def test_one_booster_per_thread_gives_right_answers_in_all_of_them(model_file: Path) -> None:
     rows = random_features(2_000, seed=10)
     expected = FastBooster(model_file).predict_many(rows).tolist()
@@ -53,6 +63,8 @@ def test_a_row_of_another_width_is_refused(model_file: Path) -> None:
         booster.predict_one(np.zeros(booster.feature_count + 1))
     with pytest.raises(ValueError, match="features"):
         booster.predict_many(np.zeros((3, booster.feature_count - 1)))
+    with pytest.raises(ValueError, match="features"):
+        booster.contributions(np.zeros((3, booster.feature_count + 1)))
 
 
 def test_a_text_that_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import history_file, history_layout
+from data.compiled import entry_point
 from data.errors import BadInput
 from data.features import FEATURE_COUNT
 from data.schema import CATEGORIES, CHANNELS
@@ -31,24 +32,8 @@ _PACK_EVENT = struct.Struct("=qddiiiIhhi").pack_into
 _CHANNEL_CODE: Final = {name: code for code, name in enumerate(CHANNELS)}
 _CATEGORY_CODE: Final = {name: code for code, name in enumerate(CATEGORIES)}
 _EVENT_BYTES: Final = history_layout.EVENT.itemsize
-_NO_ROWS = np.empty((0, FEATURE_COUNT))
 _BLOCK = 65_536  # events grouped at a time: enough to meet a card again, few enough for rows to stay near the processor
 _MAX_AMOUNT = 2**31 - 1
-_CARD_ARRAYS = ("cards", "card_reports")
-_TERMINAL_ARRAYS = ("terminals", "terminal_reports", "marks")
-
-
-@cache
-def _kernel() -> Callable[..., tuple[int, int]]:
-    """The compiled function, loaded or compiled by a call without events: the first history waits, not an import or a payment.
-
-    Payments and reports are one function with one signature, so neither has anything left to load.
-    """
-    from data.kernel import advance
-
-    nothing = np.empty(0, history_layout.EVENT)
-    advance(history_layout.empty_state(1, 1), nothing, nothing, _NO_ROWS, 0, 0)
-    return advance
 
 
 def _device_hash(device_id: str) -> int:
@@ -60,12 +45,19 @@ class History:
     """Features' state of every card and terminal seen. Not safe for threads: one owner at a time."""
 
     def __init__(self) -> None:
-        self._card_slots: dict[str, int] = {}
-        self._terminal_slots: dict[str, int] = {}
-        self._kernel = _kernel()
-        self._state = history_layout.empty_state()
+        self._advance_one = entry_point("advance_one", holding_lock=True)
         self._event = np.zeros(1, history_layout.EVENT)
         self._event_bytes = memoryview(self._event.view(np.uint8))  # type: ignore[arg-type]
+        self._row = np.empty(FEATURE_COUNT)
+        self._done = np.zeros(2, np.int64)
+        self._scratch = tuple(array.ctypes.data for array in (self._event, self._row, self._done))
+        self._own(history_layout.empty_state())
+
+    def _own(self, state: history_layout.State) -> None:
+        """Take these arrays, and note where they lie: the form in which compiled code is handed them."""
+        self._state = state
+        self._places = np.array([array.ctypes.data for array in state], np.uint64), np.array([len(array) for array in state], np.int64)
+        self._at = tuple(place.ctypes.data for place in self._places)
 
     def advance(
         self,
@@ -86,13 +78,9 @@ class History:
         """
         if not _fits(event_time_s, amount_minor):
             raise _out_of_range()
-        self._pack(
-            self._event_bytes, 0, (card_id, terminal_id, event_time_s, amount_minor, channel, category, latitude, longitude, device_id)
-        )
-        rows = np.empty((1, FEATURE_COUNT))
-        self._advance(self._event, self._event, rows)
-        features: NDArray[np.float64] = rows[0]
-        return features
+        _pack(self._event_bytes, 0, event_time_s, amount_minor, channel, category, latitude, longitude, device_id)
+        self._take_event(card_id, terminal_id)
+        return self._row.copy()
 
     def advance_many(self, payments: Sequence[Payed]) -> NDArray[np.float64]:
         """`advance` for each payment, in order of arrival; shape (n, FEATURE_COUNT). When it raises, nothing was remembered."""
@@ -101,7 +89,9 @@ class History:
         events = np.zeros(len(payments), history_layout.EVENT)
         places = memoryview(events.view(np.uint8))  # type: ignore[arg-type]
         for row, payment in enumerate(payments):
-            self._pack(places, row, payment)
+            _pack(places, row, *payment[2:])
+        events["card"] = self._slots("card", [payment[0] for payment in payments])
+        events["terminal"] = self._slots("terminal", [payment[1] for payment in payments])
         rows = np.empty((len(payments), FEATURE_COUNT))
         self._advance(_grouped(events, "card"), _grouped(events, "terminal"), rows)
         return rows
@@ -110,90 +100,139 @@ class History:
         """A fraud on this card at this terminal became known. Report a payment once, at its first fraud report."""
         if not 0 <= report_time_s < history_layout.NEVER:
             raise _out_of_range()
-        card, terminal = self._card(card_id), self._terminal(terminal_id)
-        _PACK_EVENT(self._event_bytes, 0, report_time_s, 0.0, 0.0, card, terminal, 0, 0, 0, 0, history_layout.REPORT_ROW)
-        self._advance(self._event, self._event, _NO_ROWS)
+        _PACK_EVENT(self._event_bytes, 0, report_time_s, 0.0, 0.0, 0, 0, 0, 0, 0, 0, history_layout.REPORT_ROW)
+        self._take_event(card_id, terminal_id)
 
     def save(self, path: Path) -> None:
         """Write everything to one file, whole or not at all. Raises DiskFull; an earlier file then stays."""
-        history_file.write(path, self._state, list(self._card_slots), list(self._terminal_slots))
+        history_file.write(path, self._state)
 
     @classmethod
     def load(cls, path: Path) -> "History":
         """Read what `save` wrote. Raises BadInput when the file is missing, damaged or of another feature schema."""
         history = cls()
-        history._state, cards, terminals = history_file.read(path)
-        history._card_slots = {name: slot for slot, name in enumerate(cards)}
-        history._terminal_slots = {name: slot for slot, name in enumerate(terminals)}
+        history._own(history_file.read(path))
+        for owner in history_layout.BY_SLOT:
+            history._index(owner)
         return history
 
     def digest(self) -> str:
         """SHA-256 of what is remembered, independent of where it lies in memory and of the order in which ids were met."""
-        return history_file.digest(self._state, list(self._card_slots), list(self._terminal_slots))
+        return history_file.digest(self._state)
+
+    def newest_s(self) -> int:
+        """The latest event time of all payments remembered, in seconds since 1970; 0 when there is none."""
+        terminals = self._state.terminals
+        terminals = terminals[terminals["size"] > 0]
+        lasts = terminals["start"] + terminals["head"] + terminals["size"] - 1
+        newest: int = self._state.terminal_pool["time"][lasts].max(initial=0).item()
+        return newest
 
     def card_bytes(self) -> int:
-        """Bytes of arrays that cards and their remembered payments take; ids come on top."""
-        state = self._state
-        runs = state.cards.itemsize + state.card_reports.itemsize
-        return len(self._card_slots) * runs + int(state.control["card_used"][0]) * state.card_pool.itemsize
+        """Bytes of memory that cards, their ids and their remembered payments take; terminals come on top."""
+        state, control = self._state, self._state.control[0]
+        by_slot = sum(getattr(state, name).itemsize for name in history_layout.BY_SLOT["card"])
+        letters = int(state.card_ends[control["cards"] - 1]) if control["cards"] else 0
+        ids = letters + state.card_index.nbytes
+        return int(control["cards"] * by_slot + ids + control["card_used"] * state.card_pool.itemsize)
 
-    def _pack(self, events: memoryview, row: int, payment: Payed) -> None:
-        """Write one payment as an EVENT."""
-        card_id, terminal_id, event_time_s, amount_minor, channel, category, latitude, longitude, device_id = payment
-        card = self._card_slots.get(card_id)
-        terminal = self._terminal_slots.get(terminal_id)
-        if card is None or terminal is None:
-            card, terminal = self._card(card_id), self._terminal(terminal_id)
-        _PACK_EVENT(
-            events,
-            row * _EVENT_BYTES,
-            event_time_s,
-            math.nan if latitude is None else latitude,
-            math.nan if longitude is None else longitude,
-            card,
-            terminal,
-            amount_minor,
-            _device_hash(device_id) if device_id else history_layout.NO_DEVICE,
-            _CHANNEL_CODE.get(channel, -1),
-            _CATEGORY_CODE.get(category, -1),
-            row,
-        )
+    def _take_event(self, card_id: str, terminal_id: str) -> None:
+        """Advance by `self._event`, whose parties are these; a payment's features are then in `self._row`."""
+        card, terminal = card_id.encode(), terminal_id.encode()
+        both = card + terminal
+        self._done.fill(0)
+        while self._advance_one(*self._at, both, len(card), len(both), *self._scratch):
+            self._make_name_room("card", 1, len(card))
+            self._make_name_room("terminal", 1, len(terminal))
+            self._make_room(self._event[0])
 
-    def _card(self, card_id: str) -> int:
-        return self._slot(self._card_slots, card_id, _CARD_ARRAYS)
-
-    def _terminal(self, terminal_id: str) -> int:
-        return self._slot(self._terminal_slots, terminal_id, _TERMINAL_ARRAYS)
-
-    def _slot(self, slots: dict[str, int], name: str, arrays: tuple[str, ...]) -> int:
-        slot = slots.setdefault(name, len(slots))
-        if slot >= len(getattr(self._state, arrays[0])):
-            self._state = self._state._replace(**{a: history_layout.grown(getattr(self._state, a), 2 * slot, True) for a in arrays})
-        return slot
+    def _slots(self, owner: str, names: Sequence[str]) -> NDArray[np.int32]:
+        """Each id's slot; ids get theirs in the order of first appearance."""
+        encoded = [name.encode() for name in names]
+        letters = b"".join(encoded)
+        ends = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(name) for name in encoded], out=ends[1:])
+        slots = np.empty(len(encoded), np.int32)
+        place, done = entry_point(f"{owner}_slots"), 0
+        while (done := place(*self._at, letters, ends.ctypes.data, len(encoded), slots.ctypes.data, done)) < len(encoded):
+            self._make_name_room(owner, len(encoded) - done, int(ends[-1] - ends[done]))
+        return slots
 
     def _advance(self, by_card: _Array, by_terminal: _Array, rows: NDArray[np.float64]) -> None:
         """Run the kernel to the end, growing pools where it stops for want of room."""
-        cards, terminals = self._kernel(self._state, by_card, by_terminal, rows, 0, 0)
-        while terminals < len(by_terminal):
-            self._make_room(by_card[cards] if cards < len(by_card) else by_terminal[terminals])
-            cards, terminals = self._kernel(self._state, by_card, by_terminal, rows, cards, terminals)
+        advance, done = entry_point("advance"), self._done
+        done[:] = 0
+        count, events = len(by_card), (by_card.ctypes.data, by_terminal.ctypes.data)
+        while advance(*self._at, *events, count, rows.ctypes.data, len(rows), done.ctypes.data):
+            self._make_room(by_card[done[0]] if done[0] < count else by_terminal[done[1]])
 
     def _reserve(self, payments: int) -> None:
         """Room for runs of that many payments, so that pools are not copied while they fill; pages not reached cost no memory."""
+        state = self._state
         for pool in ("card_pool", "terminal_pool"):
-            need = int(self._state.control[history_layout.POOLS[pool][0]][0]) + 2 * payments
-            entries = getattr(self._state, pool)
-            if need > len(entries):
-                self._state = self._state._replace(**{pool: history_layout.grown(entries, need, False)})
+            state = history_layout.with_room(state, pool, 2 * payments)
+        self._own(state)
 
     def _make_room(self, event: np.void) -> None:
-        """Grow the pools that cannot take a doubled run of this event's card and terminal."""
-        for pool, (used, owners) in history_layout.POOLS.items():
-            runs = [getattr(self._state, owner)[event["card" if owner.startswith("card") else "terminal"]] for owner in owners]
-            need = int(self._state.control[used][0]) + sum(max(history_layout.FIRST_RUN, 2 * int(run["capacity"])) for run in runs)
-            entries = getattr(self._state, pool)
-            if need > len(entries):
-                self._state = self._state._replace(**{pool: history_layout.grown(entries, max(need, 2 * len(entries)), False)})
+        """Grow the pools that cannot take a run of twice the size for this event's card and terminal."""
+        state = self._state
+        for pool, (_, owners) in history_layout.POOLS.items():
+            runs = [getattr(state, owner)[event["card" if owner.startswith("card") else "terminal"]] for owner in owners]
+            need = sum(max(history_layout.FIRST_RUN, 4 * int(run["capacity"])) for run in runs)
+            state = history_layout.with_room(state, pool, need)
+        self._own(state)
+
+    def _make_name_room(self, owner: str, names: int, letters: int) -> None:
+        """Grow what does not take that many more ids of so many letters."""
+        count = int(self._state.control[0][f"{owner}s"])
+        ends = getattr(self._state, f"{owner}_ends")
+        self._grow((int(ends[count - 1]) if count else 0) + letters, f"{owner}_letters")
+        self._grow(count + names, *history_layout.BY_SLOT[owner])
+        if history_layout.index_length(count + names) > len(getattr(self._state, f"{owner}_index")):
+            self._index(owner)
+
+    def _grow(self, need: int, *names: str) -> None:
+        """Let these arrays, which are of one length, have at least `need` elements."""
+        length = len(getattr(self._state, names[0]))
+        if need > length:
+            longer: dict[str, Any] = {n: history_layout.grown(getattr(self._state, n), max(need, 2 * length)) for n in names}
+            self._own(self._state._replace(**longer))
+
+    def _index(self, owner: str) -> None:
+        """Make the index of an owner's ids anew, for as many as there is room for."""
+        count, ends = int(self._state.control[0][f"{owner}s"]), getattr(self._state, f"{owner}_ends")
+        index: Any = np.zeros(history_layout.index_length(len(ends)), np.int32)
+        letters: NDArray[np.uint8] = getattr(self._state, f"{owner}_letters")
+        entry_point("index_names")(index.ctypes.data, len(index), letters.ctypes.data, ends.ctypes.data, count)
+        self._own(self._state._replace(**{f"{owner}_index": index}))
+
+
+def _pack(
+    events: memoryview,
+    row: int,
+    event_time_s: int,
+    amount_minor: int,
+    channel: str,
+    category: str,
+    latitude: float | None,
+    longitude: float | None,
+    device_id: str | None,
+) -> None:
+    """Write one payment as an EVENT; its card and terminal have no slots yet."""
+    _PACK_EVENT(
+        events,
+        row * _EVENT_BYTES,
+        event_time_s,
+        math.nan if latitude is None else latitude,
+        math.nan if longitude is None else longitude,
+        0,
+        0,
+        amount_minor,
+        _device_hash(device_id) if device_id else history_layout.NO_DEVICE,
+        _CHANNEL_CODE.get(channel, -1),
+        _CATEGORY_CODE.get(category, -1),
+        row,
+    )
 
 
 def _fits(event_time_s: int, amount_minor: int) -> bool:
@@ -243,15 +282,13 @@ def build_features(
 
 def _may_repeat(names: Any) -> bool:
     """Whether two of an Arrow array's names have one hash: a sixth of the cost of telling names apart. False is certain."""
-    from data.kernel import hash_names
-
     whole = names.combine_chunks() if hasattr(names, "combine_chunks") else names
     if len(whole) < 2:
         return False
     _, offsets, letters = whole.buffers()
-    begin = np.frombuffer(offsets, np.int64)[whole.offset : whole.offset + len(whole) + 1]
+    ends = np.frombuffer(offsets, np.int64)[whole.offset : whole.offset + len(whole) + 1]
     keys = np.empty(len(whole), np.uint64)
-    hash_names(begin, np.frombuffer(letters, np.uint8), keys)
+    entry_point("hash_names")(letters.address, ends.ctypes.data, len(whole), keys.ctypes.data)
     keys.sort()
     return bool((keys[1:] == keys[:-1]).any())
 
@@ -272,12 +309,12 @@ def _codes(column: "pd.Series[Any]", code: dict[str, int], missing: int) -> NDAr
     return table[column.cat.codes.to_numpy()]  # a null has code -1: the last
 
 
-def _slots(column: "pd.Series[Any]", slot_of: Any) -> NDArray[np.int64]:
+def _slots(column: "pd.Series[Any]", slots: Callable[[list[str]], NDArray[np.int32]]) -> NDArray[np.int32]:
     """Each id's slot; ids get theirs in the order of first appearance, as they do online."""
     import pandas as pd
 
     codes, ids = pd.factorize(column)
-    return np.array([slot_of(str(name)) for name in ids.tolist()], dtype=np.int64)[codes]
+    return slots([str(name) for name in ids.tolist()])[codes]
 
 
 def _payments(transactions: "pd.DataFrame", history: History) -> NDArray[np.void]:
@@ -290,8 +327,8 @@ def _payments(transactions: "pd.DataFrame", history: History) -> NDArray[np.void
     events = np.zeros(len(transactions), history_layout.EVENT)
     events["time"], events["amount"], events["row"] = times, amounts, np.arange(len(events))
     events["latitude"], events["longitude"] = transactions["latitude"], transactions["longitude"]
-    events["card"] = _slots(transactions["card_id"], history._card)
-    events["terminal"] = _slots(transactions["terminal_id"], history._terminal)
+    events["card"] = _slots(transactions["card_id"], partial(history._slots, "card"))
+    events["terminal"] = _slots(transactions["terminal_id"], partial(history._slots, "terminal"))
     events["device"] = _codes(devices, hashes, history_layout.NO_DEVICE)
     events["channel"] = _codes(transactions["channel"], _CHANNEL_CODE, -1)
     events["category"] = _codes(transactions["category"], _CATEGORY_CODE, -1)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,19 +16,21 @@ from numpy.typing import NDArray
 
 from data.errors import BadInput, DiskFull
 from data.features import FEATURE_SCHEMA_HASH
-from data.history_layout import POOLS, State, empty_state, grown
+from data.history_layout import BY_SLOT, POOLS, State, empty_state, grown
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+_ROOM: Final = 1024  # letters of ids to come
 _NEXT_STEP: Final = "Delete the file; the history is rebuilt from the prediction log or by `build_features`."
 
 
-def write(path: Path, state: State, cards: Sequence[str], terminals: Sequence[str]) -> None:
-    """Write the state and the ids by slot. Raises DiskFull; an earlier file then stays."""
+def write(path: Path, state: State) -> None:
+    """Write the state. Raises DiskFull; an earlier file then stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     arrays: dict[str, Any] = {"format": np.array(FORMAT), "schema": np.array(FEATURE_SCHEMA_HASH)}
-    arrays |= {"card_ids": _bytes(cards), "terminal_ids": _bytes(terminals)}
-    arrays |= _compact(state, np.arange(len(cards)), np.arange(len(terminals)))
+    arrays |= {f"{owner}_names": _letters(state, owner) for owner in BY_SLOT}
+    arrays |= {f"{owner}_ends": getattr(state, f"{owner}_ends")[: _count(state, owner)] for owner in BY_SLOT}
+    arrays |= _compact(state, *(np.arange(_count(state, owner)) for owner in BY_SLOT))
     try:
         with partial.open("wb") as file:
             np.savez(file, **arrays)
@@ -44,8 +46,8 @@ def write(path: Path, state: State, cards: Sequence[str], terminals: Sequence[st
         ) from error
 
 
-def read(path: Path) -> tuple[State, list[str], list[str]]:
-    """The state, the card ids and the terminal ids by slot. Raises BadInput."""
+def read(path: Path) -> State:
+    """The state, but for the indexes of the ids, which are empty. Raises BadInput."""
     try:
         with path.open("rb") as bytes_, np.load(bytes_, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -53,13 +55,12 @@ def read(path: Path) -> tuple[State, list[str], list[str]]:
         raise BadInput(f"{path.name} is not a readable history.", next_step=_NEXT_STEP, where=str(path)) from error
     if arrays.pop("format", None) != FORMAT or arrays.pop("schema", None) != FEATURE_SCHEMA_HASH:
         raise BadInput(f"{path.name} was written for other features.", next_step=_NEXT_STEP, where=str(path))
-    cards, terminals = ([name.decode() for name in arrays[ids].tolist()] for ids in ("card_ids", "terminal_ids"))
-    return _expand(arrays, len(cards), len(terminals)), cards, terminals
+    return _expand(arrays)
 
 
-def digest(state: State, cards: Sequence[str], terminals: Sequence[str]) -> str:
+def digest(state: State) -> str:
     """SHA-256 of what is remembered, in the order of ids."""
-    card_ids, terminal_ids = _bytes(cards), _bytes(terminals)
+    card_ids, terminal_ids = _ids(state, "card"), _ids(state, "terminal")
     by_card, by_terminal = np.argsort(card_ids), np.argsort(terminal_ids)
     arrays = _compact(state, by_card, by_terminal)
     arrays["cards_entries"]["terminal"] = np.argsort(by_terminal)[arrays["cards_entries"]["terminal"]]
@@ -71,8 +72,20 @@ def digest(state: State, cards: Sequence[str], terminals: Sequence[str]) -> str:
     return whole.hexdigest()
 
 
-def _bytes(ids: Sequence[str]) -> NDArray[np.bytes_]:
-    return np.array([name.encode() for name in ids], dtype=np.bytes_) if ids else np.empty(0, "S1")
+def _count(state: State, owner: str) -> int:
+    return int(state.control[0][f"{owner}s"])
+
+
+def _letters(state: State, owner: str) -> NDArray[np.uint8]:
+    count, ends = _count(state, owner), getattr(state, f"{owner}_ends")
+    letters: NDArray[np.uint8] = getattr(state, f"{owner}_letters")
+    return letters[: ends[count - 1] if count else 0]
+
+
+def _ids(state: State, owner: str) -> NDArray[np.bytes_]:
+    """The ids by slot."""
+    letters, ends = _letters(state, owner).tobytes(), getattr(state, f"{owner}_ends")[: _count(state, owner)].tolist()
+    return np.array([letters[begin:end] for begin, end in pairwise([0, *ends])], dtype=np.bytes_) if ends else np.empty(0, "S1")
 
 
 def _compact(state: State, cards: NDArray[np.int64], terminals: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
@@ -89,17 +102,22 @@ def _compact(state: State, cards: NDArray[np.int64], terminals: NDArray[np.int64
     return arrays
 
 
-def _expand(arrays: dict[str, NDArray[Any]], cards: int, terminals: int) -> State:
-    """A state with a little room, from what `_compact` made of it. A terminal's marks are found again at its next payment."""
-    state = empty_state(cards + cards // 8 + 1, terminals + terminals // 8 + 1)
+def _expand(arrays: dict[str, NDArray[Any]]) -> State:
+    """A state with a little room, from what `write` made of it. A terminal's marks are found again at its next payment."""
+    counts = {owner: len(arrays[f"{owner}_ends"]) for owner in BY_SLOT}
+    state = empty_state(*(count + count // 8 + 1 for count in counts.values()))
+    for owner, count in counts.items():
+        getattr(state, f"{owner}_ends")[:count] = arrays[f"{owner}_ends"]
+        state.control[f"{owner}s"] = count
+        state = state._replace(**{f"{owner}_letters": np.append(arrays[f"{owner}_names"], np.empty(_ROOM, np.uint8))})
     for pool, (used, owners) in POOLS.items():
         for owner in owners:
             runs, entries, taken = arrays[owner], arrays[f"{owner}_entries"], int(state.control[used][0])
             runs["start"] += taken
             if taken + len(entries) > len(getattr(state, pool)):
-                state = state._replace(**{pool: grown(getattr(state, pool), (taken + len(entries)) * 3 // 2, fill_zero=False)})
+                state = state._replace(**{pool: grown(getattr(state, pool), (taken + len(entries)) * 5 // 4)})
             getattr(state, pool)[taken : taken + len(entries)] = entries
             getattr(state, owner)[: len(runs)] = runs
             state.control[used] += len(entries)
-    state.marks[:terminals] = arrays["terminals"]["dropped"][:, None]
+    state.marks[: counts["terminal"]] = arrays["terminals"]["dropped"][:, None]
     return state

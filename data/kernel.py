@@ -1,8 +1,8 @@
 """The one definition of the features: compiled code that shows a payment its history and then remembers the payment.
 
-Only `data/history.py` calls it, for a million rows and for one; there is no second implementation. The state is a
-handful of plain arrays (`data/history_layout.py`). A payment may arrive late: it is put in its sorted place and sees
-only what is not after it.
+Only `data/history.py` calls it, by way of `data/compiled.py`, for a million rows and for one; there is no second
+implementation. The state is a handful of plain arrays (`data/history_layout.py`). A payment may arrive late: it is put in
+its sorted place and sees only what is not after it.
 
 What a card remembers are its last CARD_MEMORY payments of the CARD_RETENTION_S before its latest one; beside them it
 keeps totals over its whole life, for "the card's mean". Amounts are summed as integers (minor units), so sums do not
@@ -10,9 +10,8 @@ depend on the order of arrival. Variance uses data shifted by the card's first a
 at zero (Chan, Golub and LeVeque, The American Statistician 37(3), 1983).
 """
 
-from collections.abc import Callable
 from math import asin, cos, nan, radians, sin, sqrt
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -51,22 +50,28 @@ _CARD_REPORTS = FEATURE_INDEX["card_reports_30d"]
 
 
 # The state belongs to the caller and nothing is allocated here, so arrays are not reference-counted (a quarter of the
-# time otherwise), and helpers become part of the one function that is called (a fifth).
+# time otherwise), and helpers become part of the function that calls them (a fifth).
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 _inner = njit(forceinline=True, **_OPTIONS)
-
-
-def _entry_point(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call; keep the result beside the source, in NUMBA_CACHE_DIR or in the user's cache, else only in memory."""
-    try:
-        return cast(Callable[..., Any], njit(cache=True, **_OPTIONS)(function))
-    except RuntimeError:  # numba found no writable folder
-        return cast(Callable[..., Any], njit(**_OPTIONS)(function))
+_function = njit(**_OPTIONS)
 
 
 @_inner
-def _room(run, pool, used):  # type: ignore[no-untyped-def]
-    """Make sure one more entry fits behind the run. Returns how much of the pool is then taken, or -1 when the pool is full."""
+def _size(capacity):  # type: ignore[no-untyped-def]
+    """The largest i for which FIRST_RUN << i is at most this capacity."""
+    i = 0
+    while FIRST_RUN << (i + 1) <= capacity:
+        i += 1
+    return i
+
+
+@_inner
+def _room(run, pool, free, used):  # type: ignore[no-untyped-def]
+    """Make sure one more entry fits behind the run. Returns how much of the pool is then taken, or -1 when the pool is full.
+
+    A run that outgrows its place moves to one of at least twice the size, and its old place waits in `free` (by size; the
+    time of its first entry says where the next one is, plus one) for the next run that needs one of that size.
+    """
     if run.head + run.size < run.capacity:
         return used
     begin = run.start + run.head
@@ -75,18 +80,25 @@ def _room(run, pool, used):  # type: ignore[no-untyped-def]
             pool[run.start + i] = pool[begin + i]
         run.head = 0
         return used
-    capacity = max(FIRST_RUN, 2 * run.capacity)
-    if run.capacity > 0 and run.start + run.capacity == used:  # the last run of the pool grows where it stands
-        if run.start + capacity > len(pool):
+    new, capacity = 0, FIRST_RUN
+    while capacity < 2 * run.capacity:
+        new, capacity = new + 1, 2 * capacity
+    start = free[new] - 1
+    if start >= 0:
+        free[new] = pool[start].time
+    else:
+        if used + capacity > len(pool):
             return -1
-        run.capacity = capacity
-        return run.start + capacity
-    if used + capacity > len(pool):
-        return -1
+        start = used
+        used += capacity
     for i in range(run.size):
-        pool[used + i] = pool[begin + i]
-    run.start, run.capacity, run.head = used, capacity, 0
-    return used + capacity
+        pool[start + i] = pool[begin + i]
+    if run.capacity >= FIRST_RUN:
+        old = _size(run.capacity)
+        pool[run.start].time = free[old]
+        free[old] = run.start + 1
+    run.start, run.capacity, run.head = start, capacity, 0
+    return used
 
 
 @_inner
@@ -314,17 +326,17 @@ def _note_report(run, pool, moment):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def _advance_card(control, cards, pool, reports_of, report_pool, event, rows):  # type: ignore[no-untyped-def]
+def _advance_card(control, free, cards, pool, reports_of, report_pool, event, rows):  # type: ignore[no-untyped-def]
     """One event of a card: write the card's part of the row and remember. Returns False, with nothing remembered, when a pool is full."""
     card, reports = cards[event.card], reports_of[event.card]
     t, row = event.time, event.row
     if row == REPORT_ROW:
-        used = _room(reports, report_pool, control.report_used)
+        used = _room(reports, report_pool, free[2], control.report_used)
         if used >= 0:
             control.report_used = used
             _note_report(reports, report_pool, t)
         return used >= 0
-    used = _room(card, pool, control.card_used)
+    used = _room(card, pool, free[0], control.card_used)
     if used < 0:
         return False
     control.card_used = used
@@ -344,17 +356,17 @@ def _advance_card(control, cards, pool, reports_of, report_pool, event, rows):  
 
 
 @_inner
-def _advance_terminal(control, terminals, pool, marks, reports_of, report_pool, event, rows):  # type: ignore[no-untyped-def]
+def _advance_terminal(control, free, terminals, pool, marks, reports_of, report_pool, event, rows):  # type: ignore[no-untyped-def]
     """One event of a terminal: as `_advance_card`, for the terminal's part of the row."""
     terminal, reports = terminals[event.terminal], reports_of[event.terminal]
     row = event.row
     if row == REPORT_ROW:
-        used = _room(reports, report_pool, control.report_used)
+        used = _room(reports, report_pool, free[2], control.report_used)
         if used >= 0:
             control.report_used = used
             _note_report(reports, report_pool, event.time)
         return used >= 0
-    used = _room(terminal, pool, control.terminal_used)
+    used = _room(terminal, pool, free[1], control.terminal_used)
     if used < 0:
         return False
     control.terminal_used = used
@@ -369,36 +381,107 @@ def _advance_terminal(control, terminals, pool, marks, reports_of, report_pool, 
     return True
 
 
-@_entry_point
-def advance(state, by_card, by_terminal, rows, cards_done, terminals_done):  # type: ignore[no-untyped-def]
+@_function
+def advance(state, by_card, by_terminal, rows, done):  # type: ignore[no-untyped-def]
     """Advance the state by events (EVENT) and write each payment's features into rows[event.row].
 
     Cards and terminals know nothing of each other, so all events of one card are done together while its run is in
     the processor's cache, then all of the next: `by_card` and `by_terminal` hold the same events, grouped, and in order
-    of arrival within a group. Returns how many of each are done: all, or a pool must grow before the rest.
+    of arrival within a group. `done` says how many of each are done, before and after: all, or a pool must grow first.
     """
-    control = state.control[0]
+    control, free = state.control[0], state.free
     cards, card_pool, card_reports = state.cards, state.card_pool, state.card_reports
     terminals, terminal_pool, terminal_reports = state.terminals, state.terminal_pool, state.terminal_reports
     marks, report_pool = state.marks, state.report_pool
-    while cards_done < len(by_card):
-        event = by_card[cards_done]
-        if not _advance_card(control, cards, card_pool, card_reports, report_pool, event, rows):
-            return cards_done, terminals_done
-        cards_done += 1
-    while terminals_done < len(by_terminal):
-        event = by_terminal[terminals_done]
-        if not _advance_terminal(control, terminals, terminal_pool, marks, terminal_reports, report_pool, event, rows):
-            return cards_done, terminals_done
-        terminals_done += 1
-    return cards_done, terminals_done
+    while done[0] < len(by_card):
+        event = by_card[done[0]]
+        if not _advance_card(control, free, cards, card_pool, card_reports, report_pool, event, rows):
+            return
+        done[0] += 1
+    while done[1] < len(by_terminal):
+        event = by_terminal[done[1]]
+        if not _advance_terminal(control, free, terminals, terminal_pool, marks, terminal_reports, report_pool, event, rows):
+            return
+        done[1] += 1
 
 
-@_entry_point
-def hash_names(offsets, letters, keys):  # type: ignore[no-untyped-def]
-    """Write the FNV-1a hash (Fowler, Noll and Vo) of each name; name i is letters[offsets[i] : offsets[i + 1]]."""
-    for i in range(len(keys)):
-        key = np.uint64(0xCBF29CE484222325)
-        for j in range(offsets[i], offsets[i + 1]):
-            key = (key ^ np.uint64(letters[j])) * np.uint64(0x100000001B3)
-        keys[i] = key
+@_inner
+def name_hash(letters, begin, end):  # type: ignore[no-untyped-def]
+    """The FNV-1a hash (Fowler, Noll and Vo) of letters[begin:end]."""
+    key = np.uint64(0xCBF29CE484222325)
+    for i in range(begin, end):
+        key = (key ^ np.uint64(letters[i])) * np.uint64(0x100000001B3)
+    return key
+
+
+@_inner
+def _seat(index, key):  # type: ignore[no-untyped-def]
+    """Where in an index a hash belongs first; FNV's high bits are its best."""
+    return (key ^ (key >> np.uint64(32))) & np.uint64(len(index) - 1)
+
+
+@_inner
+def _slot_of(index, known, ends, count, slots, letters, begin, end):  # type: ignore[no-untyped-def]
+    """The slot of the id letters[begin:end]; a new id gets the next one, `count`. -1: there is no room for a new one.
+
+    `index`, `known` (the ids' letters), `ends` and `count` belong to one owner, which has arrays of length `slots`.
+    """
+    seat = _seat(index, name_hash(letters, begin, end))
+    while index[seat] != 0:
+        slot = np.int64(index[seat] - 1)
+        if _is_name(known, ends, slot, letters, begin, end):
+            return slot
+        seat = (seat + np.uint64(1)) & np.uint64(len(index) - 1)
+    first = name_begin(ends, count)
+    if count >= slots or first + end - begin > len(known) or 3 * (count + 1) > 2 * len(index):
+        return np.int64(-1)
+    for i in range(end - begin):
+        known[first + i] = letters[begin + i]
+    ends[count] = first + end - begin
+    index[seat] = count + 1
+    return count
+
+
+@_inner
+def name_begin(ends, slot):  # type: ignore[no-untyped-def]
+    """Where the letters of a slot's id begin: behind those of the one before."""
+    return ends[slot - 1] if slot > 0 else np.int64(0)
+
+
+@_inner
+def _is_name(known, ends, slot, letters, begin, end):  # type: ignore[no-untyped-def]
+    first = name_begin(ends, slot)
+    i = begin if ends[slot] - first == end - begin else end + 1
+    while i < end and known[first + i - begin] == letters[i]:
+        i += 1
+    return i == end
+
+
+@_function
+def card_slot(state, letters, begin, end):  # type: ignore[no-untyped-def]
+    """The slot of a card, known or new; -1 when there is no room for a new one."""
+    control = state.control[0]
+    slot = _slot_of(state.card_index, state.card_letters, state.card_ends, control.cards, len(state.cards), letters, begin, end)
+    control.cards += slot == control.cards
+    return slot
+
+
+@_function
+def terminal_slot(state, letters, begin, end):  # type: ignore[no-untyped-def]
+    """The slot of a terminal, as `card_slot`."""
+    control = state.control[0]
+    slot = _slot_of(
+        state.terminal_index, state.terminal_letters, state.terminal_ends, control.terminals, len(state.terminals), letters, begin, end
+    )
+    control.terminals += slot == control.terminals
+    return slot
+
+
+@_function
+def index_names(index, letters, ends, count):  # type: ignore[no-untyped-def]
+    """Fill an empty index with the first `count` ids."""
+    for slot in range(count):
+        seat = _seat(index, name_hash(letters, name_begin(ends, slot), ends[slot]))
+        while index[seat] != 0:
+            seat = (seat + np.uint64(1)) & np.uint64(len(index) - 1)
+        index[seat] = slot + 1

@@ -14,7 +14,7 @@ from data.settings import REPOSITORY
 _LIBRARIES: Final = ("lightgbm", "scikit-learn", "numpy", "pandas", "mlflow")
 # The modules whose text decides which model comes out of the same rows.
 _RECIPE: Final = (
-    "data/bundle.py", "data/costs.py", "data/features.py", "data/history.py", "data/kernel.py", "data/rules.py",
+    "data/bundle.py", "data/costs.py", "data/features.py", "data/history.py", "data/kernel.py", "data/kernel_build.py", "data/rules.py",
     "pipelines/baselines.py", "pipelines/boost.py", "pipelines/calibrate.py", "pipelines/parameters.py",
     "pipelines/resample.py", "pipelines/split.py", "pipelines/table.py", "pipelines/threshold.py",
 )  # fmt: skip

@@ -11,7 +11,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The wall clock: for log lines and ledger entries made by people, not for decisions."""
+    """The wall clock: for log lines and ledger entries made by people, not for decisions.
+
+    One exception: the scoring service asks it whether a payment comes from the future (`services/scoring/horizon.py`).
+    """
 
     def now(self) -> datetime:
         return datetime.now(UTC)

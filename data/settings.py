@@ -6,6 +6,7 @@ Built once by a composition root (`Settings.load()`) and passed on; nothing read
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,6 +33,11 @@ class Settings(BaseSettings):
     label_delay_days: int = Field(7, ge=1, le=90, description="gap kept between training rows and the rows that judge them")
     alert_capacity_per_thousand: float = Field(10.0, gt=0, le=1000, description="payments per thousand that the fraud team can review")
     model_name: str = Field("fraud", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="name of the registered model")
+    log_failure: Literal["closed", "open"] = Field(
+        "closed",
+        description="while the prediction log cannot be written: `closed` answers nothing (503), `open` answers without keeping it"
+        " (header `x-lab-logged: no`) and so gives up audit, monitoring and the same answer to the same payment",
+    )
     registry_poll_s: float = Field(1.0, gt=0, le=60, description="how often the scoring service looks at the registry")
     http_timeout_s: float = Field(5.0, gt=0, le=60, description="limit for one call between our own processes")
     start_timeout_s: float = Field(120.0, gt=0, le=600, description="limit for one process to become healthy")

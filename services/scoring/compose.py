@@ -22,7 +22,8 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
     """Open the log, bring the history back, and connect the parts. Raises LogUnavailable, BadInput."""
     home, keys = settings.home, settings.home / "keys"
     log, slots, metrics, clock = PredictionLog(home / "predictions.db"), Slots(), Metrics(), SystemClock()
-    engine = Engine(slots, log, Recovery(home / "history", log), metrics)
+    recovery, open_failure = Recovery(home / "history", log), settings.log_failure == "open"
+    engine = Engine(slots, log, recovery, metrics, clock, answers_without_log=open_failure)
 
     def on_swap(serving: Serving) -> None:
         metrics.serves(serving)

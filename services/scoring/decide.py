@@ -1,6 +1,7 @@
 """From features to a decision: models, rules, then the policy of the model that answers. Pure but for the models' own work."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -12,10 +13,10 @@ from data.errors import ModelFailed
 from data.reasons import model_reasons
 from data.rules import apply_rules
 from data.schema import Arm, Decision
+from services.scoring.patience import Patience
 from services.scoring.slots import Serving
 
 _STERNNESS: dict[Decision, int] = {"approve": 0, "review": 1, "decline": 2}
-OnFailure = Callable[[str, str], None]  # hears the version of a challenger that failed, and why
 
 
 class Judgement(NamedTuple):
@@ -31,27 +32,27 @@ class Judgement(NamedTuple):
     challenger_score: float | None
 
 
-def judge_payment(serving: Serving, card_id: str, features: NDArray[np.float64], on_failure: OnFailure) -> Judgement:
+def judge_payment(serving: Serving, card_id: str, features: NDArray[np.float64], patience: Patience) -> Judgement:
     """Judge one row of features, shape (FEATURE_COUNT,). Raises ModelFailed when the champion cannot score it.
 
     The challenger, in its shadow or on its share of the cards, scores every payment, so that both are compared on
-    the same rows. When it fails, `on_failure` hears of it and the champion answers.
+    the same rows. When it fails, the champion answers; when it fails or is slow, `patience` takes it out.
     """
+    started = time.perf_counter()
     champion_score = _required(serving.champion.score(features), serving)
     challenger_score = None
     if serving.challenger is not None:
-        (challenger_score,) = _challenger_scores(serving.challenger, lambda model: [model.score(features)], 1, on_failure)
+        (challenger_score,) = _challenger_scores(serving, lambda model: [model.score(features)], 1, started, patience)
     return _judgement(serving, card_id, features.tolist(), champion_score, challenger_score)
 
 
-def judge_payments(serving: Serving, card_ids: Sequence[str], matrix: NDArray[np.float64], on_failure: OnFailure) -> list[Judgement]:
+def judge_payments(serving: Serving, card_ids: Sequence[str], matrix: NDArray[np.float64], patience: Patience) -> list[Judgement]:
     """`judge_payment` for every row of (n, FEATURE_COUNT), with the same results: one call of each model for all."""
+    started = time.perf_counter()
     champion_scores = [_required(score, serving) for score in serving.champion.score_many(matrix).tolist()]
     challenger_scores: Sequence[float | None] = [None] * len(card_ids)
     if serving.challenger is not None:
-        challenger_scores = _challenger_scores(
-            serving.challenger, lambda model: model.score_many(matrix).tolist(), len(card_ids), on_failure
-        )
+        challenger_scores = _challenger_scores(serving, lambda model: model.score_many(matrix).tolist(), len(card_ids), started, patience)
     rows = zip(card_ids, matrix.tolist(), champion_scores, challenger_scores, strict=True)
     return [_judgement(serving, *row) for row in rows]
 
@@ -63,17 +64,24 @@ def _required(score: float, serving: Serving) -> float:
 
 
 def _challenger_scores(
-    challenger: Model, scores: Callable[[Model], list[float]], rows: int, on_failure: OnFailure
+    serving: Serving, scores: Callable[[Model], list[float]], rows: int, started: float, patience: Patience
 ) -> Sequence[float | None]:
-    """The challenger's scores up to its first failure, and None from there on: after one failure it is out."""
+    """The challenger's scores up to its first failure, and None from there on: after one failure it is out.
+
+    `started`: when the champion began with the same rows, by `time.perf_counter`.
+    """
+    challenger = serving.challenger
+    assert challenger is not None
+    between = time.perf_counter()
     try:
         found = scores(challenger)
     except Exception as error:  # whatever a challenger does wrong, the payment is answered
-        on_failure(challenger.version, f"{type(error).__name__} while scoring")
+        patience.failed(challenger.version, f"{type(error).__name__} while scoring")
         return [None] * rows
+    patience.took(serving, rows, between - started, time.perf_counter() - between)
     for row, score in enumerate(found):
         if not math.isfinite(score):
-            on_failure(challenger.version, "its score was not a number")
+            patience.failed(challenger.version, "its score was not a number")
             return [*found[:row], *[None] * (rows - row)]
     return found
 

@@ -13,15 +13,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from data.clock import Clock
 from data.errors import BadInput, LogUnavailable, UnknownTransaction
 from data.prediction_store import Answer, PredictionRecord, PredictionStore, Stored, conflict, payment_facts
 from data.schema import Label, Transaction, event_milliseconds, event_seconds
 from services.scoring.commit import Commit, Refused
 from services.scoring.decide import Judgement, judge_payment, judge_payments
+from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
+from services.scoring.patience import Patience
 from services.scoring.recovery import Recovery
 from services.scoring.slots import Serving, Slots
 
+NOT_LOGGED = ("x-lab-logged", "no")  # the header of an Unlogged answer
 CHUNK = 100  # payments of a batch between two looks at other requests: about 4 ms
 
 
@@ -30,6 +34,12 @@ class Receipt(NamedTuple):
 
     accepted: int
     unknown: tuple[str, ...]  # transaction ids that were never scored here
+
+
+class Unlogged(Answer):
+    """An answer that nothing keeps, given because `LAB_LOG_FAILURE` is open and the log could not be written."""
+
+    __slots__ = ()
 
 
 class _Pending(NamedTuple):
@@ -42,25 +52,35 @@ class _Pending(NamedTuple):
 class Engine:
     """Scores payments and takes labels in. Belongs to the event loop's thread."""
 
-    def __init__(self, slots: Slots, log: PredictionStore, recovery: Recovery, metrics: Metrics) -> None:
+    def __init__(
+        self, slots: Slots, log: PredictionStore, recovery: Recovery, metrics: Metrics, clock: Clock, *, answers_without_log: bool = False
+    ) -> None:
+        """`clock` only tells which payments come from the future. `answers_without_log`: see `LAB_LOG_FAILURE`."""
         self._slots = slots
         self._log = log
         self._recovery = recovery
         self._metrics = metrics
         self._history = recovery.restore()
+        self._horizon = Horizon(clock, self._history.newest_s())
+        self._patience = Patience(self._bench)
+        self._answers_without_log = answers_without_log
         self._stale = False  # the history may hold what the log does not
         self._pending: dict[str, _Pending] = {}
         self._reported: set[str] = set()  # payments whose first fraud report is on its way to the disk
         self._gathering: Commit | None = None  # what this turn of the event loop has added so far
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
-        """The answer to one payment, durable. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
+        """The answer to one payment, durable or Unlogged. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
         key = transaction.transaction_id
-        known = self._known(transaction, self._log.find((key,)) if key not in self._pending else {})
+        known = self._known(transaction, self._find((key,)) if key not in self._pending else {})
         return await self._durable(known or self._decide(transaction, request_id))
 
     async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Answer]:
-        """The same for many, in order. When it raises, some may be stored: send the batch again, it is safe to repeat."""
+        """The same for many, in order. When it raises, some may be stored: send the batch again, it is safe to repeat.
+
+        A payment from too far ahead refuses the whole batch before anything is looked at.
+        """
+        self._horizon.admit_all([transaction.event_time for transaction in transactions])
         answers: list[Answer | _Pending] = []
         for start in range(0, len(transactions), CHUNK):
             answers += self._answer_chunk(transactions[start : start + CHUNK], request_id)
@@ -92,11 +112,17 @@ class Engine:
         await commit.refused()
         return Receipt(len(known), tuple(unknown))
 
-    async def check(self) -> None:
-        """Whether a payment could be answered now. Raises NoModel, LogUnavailable."""
+    async def check(self) -> bool:
+        """Whether an answer could be logged now. Raises NoModel, LogUnavailable when no payment would be answered."""
         self._slots.current()
-        self._rebuild_if_stale()
-        await self._commit_soon().refused()
+        try:
+            self._rebuild_if_stale()
+            await self._commit_soon().refused()
+        except LogUnavailable:
+            if not self._answers_without_log:
+                raise
+            return False
+        return True
 
     def expect_history(self) -> None:
         """A first model arrived: training may have left a snapshot since this process began. Any thread may say so."""
@@ -108,6 +134,7 @@ class Engine:
         self._log.check_writable()  # fails fast while the disk is full, before the costly part
         self._drain()  # what is on its way to the disk belongs into the history
         self._history = self._recovery.restore()
+        self._horizon.newest_s = self._history.newest_s()
         self._stale = False
         self._metrics.history_rebuilds.inc()
 
@@ -119,7 +146,7 @@ class Engine:
 
     def _answer_chunk(self, transactions: Sequence[Transaction], request_id: str) -> list[Answer | _Pending]:
         """Everything up to the commit, without a pause: known payments from memory or log, the new ones decided together, in order."""
-        held = self._log.find([transaction.transaction_id for transaction in transactions])
+        held = self._find([transaction.transaction_id for transaction in transactions])
         new: dict[str, Transaction] = {}
         known: dict[str, Answer | _Pending] = {}
         for transaction in transactions:
@@ -147,44 +174,67 @@ class Engine:
             return stored.answer
         return None
 
-    def _decide(self, transaction: Transaction, request_id: str) -> _Pending:
-        serving = self._slots.current()
-        self._rebuild_if_stale()
-        started = time.perf_counter()
+    def _find(self, transaction_ids: Sequence[str]) -> Mapping[str, Stored]:
+        """What the log holds of these. A log that cannot be read is none to write to, so it is not trusted until it was rebuilt from."""
         try:
-            features = self._history.advance(*_seen(transaction))
-            judgement = judge_payment(serving, transaction.card_id, features, self._bench)
+            return self._log.find(transaction_ids)
+        except LogUnavailable:
+            if not self._answers_without_log:
+                raise
+            self._stale = True
+            return {}
+
+    def _decide(self, transaction: Transaction, request_id: str) -> Answer | _Pending:
+        serving = self._slots.current()
+        logs = self._can_log()
+        started = time.perf_counter()
+        seen = _seen(transaction)
+        moment_s = seen[2]
+        self._horizon.admit(moment_s)
+        try:
+            features = self._history.advance(*seen)
+            judgement = judge_payment(serving, transaction.card_id, features, self._patience)
         except BadInput:
             raise  # refused before anything was remembered
         except Exception:
             self._stale = True  # the history has moved on for a payment that nobody will find in the log
             raise
-        commit = self._commit_soon()
-        return self._keep(_record(transaction, features, judgement, serving, time.perf_counter() - started, request_id), commit)
+        self._horizon.passed(moment_s)
+        record = _record(transaction, features, judgement, serving, time.perf_counter() - started, request_id)
+        return self._keep(record, self._commit_soon()) if logs else self._unlogged(record)
 
-    def _decide_many(self, transactions: Sequence[Transaction], request_id: str) -> list[_Pending]:
-        """`_decide` for many, in order."""
+    def _decide_many(self, transactions: Sequence[Transaction], request_id: str) -> Sequence[Answer | _Pending]:
+        """`_decide` for many, in order; `score_batch` has asked the horizon."""
         if not transactions:
             return []
         serving = self._slots.current()
-        self._rebuild_if_stale()
+        logs = self._can_log()
         started = time.perf_counter()
+        seen = [_seen(transaction) for transaction in transactions]
         try:
-            matrix = self._history.advance_many([_seen(transaction) for transaction in transactions])
-            judgements = judge_payments(serving, [t.card_id for t in transactions], matrix, self._bench)
+            matrix = self._history.advance_many(seen)
+            judgements = judge_payments(serving, [t.card_id for t in transactions], matrix, self._patience)
         except BadInput:
             raise
         except Exception:
             self._stale = True
             raise
-        commit, each = self._commit_soon(), (time.perf_counter() - started) / len(transactions)
-        rows = zip(transactions, matrix, judgements, strict=True)
-        return [self._keep(_record(*row, serving, each, request_id), commit) for row in rows]
+        self._horizon.passed(max(each[2] for each in seen))
+        seconds = (time.perf_counter() - started) / len(transactions)
+        records = [_record(*row, serving, seconds, request_id) for row in zip(transactions, matrix, judgements, strict=True)]
+        if not logs:
+            return [self._unlogged(record) for record in records]
+        commit = self._commit_soon()
+        return [self._keep(record, commit) for record in records]
 
     def _keep(self, record: PredictionRecord, commit: Commit) -> _Pending:
         commit.entries.append(record)
         pending = self._pending[record.transaction.transaction_id] = _Pending(record, commit)
         return pending
+
+    def _unlogged(self, record: PredictionRecord) -> Unlogged:
+        self._metrics.unlogged.inc()
+        return Unlogged(*record.answer)
 
     def _bench(self, version: str, why: str) -> None:
         self._metrics.challenger_failures.inc()
@@ -207,7 +257,13 @@ class Engine:
         if isinstance(answer, Answer):  # it rests on the disk already
             return answer
         record, commit = answer
-        if record.transaction.transaction_id in await commit.refused():
+        try:
+            refused = await commit.refused()
+        except LogUnavailable:
+            if not self._answers_without_log:
+                raise
+            return self._unlogged(record)
+        if record.transaction.transaction_id in refused:
             raise conflict()
         return record.answer
 
@@ -257,6 +313,20 @@ class Engine:
     def _rebuild_if_stale(self) -> None:
         if self._stale:
             self.rebuild()
+
+    def _can_log(self) -> bool:
+        """Whether the log takes what is decided next. Raises LogUnavailable when it does not and answers depend on it.
+
+        While the log is away, the history goes on with payments that the log will never hold; the first that the log
+        can take again finds it rebuilt without them.
+        """
+        try:
+            self._rebuild_if_stale()
+        except LogUnavailable:
+            if not self._answers_without_log:
+                raise
+            return False
+        return True
 
 
 def _seen(transaction: Transaction) -> tuple[str, str, int, int, str, str, float | None, float | None, str | None]:

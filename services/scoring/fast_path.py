@@ -14,12 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from data.errors import BadInput
 from data.schema import Transaction
 from services.scoring.edge import MAX_BODY_BYTES, error_response, request_id_of
-from services.scoring.engine import Engine
+from services.scoring.engine import NOT_LOGGED, Engine, Unlogged
 from services.scoring.messages import decode
 from services.scoring.metrics import Metrics
 
 PATH = "/v1/score"
 _JSON = (b"content-type", b"application/json")
+_NOT_LOGGED = (NOT_LOGGED[0].encode(), NOT_LOGGED[1].encode())
 _UNUSUAL = frozenset({b"origin", b"transfer-encoding", b"expect", b"content-encoding"})
 
 
@@ -54,6 +55,8 @@ class FastPath:
         else:
             body = answer.json().encode()
             headers = [_JSON, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+            if type(answer) is Unlogged:
+                headers.append(_NOT_LOGGED)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         finally:

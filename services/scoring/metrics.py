@@ -71,7 +71,10 @@ class Metrics:
             r.register(collector)
         self.replays = Counter("fraud_replays", "payments answered again from the log", registry=r)
         self.labels = Counter("fraud_labels", "labels taken in", ["is_fraud"], registry=r)
-        self.challenger_failures = Counter("fraud_challenger_failures", "payments a challenger failed on", registry=r)
+        self.challenger_failures = Counter(
+            "fraud_challenger_failures", "challengers taken out, for a failure or for their time", registry=r
+        )
+        self.unlogged = Counter("fraud_unlogged_answers", "answers that nothing keeps (LAB_LOG_FAILURE=open)", registry=r)
         self.history_rebuilds = Counter("fraud_history_rebuilds", "histories rebuilt from the log", registry=r)
         self.model_info = Gauge("fraud_model_info", "1 for the version in a slot", ["slot", "version"], registry=r)
 

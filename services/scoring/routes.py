@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from data.clock import Clock
 from data.errors import NotAllowed
-from data.prediction_store import PredictionStore
+from data.prediction_store import Answer, PredictionStore
 from data.schema import Message, Prediction, Transaction
 from services.scoring.courier import Courier
-from services.scoring.engine import Engine
+from services.scoring.engine import NOT_LOGGED, Engine, Unlogged
 from services.scoring.messages import ErrorEnvelope, LabelBatch, LabelReceipt, PredictionBatch, TransactionBatch, decode
 from services.scoring.metrics import Metrics
 from services.scoring.slots import Slots
@@ -48,14 +49,15 @@ def _add_scoring(router: APIRouter, service: Service) -> None:
         """Score one payment. The same transaction_id gets the same answer, and is stored once."""
         transaction = decode(Transaction, await request.body())
         answer = await service.engine.score(transaction, request.state.request_id)
-        return Response(answer.json(), media_type="application/json")
+        return Response(answer.json(), headers=_told_of((answer,)), media_type="application/json")
 
     @router.post("/v1/score/batch", response_model=PredictionBatch, openapi_extra=_takes(TransactionBatch))
     async def score_batch(request: Request) -> Response:
         """Score payments in order of arrival. When it fails, send it again: what was stored is answered the same."""
         batch = decode(TransactionBatch, await request.body())
         answers = await service.engine.score_batch(batch.transactions, request.state.request_id)
-        return Response(f'{{"predictions":[{",".join([answer.json() for answer in answers])}]}}', media_type="application/json")
+        content = f'{{"predictions":[{",".join([answer.json() for answer in answers])}]}}'
+        return Response(content, headers=_told_of(answers), media_type="application/json")
 
     @router.post("/v1/labels", response_model=LabelReceipt, openapi_extra=_takes(LabelBatch))
     async def labels(request: Request) -> Response:
@@ -72,9 +74,9 @@ def _add_probes(router: APIRouter, service: Service) -> None:
 
     @router.get("/ready")
     async def ready() -> dict[str, Any]:
-        """A verified model is in the slot and the log can be written."""
-        await service.engine.check()
-        return {"status": "ready", **_source(service)}
+        """A verified model is in the slot and the log can be written, unless LAB_LOG_FAILURE lets payments through without it."""
+        logged = await service.engine.check()
+        return {"status": "ready", "logged": logged, **_source(service)}
 
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
@@ -97,10 +99,15 @@ def _add_control(router: APIRouter, service: Service) -> None:
         return JSONResponse(_serving(service))
 
 
+def _told_of(answers: Sequence[Answer]) -> dict[str, str]:
+    """The header that owns up to answers which nothing keeps."""
+    return dict([NOT_LOGGED]) if any(type(answer) is Unlogged for answer in answers) else {}
+
+
 def _source(service: Service) -> dict[str, Any]:
     current = service.slots.current()
-    age = service.clock.now() - current.confirmed_at
-    return {"version": current.champion.version, "source": current.source, "age_s": round(age.total_seconds(), 3)}
+    age_s = (service.clock.now() - current.confirmed_at).total_seconds()
+    return {"version": current.champion.version, "source": current.source, "age_s": max(0.0, round(age_s, 3))}  # a clock may be set back
 
 
 def _serving(service: Service) -> dict[str, Any]:

@@ -41,6 +41,14 @@ def test_the_digest_sees_one_more_payment() -> None:
     assert build_features(*tables(PAYMENTS[:-1]))[1].digest() != build_features(*tables(PAYMENTS))[1].digest()
 
 
+def test_it_knows_its_newest_payment_whatever_came_after(saved: Path) -> None:
+    history = History.load(saved)
+    assert History().newest_s() == 0 and history.newest_s() == PAYMENTS[-1].time
+    history.advance("card_1", "term_9", PAYMENTS[0].time - 5, 100, "chip", "fuel", None, None, None)  # late
+    history.report(card_id="card_1", terminal_id="term_10", report_time_s=PAYMENTS[-1].time + 9)  # no payment
+    assert history.newest_s() == PAYMENTS[-1].time
+
+
 @pytest.mark.parametrize("cut", [0, 1, 100, 0.5, -1])
 def test_a_truncated_file_is_refused(saved: Path, cut: float) -> None:
     whole = saved.read_bytes()

@@ -1,5 +1,6 @@
 """When the log fails: nothing unanswered counts, nothing answered is lost, and service comes back by itself."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from data.prediction_frames import window_frame, window_matrix
 from data.settings import Settings
 from tests.fakes import FakeRegistry
 from tests.integration.scoring.server import body, score, serve_ready
-from tests.records import START
+from tests.records import START, fraud_label
 
 LATER = START.replace(year=2027)
 
@@ -60,6 +61,44 @@ def test_a_full_disk_costs_answers_but_no_history(
             score(client, i)
     expected = window_matrix(other.home / "predictions.db", START, LATER)
     assert window_matrix(lab.home / "predictions.db", START, LATER).tobytes() == expected.tobytes()
+
+
+def test_where_somebody_chose_so_a_full_disk_costs_the_log_and_no_answer(
+    lab: Settings, registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FailingDisk(monkeypatch)
+    with serve_ready(lab.model_copy(update={"log_failure": "open"}), registry) as client:
+        for i in range(20):
+            score(client, i)
+        disk.failing = True
+        for i in range(20, 30):
+            answer = client.post("/v1/score", json=body(i))
+            assert answer.status_code == 200 and answer.json()["transaction_id"] == f"tx_{i:06d}"
+            assert answer.headers["x-lab-logged"] == "no"
+        batch = client.post("/v1/score/batch", json={"transactions": [body(i) for i in range(5, 25)]})
+        assert batch.headers["x-lab-logged"] == "no" and len(batch.json()["predictions"]) == 20
+        label = json.loads(fraud_label(3).model_dump_json())
+        assert client.post("/v1/labels", json={"labels": [label]}).status_code == 503, "a label may wait, a payment may not"
+        ready = client.get("/ready")
+        assert ready.status_code == 200 and ready.json()["logged"] is False
+        assert "fraud_unlogged_answers_total 15.0" in client.get("/metrics").text
+        assert disk.failures > 0
+        disk.failing = False
+        again = client.post("/v1/score", json=body(25))
+        assert again.status_code == 200 and "x-lab-logged" not in again.headers, "an answer that was not kept is given anew"
+        for i in range(30, 60):
+            score(client, i)
+        assert client.get("/ready").json()["logged"] is True
+    frame = window_frame(lab.home / "predictions.db", START, LATER)
+    assert frame["transaction_id"].tolist() == [f"tx_{i:06d}" for i in (*range(20), 25, *range(30, 60))]
+    other = lab.model_copy(update={"home": tmp_path / "other"})
+    other.home.mkdir()
+    (other.home / "keys").symlink_to(lab.home / "keys")
+    with serve_ready(other, registry) as client:
+        for i in (*range(20), 25, *range(30, 60)):
+            score(client, i)
+    expected = window_matrix(other.home / "predictions.db", START, LATER)
+    assert window_matrix(lab.home / "predictions.db", START, LATER).tobytes() == expected.tobytes(), "it remembers what the log lacks"
 
 
 def test_a_champion_that_cannot_score_leaves_no_trace_in_the_history(

@@ -4,6 +4,8 @@ import asyncio
 import json
 import shutil
 import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,24 @@ import httpx
 import pytest
 
 from data.bundle import MODEL, Model
+from data.clock import EventClock
 from data.features import FEATURE_INDEX
 from data.prediction_frames import window_frame, window_matrix
 from data.prediction_log import PredictionLog
 from data.serving_plan import ServingPlan
 from data.settings import Settings
+from services.scoring.compose import compose
 from tests.fakes import FakeRegistry
-from tests.integration.scoring.server import body, score, serve, serve_ready, version_serving, wait_until
+from tests.integration.scoring.server import (
+    body,
+    score,
+    serve,
+    serve_ready,
+    serve_service,
+    trial_in_process,
+    version_serving,
+    wait_until,
+)
 from tests.records import START, fraud_label
 
 
@@ -207,6 +220,45 @@ def test_a_failing_challenger_is_benched_and_the_same_request_is_answered(
         assert {(a["arm"], a["model_version"]) for a in answers} == {("champion", "1")}
         assert "2" in client.get("/v1/serving").json()["benched"]
         assert "fraud_challenger_failures_total 1.0" in client.get("/metrics").text
+
+
+def test_a_slow_challenger_is_benched_with_its_time(lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.set_plan(ServingPlan(epoch=1, champion="1", challenger="2", mode="canary", share=1.0))
+    healthy = Model.score_many
+
+    def slow(self: Model, matrix: Any) -> Any:
+        return [healthy(self, matrix) for _ in range(200 if self.version == "2" else 1)][-1]
+
+    monkeypatch.setattr(Model, "score_many", slow)
+    with serve_ready(lab, registry) as client:
+        answers = client.post("/v1/score/batch", json={"transactions": [body(i) for i in range(500)]}).json()["predictions"]
+        arms = [answer["arm"] for answer in answers]
+        assert arms == ["challenger"] * 200 + ["champion"] * 300
+        assert client.get("/v1/serving").json()["benched"]["2"].startswith("slow: ")
+
+
+def test_a_payment_from_the_future_is_refused_and_leaves_no_trace(lab: Settings, registry: FakeRegistry) -> None:
+    now = datetime.now(UTC)
+    with serve_ready(lab, registry) as client:
+        for hours in (1, 24, 24 * 365 * 20):
+            late = body(1, event_time=now + timedelta(hours=hours))
+            refused = client.post("/v1/score", json=late)
+            assert refused.status_code == 422 and refused.json()["error"]["where"] == "event_time"
+            batch = client.post("/v1/score/batch", json={"transactions": [*(body(i) for i in range(2, 300)), late]})
+            assert batch.status_code == 422 and batch.json()["error"]["where"] == "transactions.298.event_time"
+        assert client.get("/v1/serving").json()["log_sequence"] == 0
+        score(client, 1, event_time=now + timedelta(minutes=4))
+        score(client, 2, event_time=now + timedelta(hours=23))  # a replay goes on from what it has sent
+    with serve_ready(lab, registry) as client:
+        score(client, 3, event_time=now + timedelta(hours=46))  # and so it does after a restart
+        assert client.post("/v1/score", json=body(4, event_time=now + timedelta(hours=71))).status_code == 422
+
+
+def test_a_clock_that_was_set_back_makes_nothing_younger_than_new(lab: Settings, registry: FakeRegistry) -> None:
+    service = compose(lab, registry, trial_in_process)
+    with serve_service(replace(service, clock=EventClock(START))) as client:
+        wait_until(lambda: client.get("/ready").status_code == 200, "ready")
+        assert client.get("/ready").json()["age_s"] == 0.0
 
 
 def test_a_damaged_challenger_or_champion_never_gets_in(lab: Settings, registry: FakeRegistry, bundles: Path, tmp_path: Path) -> None:

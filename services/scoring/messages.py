@@ -68,10 +68,9 @@ def decode(kind: type[M], body: bytes) -> M:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(_known_place(part) for part in first["loc"]) or "body"
         # An error of JSON itself may quote the text; its kind and our words do not.
-        what = "is not valid JSON" if first["type"] == "json_invalid" else first["msg"][:1].lower() + first["msg"][1:]
-        raise _bad(where, what) from None
+        raise bad_input(where, "is not valid JSON" if first["type"] == "json_invalid" else first["msg"]) from None
     except UnicodeDecodeError:
-        raise _bad("body", "is not UTF-8") from None
+        raise bad_input("body", "is not UTF-8") from None
     return message
 
 
@@ -98,9 +97,10 @@ def _known_place(part: int | str) -> str:
 def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _bad("body", "an object repeats a key")
+        raise bad_input("body", "an object repeats a key")
     return found
 
 
-def _bad(where: str, what: str) -> BadInput:
-    return BadInput(f"{where}: {what}.", next_step="See /docs for the schema and an example.", where=where)
+def bad_input(where: str, what: str) -> BadInput:
+    """The refusal of a field or parameter, in our words."""
+    return BadInput(f"{where}: {what[:1].lower()}{what[1:]}.", next_step="See /docs for the schema and an example.", where=where)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from data.errors import LabError
 from services.scoring.edge import Edge, error_response
 from services.scoring.fast_path import FastPath
+from services.scoring.messages import bad_input
 from services.scoring.routes import Service, scoring_routes
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -24,6 +26,7 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastAPI
         service.courier.start()
         yield
         service.courier.stop()
+        service.explainer.close()
         service.engine.close()
         service.log.close()
 
@@ -36,6 +39,7 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastAPI
     app.include_router(scoring_routes(service))
     app.add_exception_handler(LabError, _as_envelope)
     app.add_exception_handler(HTTPException, _as_envelope)
+    app.add_exception_handler(RequestValidationError, _as_bad_input)
     app.add_middleware(Edge, metrics=service.metrics, hosts=hosts)
     return app
 
@@ -47,3 +51,10 @@ def with_fast_path(app: FastAPI, service: Service, *, hosts: frozenset[str] = LO
 
 async def _as_envelope(request: Request, error: Exception) -> Response:
     return error_response(error, request.state.request_id)
+
+
+async def _as_bad_input(request: Request, error: Exception) -> Response:
+    """A parameter of the path or the query that breaks its schema; the framework's own answer would repeat it."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return error_response(bad_input(first["loc"][-1], first["msg"]), request.state.request_id)

@@ -10,6 +10,8 @@ from data.registry import Registry
 from data.settings import Settings
 from services.scoring.courier import Courier, PlanSource
 from services.scoring.engine import Engine
+from services.scoring.explain import Explainer
+from services.scoring.explain_process import ExplainProcess, child_command
 from services.scoring.metrics import Metrics
 from services.scoring.model_store import ModelStore
 from services.scoring.recovery import Recovery
@@ -38,4 +40,13 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
         poll_s=settings.registry_poll_s,
         on_swap=on_swap,
     )
-    return Service(engine=engine, log=log, slots=slots, courier=courier, metrics=metrics, clock=clock, lab_key=lab_key(keys))
+    return Service(
+        engine=engine,
+        log=log,
+        slots=slots,
+        courier=courier,
+        explainer=Explainer(log, ExplainProcess(child_command(home / "models", keys))),
+        metrics=metrics,
+        clock=clock,
+        lab_key=lab_key(keys),
+    )

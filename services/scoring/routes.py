@@ -4,18 +4,21 @@ import asyncio
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from data.clock import Clock
 from data.errors import NotAllowed
+from data.features import FEATURE_COUNT
 from data.prediction_store import Answer, PredictionStore
-from data.schema import Message, Prediction, Transaction
+from data.schema import Message, Prediction, Token, Transaction
 from services.scoring.courier import Courier
 from services.scoring.engine import NOT_LOGGED, Engine, Unlogged
+from services.scoring.explain import Explainer
+from services.scoring.explain_messages import Explanation
 from services.scoring.messages import ErrorEnvelope, LabelBatch, LabelReceipt, PredictionBatch, TransactionBatch, decode
 from services.scoring.metrics import Metrics
 from services.scoring.slots import Slots
@@ -29,6 +32,7 @@ class Service:
     log: PredictionStore
     slots: Slots
     courier: Courier
+    explainer: Explainer
     metrics: Metrics
     clock: Clock  # only to tell people how old something is
     lab_key: str
@@ -38,6 +42,7 @@ def scoring_routes(service: Service) -> APIRouter:
     """All routes over one service."""
     router = APIRouter(responses={"4XX": {"model": ErrorEnvelope}, "5XX": {"model": ErrorEnvelope}})
     _add_scoring(router, service)
+    _add_explaining(router, service)
     _add_probes(router, service)
     _add_control(router, service)
     return router
@@ -64,6 +69,20 @@ def _add_scoring(router: APIRouter, service: Service) -> None:
         """Tell what became known of payments that were scored here."""
         receipt = await service.engine.add_labels(decode(LabelBatch, await request.body()).labels)
         return Response(LabelReceipt(accepted=receipt.accepted, unknown=receipt.unknown).model_dump_json(), media_type="application/json")
+
+
+def _add_explaining(router: APIRouter, service: Service) -> None:
+    @router.get("/v1/explain/{transaction_id}", response_model=Explanation)
+    async def explain(
+        transaction_id: Annotated[Token, Path(description="of a payment that was answered here", examples=["tx_20260105_000017"])],
+        top: Annotated[int, Query(ge=1, le=FEATURE_COUNT, description="how many features to list one by one")] = 10,
+    ) -> Response:
+        """Say why a stored payment was answered so: what each feature added to the score of the version that decided.
+
+        It is computed away from scoring, a few at a time; ask again after a 503.
+        """
+        explanation = await service.explainer.explain(transaction_id, top)
+        return Response(explanation.model_dump_json(), media_type="application/json")
 
 
 def _add_probes(router: APIRouter, service: Service) -> None:

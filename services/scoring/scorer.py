@@ -1,0 +1,71 @@
+"""What the routes need of whoever scores, and what all who score have in common.
+
+`services/scoring/engine.py` scores for one process that owns its history and log; `services/scoring/shared_engine.py` for one of
+several that share them.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import UnknownTransaction
+from data.prediction_store import Answer, PredictionRecord, conflict, payment_facts
+from data.schema import Label, Transaction
+from services.scoring.decide import Judgement
+from services.scoring.slots import Serving
+
+
+class Receipt(NamedTuple):
+    """What became of a list of labels."""
+
+    accepted: int
+    unknown: tuple[str, ...]  # transaction ids that were never scored here
+
+
+class Scorer(Protocol):
+    """Scores payments and takes labels in; belongs to the event loop's thread."""
+
+    async def score(self, transaction: Transaction, request_id: str = "") -> Answer: ...
+    async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Answer]: ...
+    async def add_labels(self, labels: Sequence[Label]) -> Receipt: ...
+    async def check(self) -> bool: ...
+    def expect_history(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+def prediction_record(
+    transaction: Transaction, features: NDArray[np.float64], judged: Judgement, serving: Serving, seconds: float, request_id: str
+) -> PredictionRecord:
+    """What the log keeps of one judged payment."""
+    return PredictionRecord(
+        transaction=transaction,
+        features=features,
+        score=judged.score,
+        decision=judged.decision,
+        reasons=judged.reasons,
+        arm=judged.arm,
+        model_version=judged.model_version,
+        champion_version=serving.champion.version,
+        champion_score=judged.champion_score,
+        challenger_version=judged.challenger_version,
+        challenger_score=judged.challenger_score,
+        rollout_id=serving.plan.rollout_id,
+        epoch=serving.plan.epoch,
+        latency_us=round(seconds * 1e6),
+        request_id=request_id,
+    )
+
+
+def require_same(facts: tuple[object, ...], transaction: Transaction) -> None:
+    """Raises IdempotencyConflict unless these are the transaction's own `payment_facts`."""
+    if facts != payment_facts(transaction):
+        raise conflict()
+
+
+def never_scored() -> UnknownTransaction:
+    """The refusal of a single label whose payment nobody knows."""
+    return UnknownTransaction(
+        "No payment of this id was scored here.", next_step="Label payments that this service answered.", where="transaction_id"
+    )

@@ -80,9 +80,14 @@ class _Child:
 
     def __init__(self, command: Sequence[str], time_limit_s: float) -> None:
         self._socket, theirs = socket.socketpair()
-        with theirs:
+        try:
             # What LightGBM prints on standard output is dropped; stack traces of ours go to the service's log.
             self._process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
+        except OSError:
+            self._socket.close()
+            raise
+        finally:
+            theirs.close()
         self._socket.settimeout(time_limit_s)
         self._lines = self._socket.makefile("rb")
 

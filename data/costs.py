@@ -5,9 +5,14 @@ may change them and watch the threshold move.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from data.schema import Decision
+
+DECISIONS: Final[tuple[Decision, ...]] = get_args(Decision)  # by severity: 0 approve, 1 review, 2 decline
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,10 @@ class Policy:
         if score >= self.decline_at:
             return "decline"
         return "review" if score >= self.review_at else "approve"
+
+    def severities(self, scores: NDArray[np.float64]) -> NDArray[np.int8]:
+        """`decide` for many, shape (n,), as places in DECISIONS. A score that is not a number approves, as no model would."""
+        return np.where(scores >= self.decline_at, np.int8(2), (scores >= self.review_at).astype(np.int8))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

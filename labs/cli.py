@@ -173,6 +173,27 @@ def score(
     scoring.score(file, amount, fields, as_json=json)
 
 
+@app.command("score-batch")
+def score_batch(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Payments: a Parquet file, a folder of them, or a dataset of days.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder to be made; it appears once everything is in it.")],
+    features_ready: Annotated[bool, typer.Option("--features-ready", help="IN holds the features, not raw payments.")] = False,
+    version: Annotated[str | None, typer.Option(help="The registered version to score with; the champion when absent.")] = None,
+    history: Annotated[Path | None, typer.Option(help="State of the features just before IN, as training leaves it.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels that become known meanwhile: Parquet like IN.")] = None,
+    json: Json = False,
+) -> None:
+    """Score a table of payments that may be larger than memory.
+
+    Exit status 1 when rows were quarantined.
+    """
+    from labs.commands import batch
+    from pipelines.batch_scoring import BatchRequest
+
+    request = BatchRequest(source, out, features_ready, history, labels)
+    raise typer.Exit(batch.score_batch(request, version, as_json=json))
+
+
 @drift_app.command("list")
 def drift_list(json: Json = False) -> None:
     """Name the drifts that can be injected, and the right answer to each."""

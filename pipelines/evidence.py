@@ -167,7 +167,7 @@ def _decide(score: NDArray[np.float64], version: NDArray[np.object_], policies: 
     decision = np.zeros(len(score), dtype=np.int8)
     for name, policy in policies.items():
         rows = version == name
-        decision[rows] = np.where(score[rows] >= policy.decline_at, DECLINE, np.where(score[rows] >= policy.review_at, REVIEW, APPROVE))
+        decision[rows] = policy.severities(score[rows])
     return decision
 
 

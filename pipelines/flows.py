@@ -17,7 +17,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.context import TagsContext
 from prefect.states import Crashed
 
+from data.bundle import Model
 from data.settings import Settings
+from pipelines.batch_scoring import BatchRequest, BatchSummary, score_table
 from pipelines.imbalance import ResamplingEffect, compare_resampling
 from pipelines.lease import is_running, this_process
 from pipelines.monitor import WindowResult, watch
@@ -50,6 +52,12 @@ def monitoring_flow(frame: pd.DataFrame, reference: Reference, labels: pd.DataFr
     """`monitor.watch` as the flow "monitoring". Raises what `watch` raises."""
     result: WindowResult = _run(flow(name="monitoring", **_PLAIN)(_watch), lambda: watch(frame, reference, labels, now=now, plan=plan))
     return result
+
+
+def batch_scoring_flow(load: Callable[[], Model], request: BatchRequest, on_progress: Callable[[int, int], None]) -> BatchSummary:
+    """`batch_scoring.score_table` with the model that `load` brings, as the flow "batch scoring". Raises what the two raise."""
+    summary: BatchSummary = _run(flow(name="batch scoring", **_PLAIN)(_score_batch), load, request, on_progress)
+    return summary
 
 
 def as_task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -89,6 +97,12 @@ def _run(flow_function: Any, *arguments: Any) -> Any:
 def _watch(watched: Callable[[], WindowResult]) -> WindowResult:
     result: WindowResult = as_task("watch", watched)
     return result
+
+
+def _score_batch(load: Callable[[], Model], request: BatchRequest, on_progress: Callable[[int, int], None]) -> BatchSummary:
+    model = as_task("load the model", load)
+    summary: BatchSummary = as_task("score", score_table, model, request, on_progress)
+    return summary
 
 
 def _train(request: TrainingRequest, settings: Settings) -> TrainingOutcome:

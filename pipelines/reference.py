@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.costs import DecisionCosts, Policy
+from data.costs import DECISIONS, DecisionCosts, Policy
 from data.errors import EmptyWindow
 from data.features import FEATURES
 from data.rules import rule_severity
@@ -59,8 +59,7 @@ def reference_frame(transactions: pd.DataFrame, features: Floats, scores: Floats
     `transactions` (n rows, TRANSACTION_COLUMNS), `features` (n, FEATURE_COUNT), calibrated `scores` (n,).
     """
     made = {name: features[:, i] for i, name in enumerate(FEATURES) if name not in TRANSACTION_COLUMNS}
-    by_model = (scores >= policy.review_at).astype(np.int8) + (scores >= policy.decline_at)
-    decision = np.array(["approve", "review", "decline"])[np.maximum(by_model, rule_severity(features))]
+    decision = np.array(DECISIONS)[np.maximum(policy.severities(scores), rule_severity(features))]
     answers = {"score": scores, "decision": pd.Categorical(decision), "champion_version": pd.Categorical([version] * len(scores))}
     columns = pd.DataFrame(made | answers, index=transactions.index)
     return pd.concat([transactions[list(TRANSACTION_COLUMNS)], columns], axis=1)

@@ -38,6 +38,13 @@ class Settings(BaseSettings):
         description="while the prediction log cannot be written: `closed` answers nothing (503), `open` answers without keeping it"
         " (header `x-lab-logged: no`) and so gives up audit, monitoring and the same answer to the same payment",
     )
+    store_url: str = Field(
+        "",
+        pattern=r"^((valkeys?|rediss?)://\S+)?$",
+        description="Valkey or Redis that several scoring processes share as log and history, as in valkey://127.0.0.1:6379/0;"
+        " empty: SQLite in LAB_HOME, for one process",
+    )
+    workers: int = Field(1, ge=1, le=64, description="scoring processes behind one port; more than one needs LAB_STORE_URL")
     registry_poll_s: float = Field(1.0, gt=0, le=60, description="how often the scoring service looks at the registry")
     http_timeout_s: float = Field(5.0, gt=0, le=60, description="limit for one call between our own processes")
     start_timeout_s: float = Field(120.0, gt=0, le=600, description="limit for one process to become healthy")

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from data.clock import SystemClock
+from data.clock import Clock, SystemClock
+from data.errors import BadSetting
 from data.keys import lab_key
 from data.prediction_log import PredictionLog
+from data.prediction_store import PredictionStore
 from data.registry import Registry
 from data.settings import Settings
 from services.scoring.courier import Courier, PlanSource
@@ -16,16 +18,16 @@ from services.scoring.metrics import Metrics
 from services.scoring.model_store import ModelStore
 from services.scoring.recovery import Recovery
 from services.scoring.routes import Service
+from services.scoring.scorer import Scorer
 from services.scoring.slots import Serving, Slots
 from services.scoring.trial import try_bundle
 
 
 def compose(settings: Settings, registry: PlanSource | None = None, trial: Callable[[Path], None] = try_bundle) -> Service:
-    """Open the log, bring the history back, and connect the parts. Raises LogUnavailable, BadInput."""
+    """Open the log, bring the history back, and connect the parts. Raises LogUnavailable, BadInput, BadSetting."""
     home, keys = settings.home, settings.home / "keys"
-    log, slots, metrics, clock = PredictionLog(home / "predictions.db"), Slots(), Metrics(), SystemClock()
-    recovery, open_failure = Recovery(home / "history", log), settings.log_failure == "open"
-    engine = Engine(slots, log, recovery, metrics, clock, answers_without_log=open_failure)
+    slots, metrics, clock = Slots(), Metrics(), SystemClock()
+    log, engine = _shared(settings, slots, metrics, clock) if settings.store_url else _alone(settings, slots, metrics, clock)
 
     def on_swap(serving: Serving) -> None:
         metrics.serves(serving)
@@ -50,3 +52,26 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
         clock=clock,
         lab_key=lab_key(keys),
     )
+
+
+def _alone(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) -> tuple[PredictionStore, Scorer]:
+    """Log and history of one process that owns both."""
+    log = PredictionLog(settings.home / "predictions.db")
+    recovery, open_failure = Recovery(settings.home / "history", log), settings.log_failure == "open"
+    return log, Engine(slots, log, recovery, metrics, clock, answers_without_log=open_failure)
+
+
+def _shared(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) -> tuple[PredictionStore, Scorer]:
+    """Log and history of one among several processes."""
+    from data.valkey_log import ValkeyLog  # its client is a tenth of a second of import
+    from services.scoring.shared_engine import SharedEngine
+    from services.scoring.shared_snapshots import SharedSnapshots
+
+    if settings.log_failure == "open":
+        raise BadSetting(
+            "LAB_LOG_FAILURE is open, but with a shared log there are no features without the log.",
+            next_step="Unset LAB_LOG_FAILURE or LAB_STORE_URL.",
+            where="LAB_LOG_FAILURE",
+        )
+    log = ValkeyLog(settings.store_url, settings.http_timeout_s)
+    return log, SharedEngine(slots, log, SharedSnapshots(settings.home / "history", log), metrics, clock)

@@ -11,17 +11,20 @@ from data.errors import IdempotencyConflict
 from data.prediction_log import PredictionLog
 from data.prediction_store import FraudReport, Payment, PredictionStore, payment_facts
 from data.schema import event_seconds
+from data.valkey_log import ValkeyLog
 from tests.records import fraud_label, record, transaction
+from tests.valkey_server import ValkeyServer
 
-STORES: dict[str, Callable[[Path], PredictionStore]] = {"sqlite": PredictionLog}
+STORES = ("sqlite", "valkey")
 
 
 @pytest.fixture(params=STORES)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], PredictionStore]]:
     opened: list[PredictionStore] = []
+    server: ValkeyServer | None = request.getfixturevalue("valkey") if request.param == "valkey" else None
 
     def open_again() -> PredictionStore:
-        opened.append(STORES[request.param](tmp_path / "predictions.db"))
+        opened.append(ValkeyLog(server.url) if server else PredictionLog(tmp_path / "predictions.db"))
         return opened[-1]
 
     yield open_again

@@ -1,0 +1,108 @@
+"""How payments, answers and events are written in Valkey: JSON where the script looks inside, bytes for the features.
+
+Only `data/valkey_log.py` uses it. The writing is canonical: the same payment gives the same bytes, so that the script can
+tell another body by comparing them.
+
+    payment     ["tx", event_time_ms, "card", "terminal", amount_minor, currency, channel, category, latitude, longitude, device]
+    report      ["tx", report_time_ms, "card", "terminal"]      the first label that says fraud
+    label       ["tx"]                                          any other: it takes a place, the features do not see it
+    answer      the answer's JSON, newline, the rest of the record as a JSON array, newline, float64 features, little-endian
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from pydantic_core import from_json, to_json
+
+from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, payment_facts
+from data.schema import Label, Transaction, event_milliseconds
+from data.shared_log import Arrival
+
+_PAYMENT_LENGTH, _REPORT_LENGTH = 11, 4
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def write_payment(transaction: Transaction) -> bytes:
+    """What is compared when the id comes again."""
+    return to_json((transaction.transaction_id, *payment_facts(transaction)))
+
+
+def write_answer(record: PredictionRecord) -> bytes:
+    """The answer, and all else that the log keeps of it."""
+    r = record
+    rest = (
+        r.champion_version, r.champion_score, r.challenger_version, r.challenger_score, r.rollout_id, r.epoch, r.latency_us, r.request_id,
+    )  # fmt: skip
+    return b"%b\n%b\n%b" % (r.answer.json().encode(), to_json(rest), r.features.astype("<f8", copy=False).tobytes())
+
+
+def write_label(label: Label) -> tuple[str, str, str, str]:
+    """The values of one label, as the script takes them."""
+    return label.transaction_id, str(event_milliseconds(label.report_time)), str(int(label.is_fraud)), label.source
+
+
+def read_answer(text: bytes) -> Answer:
+    """The first line of what `write_answer` wrote."""
+    facts = from_json(text)
+    return Answer(facts["transaction_id"], facts["score"], facts["decision"], tuple(facts["reasons"]), facts["model_version"], facts["arm"])
+
+
+def read_facts(payment: bytes) -> tuple[object, ...]:
+    """`payment_facts` of what `write_payment` wrote."""
+    return tuple(from_json(payment)[1:])
+
+
+def read_record(payment: bytes, answer: bytes) -> PredictionRecord:
+    """The whole record again."""
+    first, rest, features = answer.split(b"\n", 2)
+    given, (champion, champion_score, challenger, challenger_score, rollout, epoch, latency, request) = read_answer(first), from_json(rest)
+    return PredictionRecord(
+        transaction=_read_transaction(payment),
+        features=np.frombuffer(features, "<f8").astype(np.float64),
+        score=given.score,
+        decision=given.decision,
+        reasons=given.reasons,
+        arm=given.arm,
+        model_version=given.model_version,
+        champion_version=champion,
+        champion_score=champion_score,
+        challenger_version=challenger,
+        challenger_score=challenger_score,
+        rollout_id=rollout,
+        epoch=epoch,
+        latency_us=latency,
+        request_id=request,
+    )
+
+
+def read_arrivals(events: bytes, position: int) -> tuple[list[Arrival], int]:
+    """The events of one JSON array, the first in the place after `position`, and the place of the last."""
+    arrivals, sequence = [], position
+    for sequence, event in enumerate(from_json(events), start=position + 1):
+        if len(event) == _PAYMENT_LENGTH:
+            key, moment, card, terminal, amount, _, channel, category, latitude, longitude, device = event
+            payment = Payment(sequence, card, terminal, moment // 1000, amount, channel, category, latitude, longitude, device)
+            arrivals.append(Arrival(key, payment))
+        elif len(event) == _REPORT_LENGTH:
+            key, moment, card, terminal = event
+            arrivals.append(Arrival(key, FraudReport(sequence, card, terminal, moment // 1000)))
+    return arrivals, sequence
+
+
+def write_parties(card_id: str, terminal_id: str) -> bytes:
+    """Who took part in a payment before the log."""
+    return to_json((card_id, terminal_id))
+
+
+def read_parties(parties: bytes) -> tuple[str, str]:
+    """What `write_parties` wrote."""
+    card_id, terminal_id = from_json(parties)
+    return card_id, terminal_id
+
+
+def _read_transaction(payment: bytes) -> Transaction:
+    names = ("transaction_id", "event_time", "card_id", "terminal_id", "amount_minor", "currency", "channel", "category")
+    places = ("latitude", "longitude", "device_id")
+    facts: dict[str, Any] = dict(zip((*names, *places), from_json(payment), strict=True))
+    return Transaction(**facts | {"event_time": _EPOCH + timedelta(milliseconds=facts["event_time"])})

@@ -1,0 +1,264 @@
+"""Scores as one of several processes that share a log: order → features → models → rules → policy → answer → log.
+
+Work goes in turns. What has gathered since the last turn goes to the log in one exchange, with the answers that the last
+turn found. It comes back with its place in the order, among whatever the other processes sent, and only then are there
+features and answers. So a payment takes two exchanges, an exchange carries as many payments as are waiting, and nobody
+locks anything. All of it runs on the event loop's thread. `data/shared_log.py` tells why this is correct.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.clock import Clock
+from data.errors import LabError, LogUnavailable
+from data.prediction_store import Answer, PredictionRecord, conflict, payment_facts
+from data.schema import Label, Transaction, event_seconds
+from data.shared_log import Entry, Exchange, OtherLog, Outcome, SharedLog
+from services.scoring.asked import Asked
+from services.scoring.decide import judge_payments
+from services.scoring.horizon import Horizon
+from services.scoring.metrics import Metrics
+from services.scoring.patience import Patience
+from services.scoring.scorer import Receipt, never_scored, prediction_record, require_same
+from services.scoring.shared_snapshots import SharedSnapshots
+from services.scoring.slots import Slots
+
+CHUNK = 100  # payments judged between two looks at other requests: about 4 ms
+FOLLOW_EVERY_S = 1.0  # an idle process takes in what the others do, so that its next payment need not wait for it
+
+Pay: TypeAlias = Asked[Transaction, Answer]
+Report: TypeAlias = Asked[Label, bool]
+
+
+class _Judged(NamedTuple):
+    """An answer that the next exchange stores."""
+
+    record: PredictionRecord
+    asked: Pay
+
+
+class _Placed(NamedTuple):
+    """A payment in its place of the order, to be judged."""
+
+    asked: Pay
+    sequence: int  # 0 when it has just arrived
+
+
+class SharedEngine:
+    """Scores payments and takes labels in. Belongs to the event loop's thread."""
+
+    def __init__(self, slots: Slots, log: SharedLog, snapshots: SharedSnapshots, metrics: Metrics, clock: Clock) -> None:
+        """`clock` only tells which payments come from the future. Raises LogUnavailable, BadInput."""
+        self._slots = slots
+        self._log = log
+        self._snapshots = snapshots
+        self._metrics = metrics
+        self._patience = Patience(self._bench)
+        self._horizon = Horizon(clock, 0)
+        self._asked: dict[str, Pay] = {}  # payments under way
+        self._payments: list[Pay] = []  # for the next exchange
+        self._labels: list[Report] = []
+        self._judged: list[_Judged] = []
+        self._turns: asyncio.Task[None] | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._trouble: LabError | None = None  # of the last exchange
+        self._stale = False  # what the history began with may have changed
+        self._restore()
+
+    @property
+    def waiting(self) -> int:
+        """Payments that were taken in and are not answered yet."""
+        return len(self._asked)
+
+    async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
+        """The answer to one payment, durable. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
+        return await self.begin(transaction, request_id).wait()
+
+    async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Answer]:
+        """The same for many, in order. When it raises, some may be stored: send the batch again, it is safe to repeat."""
+        self._horizon.admit_all([transaction.event_time for transaction in transactions])
+        asked = [self._ask(transaction, request_id) for transaction in transactions]
+        return [await each.wait() for each in asked]
+
+    async def add_labels(self, labels: Sequence[Label]) -> Receipt:
+        """See `Engine.add_labels`."""
+        asked: list[Report] = [Asked(label) for label in labels]
+        self._labels += asked
+        self._begin_turns()
+        known = [await each.wait() for each in asked]
+        if known == [False]:
+            raise never_scored()
+        return Receipt(sum(known), tuple(label.transaction_id for label, is_known in zip(labels, known, strict=True) if not is_known))
+
+    async def check(self) -> bool:
+        """Whether a payment could be answered now. Raises NoModel, LogUnavailable."""
+        self._slots.current()
+        await asyncio.to_thread(self._log.check_writable)
+        await asyncio.shield(self._begin_turns())
+        if self._trouble is not None:
+            raise self._trouble
+        return True
+
+    def expect_history(self) -> None:
+        """A first model arrived: training may have left a snapshot since this process began. Any thread may say so."""
+        if self._log.last_sequence() == 0:
+            self._stale = True
+
+    async def stop(self) -> None:
+        """End the turn under way, save the history, and let go of the log's line."""
+        if self._turns is not None:
+            await self._turns
+        if self._idle is not None:
+            self._idle.cancel()
+        self._snapshots.save(self._identity, self._shared)
+        await self._log.aclose()
+
+    def begin(self, transaction: Transaction, request_id: str) -> Pay:
+        """A payment on its way; its `result` is the answer. Raises NoModel, IdempotencyConflict, BadInput."""
+        self._horizon.admit(event_seconds(transaction.event_time))
+        return self._ask(transaction, request_id)
+
+    def _ask(self, transaction: Transaction, request_id: str) -> Pay:
+        key = transaction.transaction_id
+        asked = self._asked.get(key)
+        if asked is not None:
+            require_same(payment_facts(asked.entry), transaction)
+            self._metrics.replays.inc()
+            return asked
+        self._slots.current()
+        asked = self._asked[key] = Asked(transaction, request_id)
+        asked.then(lambda: self._asked.pop(key, None))
+        self._payments.append(asked)
+        self._begin_turns()
+        return asked
+
+    def _begin_turns(self) -> asyncio.Task[None]:
+        """The next exchange begins when this turn of the event loop is over, or the one under way is."""
+        if self._turns is None:
+            if self._idle is not None:
+                self._idle.cancel()
+            self._turns = asyncio.get_running_loop().create_task(self._take_turns())
+        return self._turns
+
+    async def _take_turns(self) -> None:
+        while True:
+            await self._turn()
+            if not (self._payments or self._labels or self._judged):
+                break
+        self._turns = None
+        self._idle = asyncio.get_running_loop().call_later(FOLLOW_EVERY_S, self._begin_turns)
+
+    async def _turn(self) -> None:
+        """One exchange, and all that follows from it. Whatever goes wrong belongs to those who wait for it."""
+        judged, self._judged = self._judged, []
+        payments, self._payments = self._payments, []
+        labels, self._labels = self._labels, []
+        entries: list[Entry] = [*(each.record for each in judged), *(each.entry for each in payments), *(each.entry for each in labels)]
+        try:
+            outcomes = iter(await self._exchange(entries))
+            for answer in judged:
+                self._settle(answer, next(outcomes))
+            new = self._unanswered(payments, [next(outcomes) for _ in payments])
+            for label in labels:
+                self._note(label, next(outcomes))
+            for start in range(0, len(new), CHUNK):
+                await self._judge(new[start : start + CHUNK])
+            self._trouble = None
+        except Exception as error:
+            self._trouble = error if isinstance(error, LabError) else None
+            for payment in (*(answer.asked for answer in judged), *payments):
+                payment.fail(error)
+            for label in labels:
+                label.fail(error)
+
+    async def _exchange(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """Hand entries to the log, and follow it."""
+        if self._stale:
+            self._restore()
+        try:
+            exchange = await self._log.exchange(self._identity, self._shared.position, entries)
+        except OtherLog:  # emptied, or begun by another process with another history: once more from the beginning
+            self._restore()
+            exchange = await self._log.exchange(self._identity, self._shared.position, entries)
+        self._follow(exchange)
+        while exchange.outcomes is None:  # far behind
+            exchange = await self._log.exchange(self._identity, self._shared.position, entries)
+            self._follow(exchange)
+        return exchange.outcomes
+
+    def _follow(self, exchange: Exchange) -> None:
+        self._shared.follow(exchange)
+        self._horizon.passed(self._shared.newest_s)
+
+    def _restore(self) -> None:
+        self._identity, self._shared = self._snapshots.restore()
+        self._horizon.newest_s = self._shared.newest_s
+        self._stale = False
+
+    def _note(self, asked: Report, outcome: Outcome) -> None:
+        if outcome.kind != "refused":
+            self._metrics.labels.labels(str(asked.entry.is_fraud).lower()).inc()
+        asked.end(outcome.kind != "refused")
+
+    def _unanswered(self, payments: Sequence[Pay], outcomes: Sequence[Outcome]) -> list[_Placed]:
+        """Those that are to be judged; the others end here."""
+        new = []
+        for asked, outcome in zip(payments, outcomes, strict=True):
+            if outcome.kind == "refused":
+                asked.fail(conflict())
+            elif outcome.answer is not None:
+                self._metrics.replays.inc()
+                asked.end(outcome.answer)
+            else:
+                new.append(_Placed(asked, outcome.sequence))
+        return new
+
+    async def _judge(self, placed: Sequence[_Placed]) -> None:
+        """Find the answers; the next exchange stores them. When the champion fails on one of many, each is tried alone."""
+        payments = [each.asked.entry for each in placed]
+        matrix = np.stack([await self._features(each) for each in placed])
+        started, serving = time.perf_counter(), self._slots.current()
+        try:
+            judgements = judge_payments(serving, [payment.card_id for payment in payments], matrix, self._patience)
+        except Exception as error:
+            if len(placed) == 1:
+                placed[0].asked.fail(error)
+            else:
+                for each in placed:
+                    await self._judge([each])
+            return
+        seconds = (time.perf_counter() - started) / len(placed)
+        for (asked, _), row, judgement in zip(placed, matrix, judgements, strict=True):
+            record = prediction_record(asked.entry, row, judgement, serving, seconds, asked.request_id)
+            self._judged.append(_Judged(record, asked))
+        await asyncio.sleep(0)  # let others read and write in between
+
+    async def _features(self, placed: _Placed) -> NDArray[np.float64]:
+        """What the models see of a payment: at hand, unless another process died over it long ago."""
+        features = self._shared.features(placed.asked.entry.transaction_id)
+        if features is not None:
+            return features
+        return await asyncio.to_thread(self._snapshots.features_at, self._identity, placed.sequence)
+
+    def _settle(self, answer: _Judged, outcome: Outcome) -> None:
+        """An answer is stored: ours, or that of a process that had the same payment and was first."""
+        if outcome.kind == "refused":
+            answer.asked.fail(_lost())
+        elif outcome.answer is not None:
+            answer.asked.end(outcome.answer)
+        else:
+            self._metrics.answered(answer.record)
+            answer.asked.end(answer.record.answer)
+
+    def _bench(self, version: str, why: str) -> None:
+        self._metrics.challenger_failures.inc()
+        self._slots.bench(version, why)
+
+
+def _lost() -> LogUnavailable:
+    return LogUnavailable("The store was emptied under a payment.", next_step="Send the same request again.", where="LAB_STORE_URL")

@@ -19,9 +19,9 @@ def main() -> int:
     import uvicorn
 
     from data.errors import LabError
-    from services.scoring.app import LOOPBACK, create_app, with_fast_path
+    from services.scoring.app import LOOPBACK, create_app
     from services.scoring.compose import compose
-    from services.scoring.wire import Wire
+    from services.scoring.fast_path import connections
 
     try:
         settings = Settings.load()
@@ -32,11 +32,11 @@ def main() -> int:
     hosts = LOOPBACK | {settings.host}
     calm_collector()
     config = uvicorn.Config(
-        with_fast_path(create_app(service, hosts=hosts), service, hosts=hosts),
+        create_app(service, hosts=hosts),
         host=settings.host,
         port=settings.scoring_port,
         loop="uvloop",
-        http=Wire,
+        http=connections(service, hosts),
         access_log=False,
         log_config=None,
         server_header=False,

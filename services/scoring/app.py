@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from data.errors import LabError
 from services.scoring.edge import Edge, error_response
-from services.scoring.fast_path import FastPath
 from services.scoring.messages import bad_input
 from services.scoring.routes import Service, scoring_routes
 
@@ -27,7 +26,7 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastAPI
         yield
         service.courier.stop()
         service.explainer.close()
-        service.engine.close()
+        await service.engine.stop()
         service.log.close()
 
     app = FastAPIOffline(  # its /docs page needs no network
@@ -42,11 +41,6 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastAPI
     app.add_exception_handler(RequestValidationError, _as_bad_input)
     app.add_middleware(Edge, metrics=service.metrics, hosts=hosts)
     return app
-
-
-def with_fast_path(app: FastAPI, service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastPath:
-    """The same application, its most frequent request answered before the framework sees it."""
-    return FastPath(app, engine=service.engine, metrics=service.metrics, hosts=hosts)
 
 
 async def _as_envelope(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Entries on their way to the disk together, and the requests that wait for them."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from data.prediction_store import PredictionRecord
@@ -15,24 +16,32 @@ class Commit:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[Callable[[], None]] = []
         self._outcome: Future[Refused] | None = None
 
-    async def refused(self) -> Refused:
-        """The ids that were refused, once all others are durable. Raises LogUnavailable.
+    def then(self, work: Callable[[], None]) -> None:
+        """Do this when the group has been committed, or has failed."""
+        self._waiters.append(work)
 
-        Each caller waits on a future of its own: one who hangs up cancels nobody else's.
-        """
+    def result(self) -> Refused:
+        """The ids that were refused; all others are durable. Only for a group that has ended. Raises LogUnavailable."""
+        assert self._outcome is not None
+        return self._outcome.result()
+
+    async def ended(self) -> None:
+        """Wait for the end. Each caller waits on a future of its own: one who hangs up cancels nobody else's."""
         if self._outcome is None:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+            self.then(lambda: None if waiter.done() else waiter.set_result(None))
             await waiter
-        assert self._outcome is not None  # set before the waiters are woken
-        return self._outcome.result()
+
+    async def refused(self) -> Refused:
+        """`result`, waited for."""
+        await self.ended()
+        return self.result()
 
     def end(self, outcome: Future[Refused]) -> None:
         """Wake everybody who waits."""
         self._outcome = outcome
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        for work in self._waiters:
+            work()

@@ -10,30 +10,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from data.clock import Clock
-from data.errors import BadInput, LogUnavailable, UnknownTransaction
+from data.errors import BadInput, LogUnavailable
 from data.prediction_store import Answer, PredictionRecord, PredictionStore, Stored, conflict, payment_facts
 from data.schema import Label, Transaction, event_milliseconds, event_seconds
 from services.scoring.commit import Commit, Refused
-from services.scoring.decide import Judgement, judge_payment, judge_payments
+from services.scoring.decide import judge_payment, judge_payments
 from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
 from services.scoring.patience import Patience
 from services.scoring.recovery import Recovery
-from services.scoring.slots import Serving, Slots
+from services.scoring.scorer import Receipt, never_scored, prediction_record, require_same
+from services.scoring.slots import Slots
 
 NOT_LOGGED = ("x-lab-logged", "no")  # the header of an Unlogged answer
 CHUNK = 100  # payments of a batch between two looks at other requests: about 4 ms
-
-
-class Receipt(NamedTuple):
-    """What became of a list of labels."""
-
-    accepted: int
-    unknown: tuple[str, ...]  # transaction ids that were never scored here
 
 
 class Unlogged(Answer):
@@ -42,7 +33,7 @@ class Unlogged(Answer):
     __slots__ = ()
 
 
-class _Pending(NamedTuple):
+class Pending(NamedTuple):
     """An answer on its way to the disk."""
 
     record: PredictionRecord
@@ -65,15 +56,37 @@ class Engine:
         self._patience = Patience(self._bench)
         self._answers_without_log = answers_without_log
         self._stale = False  # the history may hold what the log does not
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, Pending] = {}
         self._reported: set[str] = set()  # payments whose first fraud report is on its way to the disk
         self._gathering: Commit | None = None  # what this turn of the event loop has added so far
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
         """The answer to one payment, durable or Unlogged. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
+        return await self._durable(self.begin(transaction, request_id))
+
+    def begin(self, transaction: Transaction, request_id: str) -> Answer | Pending:
+        """All but the wait for the disk: an answer, or one that must not be given before its commit has ended. Raises as `score`."""
         key = transaction.transaction_id
         known = self._known(transaction, self._find((key,)) if key not in self._pending else {})
-        return await self._durable(known or self._decide(transaction, request_id))
+        return known or self._decide(transaction, request_id)
+
+    def settled(self, pending: Pending) -> Answer:
+        """The answer that waited for a commit which has ended. Raises IdempotencyConflict, LogUnavailable."""
+        record, commit = pending
+        try:
+            refused = commit.result()
+        except LogUnavailable:
+            if not self._answers_without_log:
+                raise
+            return self._unlogged(record)
+        if record.transaction.transaction_id in refused:
+            raise conflict()
+        return record.answer
+
+    @property
+    def waiting(self) -> int:
+        """Payments that were decided and are not durable yet."""
+        return len(self._pending)
 
     async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Answer]:
         """The same for many, in order. When it raises, some may be stored: send the batch again, it is safe to repeat.
@@ -81,7 +94,7 @@ class Engine:
         A payment from too far ahead refuses the whole batch before anything is looked at.
         """
         self._horizon.admit_all([transaction.event_time for transaction in transactions])
-        answers: list[Answer | _Pending] = []
+        answers: list[Answer | Pending] = []
         for start in range(0, len(transactions), CHUNK):
             answers += self._answer_chunk(transactions[start : start + CHUNK], request_id)
             await asyncio.sleep(0)  # let single payments in between
@@ -104,9 +117,7 @@ class Engine:
             if label.is_fraud:
                 self._report_once(label, *parties)
         if unknown and len(labels) == 1:
-            raise UnknownTransaction(
-                "No payment of this id was scored here.", next_step="Label payments that this service answered.", where="transaction_id"
-            )
+            raise never_scored()
         commit = self._commit_soon()
         commit.entries += known
         await commit.refused()
@@ -144,15 +155,19 @@ class Engine:
         self._drain()
         self._recovery.save(self._history)
 
-    def _answer_chunk(self, transactions: Sequence[Transaction], request_id: str) -> list[Answer | _Pending]:
+    async def stop(self) -> None:
+        """The process ends."""
+        self.close()
+
+    def _answer_chunk(self, transactions: Sequence[Transaction], request_id: str) -> list[Answer | Pending]:
         """Everything up to the commit, without a pause: known payments from memory or log, the new ones decided together, in order."""
         held = self._find([transaction.transaction_id for transaction in transactions])
         new: dict[str, Transaction] = {}
-        known: dict[str, Answer | _Pending] = {}
+        known: dict[str, Answer | Pending] = {}
         for transaction in transactions:
             key = transaction.transaction_id
             if key in new:
-                _require_same(payment_facts(new[key]), transaction)
+                require_same(payment_facts(new[key]), transaction)
                 self._metrics.replays.inc()
             elif (answer := self._known(transaction, held)) is not None:
                 known[key] = answer
@@ -161,15 +176,15 @@ class Engine:
         known |= zip(new, self._decide_many(list(new.values()), request_id), strict=True)
         return [known[transaction.transaction_id] for transaction in transactions]
 
-    def _known(self, transaction: Transaction, held: Mapping[str, Stored]) -> Answer | _Pending | None:
+    def _known(self, transaction: Transaction, held: Mapping[str, Stored]) -> Answer | Pending | None:
         """The answer this transaction already has. Raises IdempotencyConflict when its id was given to another body."""
         key = transaction.transaction_id
         if (pending := self._pending.get(key)) is not None:
-            _require_same(payment_facts(pending.record.transaction), transaction)
+            require_same(payment_facts(pending.record.transaction), transaction)
             self._metrics.replays.inc()
             return pending
         if (stored := held.get(key)) is not None:
-            _require_same(stored.facts, transaction)
+            require_same(stored.facts, transaction)
             self._metrics.replays.inc()
             return stored.answer
         return None
@@ -184,7 +199,7 @@ class Engine:
             self._stale = True
             return {}
 
-    def _decide(self, transaction: Transaction, request_id: str) -> Answer | _Pending:
+    def _decide(self, transaction: Transaction, request_id: str) -> Answer | Pending:
         serving = self._slots.current()
         logs = self._can_log()
         started = time.perf_counter()
@@ -200,10 +215,10 @@ class Engine:
             self._stale = True  # the history has moved on for a payment that nobody will find in the log
             raise
         self._horizon.passed(moment_s)
-        record = _record(transaction, features, judgement, serving, time.perf_counter() - started, request_id)
+        record = prediction_record(transaction, features, judgement, serving, time.perf_counter() - started, request_id)
         return self._keep(record, self._commit_soon()) if logs else self._unlogged(record)
 
-    def _decide_many(self, transactions: Sequence[Transaction], request_id: str) -> Sequence[Answer | _Pending]:
+    def _decide_many(self, transactions: Sequence[Transaction], request_id: str) -> Sequence[Answer | Pending]:
         """`_decide` for many, in order; `score_batch` has asked the horizon."""
         if not transactions:
             return []
@@ -221,15 +236,15 @@ class Engine:
             raise
         self._horizon.passed(max(each[2] for each in seen))
         seconds = (time.perf_counter() - started) / len(transactions)
-        records = [_record(*row, serving, seconds, request_id) for row in zip(transactions, matrix, judgements, strict=True)]
+        records = [prediction_record(*row, serving, seconds, request_id) for row in zip(transactions, matrix, judgements, strict=True)]
         if not logs:
             return [self._unlogged(record) for record in records]
         commit = self._commit_soon()
         return [self._keep(record, commit) for record in records]
 
-    def _keep(self, record: PredictionRecord, commit: Commit) -> _Pending:
+    def _keep(self, record: PredictionRecord, commit: Commit) -> Pending:
         commit.entries.append(record)
-        pending = self._pending[record.transaction.transaction_id] = _Pending(record, commit)
+        pending = self._pending[record.transaction.transaction_id] = Pending(record, commit)
         return pending
 
     def _unlogged(self, record: PredictionRecord) -> Unlogged:
@@ -253,19 +268,11 @@ class Engine:
         self._reported.add(label.transaction_id)
         self._history.report(card_id=card_id, terminal_id=terminal_id, report_time_s=event_seconds(label.report_time))
 
-    async def _durable(self, answer: Answer | _Pending) -> Answer:
-        if isinstance(answer, Answer):  # it rests on the disk already
+    async def _durable(self, answer: Answer | Pending) -> Answer:
+        if not isinstance(answer, Pending):
             return answer
-        record, commit = answer
-        try:
-            refused = await commit.refused()
-        except LogUnavailable:
-            if not self._answers_without_log:
-                raise
-            return self._unlogged(record)
-        if record.transaction.transaction_id in refused:
-            raise conflict()
-        return record.answer
+        await answer.commit.ended()
+        return self.settled(answer)
 
     def _commit_soon(self) -> Commit:
         """The group that this turn of the event loop fills; it goes to the log when the turn is over."""
@@ -334,30 +341,3 @@ def _seen(transaction: Transaction) -> tuple[str, str, int, int, str, str, float
     t = transaction
     moment = event_milliseconds(t.event_time) // 1_000
     return t.card_id, t.terminal_id, moment, t.amount_minor, t.channel, t.category, t.latitude, t.longitude, t.device_id
-
-
-def _record(
-    transaction: Transaction, features: NDArray[np.float64], judged: Judgement, serving: Serving, seconds: float, request_id: str
-) -> PredictionRecord:
-    return PredictionRecord(
-        transaction=transaction,
-        features=features,
-        score=judged.score,
-        decision=judged.decision,
-        reasons=judged.reasons,
-        arm=judged.arm,
-        model_version=judged.model_version,
-        champion_version=serving.champion.version,
-        champion_score=judged.champion_score,
-        challenger_version=judged.challenger_version,
-        challenger_score=judged.challenger_score,
-        rollout_id=serving.plan.rollout_id,
-        epoch=serving.plan.epoch,
-        latency_us=round(seconds * 1e6),
-        request_id=request_id,
-    )
-
-
-def _require_same(facts: tuple[object, ...], transaction: Transaction) -> None:
-    if facts != payment_facts(transaction):
-        raise conflict()

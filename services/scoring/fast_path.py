@@ -1,72 +1,95 @@
 """The one place where the framework is stepped around: `POST /v1/score`, when nothing about the request is out of the ordinary.
 
-An empty FastAPI endpoint costs 120 us of CPU (`make bench-serving`), as much as a whole durable answer that goes round
-it. So the ordinary request is answered here,
-by the same decoder, engine and envelope; everything else (another path, a header to think about, a body that is not
-there yet, a body that does not decode) goes on to the framework, untouched, which knows what to say. The route there
-stays the contract: it makes the OpenAPI page, and tests send it the same requests and compare.
+An empty FastAPI endpoint costs 120 us of CPU, more than twice a whole durable answer (`make bench-serving`); most of it
+is a task, a scope and a chain of callables that this one request has no use for. So the ordinary request is answered on
+the connection itself, by the same decoder, engine and envelope. Everything else (another path, a header to think
+about, a body that does not decode) goes on to the framework, which knows what to say. The route there stays the
+contract: it makes the OpenAPI page, and tests send it the same requests and compare.
 """
 
+import asyncio
 import time
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from functools import partial
+from typing import Any
 
 from data.errors import BadInput
+from data.prediction_store import Answer
 from data.schema import Transaction
 from services.scoring.edge import MAX_BODY_BYTES, error_response, request_id_of
-from services.scoring.engine import NOT_LOGGED, Engine, Unlogged
+from services.scoring.engine import NOT_LOGGED, Engine, Pending, Unlogged
 from services.scoring.messages import decode
 from services.scoring.metrics import Metrics
+from services.scoring.routes import Service
+from services.scoring.wire import MOST_HEAD_BYTES, Wire, wire_bytes
 
 PATH = "/v1/score"
-_JSON = (b"content-type", b"application/json")
-_NOT_LOGGED = (NOT_LOGGED[0].encode(), NOT_LOGGED[1].encode())
-_UNUSUAL = frozenset({b"origin", b"transfer-encoding", b"expect", b"content-encoding"})
+_TARGET = PATH.encode()
+_UNUSUAL = frozenset({b"origin", b"transfer-encoding", b"expect", b"content-encoding", b"upgrade"})
+_NOT_LOGGED = f"{NOT_LOGGED[0]}: {NOT_LOGGED[1]}\r\n"
 
 
-class FastPath:
-    """Answers ordinary requests to score one payment; `app` gets all others."""
+class _Scoring:
+    """A request under way here. It stands where the framework's would, so that what follows on the connection waits its turn."""
 
-    def __init__(self, app: ASGIApp, *, engine: Engine, metrics: Metrics, hosts: frozenset[str]) -> None:
-        self._app = app
+    __slots__ = ("body", "disconnected", "keep_alive", "request_id", "response_complete", "started")
+    message_event = asyncio.Event()  # set by uvicorn when the connection is lost; nobody waits
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.started = time.perf_counter()
+        self.body = b""
+        self.keep_alive = True  # until the server begins to shut down
+        self.response_complete = self.disconnected = False
+
+
+class FastPath(Wire):
+    """One connection. Answers ordinary requests to score one payment; the framework gets all others."""
+
+    def __init__(self, *arguments: Any, engine: Engine, metrics: Metrics, hosts: frozenset[bytes], **more: Any) -> None:
+        super().__init__(*arguments, **more)
         self._engine = engine
         self._metrics = metrics
-        self._hosts = frozenset(host.encode() for host in hosts)
+        self._hosts = hosts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        given_id = self._ordinary(scope["headers"])
-        message = _at_hand(receive) if given_id is not None else None
-        transaction = _decoded(message) if message is not None else None
-        if given_id is None or transaction is None:
-            await self._app(scope, receive if message is None else _again(message, receive), send)
-            return
-        request_id = request_id_of(given_id.decode("latin-1"))
-        status = 200
-        try:
-            answer = await self._engine.score(transaction, request_id)
-        except Exception as error:
-            response = error_response(error, request_id)
-            status = response.status_code
-            await response(scope, receive, send)
+    def waiting(self) -> int:
+        """Requests not answered yet, of all connections."""
+        return super().waiting() + self._engine.waiting
+
+    def on_headers_complete(self) -> None:
+        given_id = self._ordinary() if self.url == _TARGET and not self.is_full() else None
+        if given_id is None:
+            super().on_headers_complete()
         else:
-            body = answer.json().encode()
-            headers = [_JSON, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
-            if type(answer) is Unlogged:
-                headers.append(_NOT_LOGGED)
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-        finally:
-            self._metrics.requested(PATH, status, time.perf_counter() - started)
+            self.head_arrived()
+            self.cycle = _Scoring(request_id_of(given_id.decode("latin-1")))  # type: ignore[assignment]
 
-    def _ordinary(self, headers: list[tuple[bytes, bytes]]) -> bytes | None:
-        """The caller's request id, empty when it gave none; None when a header is for the framework to judge."""
+    def on_body(self, body: bytes) -> None:
+        if isinstance(self.cycle, _Scoring):
+            self.cycle.body += body
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        cycle = self.cycle
+        if isinstance(cycle, _Scoring):
+            self.request_arrived()
+            if self._score(cycle):
+                return
+            self.cycle = None  # the framework gets it after all, whole
+            super().on_headers_complete()
+            super().on_body(cycle.body)
+        super().on_message_complete()
+
+    def _ordinary(self) -> bytes | None:
+        """The caller's request id, empty when it gave none; None when something is for the framework to judge."""
+        if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
+            return None
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None  # pipelined: the framework keeps the order
         hosted = typed = sized = False
-        request_id = b""
-        for name, value in headers:
+        request_id, size = b"", 0
+        for name, value in self.headers:
+            size += len(name) + len(value)
             if name == b"host":
                 hosted = value in self._hosts or value.rpartition(b":")[0] in self._hosts
             elif name == b"content-type":
@@ -75,42 +98,59 @@ class FastPath:
                 sized = value.isdigit() and int(value) <= MAX_BODY_BYTES
             elif name == b"x-request-id":
                 request_id = value
-            elif name in _UNUSUAL:
+            elif name in _UNUSUAL or (name == b"connection" and value.lower() != b"keep-alive"):
                 return None
-        return request_id if hosted and typed and sized else None
+        return request_id if hosted and typed and sized and size <= MOST_HEAD_BYTES else None
+
+    def _score(self, cycle: _Scoring) -> bool:
+        """Answer now, or once the answer is durable. False: the body says no payment."""
+        try:
+            transaction = decode(Transaction, cycle.body)
+        except BadInput:
+            return False
+        try:
+            answer = self._engine.begin(transaction, cycle.request_id)
+        except Exception as error:
+            self._fail(cycle, error)
+        else:
+            if isinstance(answer, Pending):
+                answer.commit.then(partial(self._settled, cycle, answer))
+            else:
+                self._answer(cycle, answer)
+        return True
+
+    def _settled(self, cycle: _Scoring, pending: Pending) -> None:
+        """The group of this answer was committed, or failed."""
+        try:
+            answer = self._engine.settled(pending)
+        except Exception as error:
+            self._fail(cycle, error)
+        else:
+            self._answer(cycle, answer)
+
+    def _answer(self, cycle: _Scoring, answer: Answer) -> None:
+        body = answer.json()
+        marks = _NOT_LOGGED if isinstance(answer, Unlogged) else ""
+        head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nx-request-id: {cycle.request_id}\r\n{marks}"
+        self._end(cycle, 200, f"HTTP/1.1 200 OK\r\n{self.common_headers()}{head}\r\n{body}".encode())
+
+    def _fail(self, cycle: _Scoring, error: Exception) -> None:
+        response = error_response(error, cycle.request_id)
+        self._end(cycle, response.status_code, wire_bytes(response, self.common_headers()))
+
+    def _end(self, cycle: _Scoring, status: int, content: bytes) -> None:
+        self._metrics.requested(PATH, status, time.perf_counter() - cycle.started)
+        cycle.response_complete = True
+        if self.transport.is_closing():
+            return
+        self.transport.write(content)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
 
-def _at_hand(receive: Receive) -> Message | None:
-    """The next message, if it has arrived: nearly always, as a small body comes with the headers. None leaves the waiting to others."""
-    waiting = receive()
-    try:
-        waiting.send(None)  # type: ignore[attr-defined]  # one step of the coroutine: it ends, or it would have to wait
-    except StopIteration as done:
-        message: Message = done.value
-        return message
-    waiting.close()  # type: ignore[attr-defined]
-    return None
-
-
-def _decoded(message: Message) -> Transaction | None:
-    """The payment, if this is a whole body that says one."""
-    if message["type"] != "http.request" or message.get("more_body", False):
-        return None
-    try:
-        return decode(Transaction, message["body"])
-    except BadInput:
-        return None
-
-
-def _again(message: Message, receive: Receive) -> Receive:
-    """`receive`, with a message that was taken from it put back."""
-    given = False
-
-    async def first_that() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return message
-
-    return first_that
+def connections(service: Service, hosts: frozenset[str]) -> Any:
+    """What uvicorn makes a connection with, for its `http` option."""
+    if not isinstance(service.engine, Engine):
+        return Wire
+    return partial(FastPath, engine=service.engine, metrics=service.metrics, hosts=frozenset(host.encode() for host in hosts))

@@ -16,11 +16,12 @@ from data.features import FEATURE_COUNT
 from data.prediction_store import Answer, PredictionStore
 from data.schema import Message, Prediction, Token, Transaction
 from services.scoring.courier import Courier
-from services.scoring.engine import NOT_LOGGED, Engine, Unlogged
+from services.scoring.engine import NOT_LOGGED, Unlogged
 from services.scoring.explain import Explainer
 from services.scoring.explain_messages import Explanation
 from services.scoring.messages import ErrorEnvelope, LabelBatch, LabelReceipt, PredictionBatch, TransactionBatch, decode
 from services.scoring.metrics import Metrics
+from services.scoring.scorer import Scorer
 from services.scoring.slots import Slots
 
 
@@ -28,7 +29,7 @@ from services.scoring.slots import Slots
 class Service:
     """The parts of one scoring process, put together by its composition root."""
 
-    engine: Engine
+    engine: Scorer
     log: PredictionStore
     slots: Slots
     courier: Courier

@@ -1,7 +1,7 @@
 """The connection itself, before there is a request: uvicorn's protocol with the limits that it lacks.
 
 uvicorn waits for ever for headers, takes any number of them, leaves a connection open after a body that came too late,
-answers what is not HTTP in plain text, and lets any number of requests wait. Only `services/scoring/__main__.py` names this class.
+answers what is not HTTP in plain text, and lets any number of requests wait. `services/scoring/fast_path.py` builds on it.
 """
 
 import asyncio
@@ -28,16 +28,22 @@ class _Answered:
 
 
 class Wire(HttpToolsProtocol):
-    """One connection. `since` is when the server began to wait for a request that has not arrived whole; None while it does not wait."""
+    """One connection.
+
+    `since`: when the server began to wait for a request that has not arrived whole. `idle_since`: when the last answer
+    ended, until the next request begins. Each None otherwise.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.since: float | None = self.loop.time()
+        self.idle_since: float | None = None
         self._in_head = True
         self._head_bytes = 0
         _watch(self)
 
     def data_received(self, data: bytes) -> None:
+        self.idle_since = None
         if self.since is None:
             self.since = self.loop.time()
         waiting_since = self.since
@@ -47,9 +53,13 @@ class Wire(HttpToolsProtocol):
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._refuse(_head_too_large())
 
-    def on_headers_complete(self) -> None:
+    def head_arrived(self) -> None:
+        """The request line and the headers are there."""
         self._in_head, self._head_bytes = False, 0
-        if len(self.tasks) >= MOST_WAITING and self.url not in PROBES:
+
+    def on_headers_complete(self) -> None:
+        self.head_arrived()
+        if self.is_full() and self.url not in PROBES:
             self.transport.write(_overloaded())
             self.cycle = _Answered()  # type: ignore[assignment]
             return
@@ -58,21 +68,52 @@ class Wire(HttpToolsProtocol):
         else:
             super().on_headers_complete()
 
+    def waiting(self) -> int:
+        """Requests not answered yet, of all connections."""
+        return len(self.tasks)
+
+    def is_full(self) -> bool:
+        """Whether as many requests wait as can be answered in time."""
+        return self.waiting() >= MOST_WAITING
+
     def on_body(self, body: bytes) -> None:
         if not self.transport.is_closing():
             super().on_body(body)
 
-    def on_message_complete(self) -> None:
+    def request_arrived(self) -> None:
+        """The request is there, whole: wait for nothing."""
         self._in_head, self._head_bytes, self.since = True, 0, None
+
+    def on_message_complete(self) -> None:
+        self.request_arrived()
         if not self.transport.is_closing():
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """uvicorn's own, less the timer for an idle connection that it makes and cancels with every request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.idle_since = self.loop.time()
+
+    def common_headers(self) -> str:
+        """The headers that every answer has, as uvicorn keeps them: the date."""
+        return "".join([f"{name.decode()}: {value.decode()}\r\n" for name, value in self.server_state.default_headers])
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words are not ours
         self._refuse(NotHttp("This is not HTTP/1.1.", next_step="See /docs for the routes and methods there are.", where="request"))
 
     def look(self, now: float) -> None:
-        """Shut out a sender who took too long."""
-        if self.since is None or self.transport.is_closing():
+        """Shut out a sender who took too long, and let go of a connection that nobody uses."""
+        if self.transport.is_closing():
+            return
+        if self.idle_since is not None and now - self.idle_since > self.timeout_keep_alive:
+            self.transport.close()
+        if self.since is None:
             return
         waited = now - self.since
         if self._in_head and waited > READ_DEADLINE_S:
@@ -88,12 +129,13 @@ class Wire(HttpToolsProtocol):
             return
         answer = error_response(error, request_id_of(""))
         answer.headers["connection"] = "close"
-        self.transport.write(_wire_bytes(answer))
+        self.transport.write(wire_bytes(answer))
         self.transport.close()
 
 
-def _wire_bytes(answer: Response) -> bytes:
-    head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
+def wire_bytes(answer: Response, more_headers: str = "") -> bytes:
+    """An answer as it is sent."""
+    head = more_headers.encode() + b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
     return STATUS_LINE[answer.status_code] + head + b"\r\n" + bytes(answer.body)
 
 
@@ -104,7 +146,7 @@ def _head_too_large() -> HeadTooLarge:
 @cache
 def _overloaded_with(blank: str) -> bytes:
     error = Overloaded("More requests wait than can be answered in time.", next_step="Send it again in a second; it is safe to repeat.")
-    return _wire_bytes(error_response(error, blank))
+    return wire_bytes(error_response(error, blank))
 
 
 def _overloaded() -> bytes:

@@ -13,8 +13,9 @@ import uvicorn
 
 from data.bundle import Model, check_golden
 from data.settings import Settings
-from services.scoring.app import create_app, with_fast_path
+from services.scoring.app import LOOPBACK, create_app
 from services.scoring.compose import compose
+from services.scoring.fast_path import connections
 from services.scoring.routes import Service
 from tests.fakes import FakeRegistry
 from tests.records import transaction
@@ -34,9 +35,10 @@ def trial_in_process(folder: Path) -> None:
 
 
 @contextmanager
-def serve_service(service: Service) -> Iterator[httpx.Client]:
-    """Serve a composed service in a thread; stop it as SIGTERM would."""
-    server = uvicorn.Server(uvicorn.Config(with_fast_path(create_app(service), service), port=0, log_config=None, loop="asyncio"))
+def serve_service(service: Service, app: Any = None, **options: Any) -> Iterator[httpx.Client]:
+    """Serve a composed service in a thread; stop it as SIGTERM would. `app` stands in for its own; `options` are uvicorn's."""
+    options = {"http": connections(service, LOOPBACK), "loop": "asyncio", "log_config": None} | options
+    server = uvicorn.Server(uvicorn.Config(app or create_app(service), port=0, **options))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

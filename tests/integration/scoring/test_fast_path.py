@@ -1,20 +1,22 @@
 """The fast path and the framework's route are one contract: the same request gets the same answer from both."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from starlette.types import ASGIApp
 
 from data.settings import Settings
-from services.scoring.app import create_app, with_fast_path
 from services.scoring.compose import compose
 from services.scoring.routes import Service
+from services.scoring.wire import Wire
 from tests.fakes import FakeRegistry
-from tests.integration.scoring.server import body, trial_in_process
+from tests.integration.scoring.server import body, serve_ready, serve_service, trial_in_process, wait_until
 
 JSON = {"content-type": "application/json"}
 REQUESTS: dict[str, tuple[dict[str, str], Any]] = {
@@ -37,64 +39,71 @@ REQUESTS: dict[str, tuple[dict[str, str], Any]] = {
     "a key twice, once escaped": (JSON, json.dumps(body(14))[:-1].encode() + b', "curr\\u0065ncy": "EUR"}'),
     "nothing": (JSON, b""),
     "too much": (JSON, b" " * (2**20 + 1)),
+    "the last of its connection": (JSON | {"connection": "close"}, body(15)),
 }
 
 
-def with_service(
-    settings: Settings, registry: FakeRegistry, work: Callable[[Service], Awaitable[Any]], trial: Callable[[Path], None] = trial_in_process
-) -> Any:
-    """Compose a service with a model in the slot, do the work on its event loop, close it."""
-
-    async def run() -> Any:
-        service = compose(settings, registry, trial)
-        service.courier.poll()
-        try:
-            return await work(service)
-        finally:
-            service.engine.close()
-            service.log.close()
-
-    return asyncio.run(run())
+@pytest.fixture
+def service(lab: Settings, registry: FakeRegistry) -> Service:
+    """One with a model in the slot."""
+    service = compose(lab, registry, trial_in_process)
+    service.courier.poll()
+    return service
 
 
-async def call(app: ASGIApp, path: str, headers: dict[str, str], content: bytes) -> tuple[int, dict[str, str], bytes]:
-    """One POST whose whole body has arrived, as uvicorn hands it over."""
-    sent: list[Any] = []
-    named = {"host": "localhost", "content-length": str(len(content))} | headers
-    scope = {
-        "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": path, "raw_path": path.encode(),
-        "query_string": b"", "root_path": "", "headers": [(k.encode(), v.encode()) for k, v in named.items()], "state": {},
-    }  # fmt: skip
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": content, "more_body": False}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    start, *rest = sent
-    return start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, b"".join(message["body"] for message in rest)
+@contextmanager
+def connected(client: httpx.Client) -> Iterator[socket.socket]:
+    """A connection of our own, for what an HTTP client does not do."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=10) as connection:
+        yield connection
 
 
-async def answers(app: ASGIApp) -> dict[str, tuple[int, dict[str, str], Any]]:
-    """Status, headers and body of each request, less the request id, which differs by nature."""
-    found = {}
-    for name, (headers, content) in REQUESTS.items():
-        status, given, text = await call(app, "/v1/score", headers, content if isinstance(content, bytes) else json.dumps(content).encode())
-        own_id = given.pop("x-request-id")
-        assert int(given.pop("content-length")) == len(text)
-        assert own_id == "call-7" or "request id of" not in name
-        found[name] = status, given, json.loads(text.replace(own_id.encode(), b"ID"))
+def raw(content: bytes, *, path: str = "/v1/score", version: str = "1.1") -> bytes:
+    head = f"POST {path} HTTP/{version}\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    return head.encode() + content
+
+
+def received(connection: socket.socket, answers: int) -> bytes:
+    """What comes until so many answers have begun and their last brace is there, or the other side closes."""
+    found = b""
+    while found.count(b"HTTP/1.1 ") < answers or not found.endswith(b"}"):
+        more = connection.recv(65_536)
+        if not more:
+            break
+        found += more
     return found
 
 
-def test_the_fast_path_answers_as_the_framework_does(lab: Settings, registry: FakeRegistry, tmp_path: Path) -> None:
+def payment(number: int) -> bytes:
+    return json.dumps(body(number)).encode()
+
+
+def answers(client: httpx.Client) -> dict[str, tuple[int, dict[str, str], Any]]:
+    """Status, headers and body of each request, less the request id and the date, which differ by nature."""
+    found = {}
+    for name, (headers, content) in REQUESTS.items():
+        request = client.build_request(
+            "POST", "/v1/score", content=content if isinstance(content, bytes) else json.dumps(content), headers=headers
+        )
+        answer = client.send(request)
+        given = dict(answer.headers)
+        own_id = given.pop("x-request-id")
+        assert given.pop("date") and int(given.pop("content-length")) == len(answer.content)
+        assert own_id == "call-7" or "request id of" not in name
+        found[name] = answer.status_code, given, json.loads(answer.content.replace(own_id.encode(), b"ID"))
+    return found
+
+
+def test_the_fast_path_answers_as_the_framework_does(service: Service, lab: Settings, registry: FakeRegistry, tmp_path: Path) -> None:
     other = lab.model_copy(update={"home": tmp_path / "other"})
     other.home.mkdir()
     (other.home / "keys").symlink_to(lab.home / "keys")
-    framework = with_service(lab, registry, lambda service: answers(create_app(service)))
-    fast = with_service(other, registry, lambda service: answers(with_fast_path(create_app(service), service)))
+    with serve_service(service) as client:
+        fast = answers(client)
+    again = compose(other, registry, trial_in_process)
+    again.courier.poll()
+    with serve_service(again, http=Wire) as client:
+        framework = answers(client)
     assert fast == framework
     statuses = {name: status for name, (status, _, _) in fast.items()}
     assert statuses["a payment"] == statuses["the same again"] == statuses["a host with a port"] == 200
@@ -102,65 +111,84 @@ def test_the_fast_path_answers_as_the_framework_does(lab: Settings, registry: Fa
     assert statuses["another host"] == statuses["a page of another site"] == 403 and statuses["too much"] == 413
 
 
-def test_an_ordinary_request_never_reaches_the_framework(lab: Settings, registry: FakeRegistry) -> None:
-    reached: list[str] = []
+class Reached:
+    """An application that only notes what comes to it."""
 
-    async def framework(scope: Any, receive: Any, send: Any) -> None:
-        reached.append(scope["path"])
-        await send({"type": "http.response.start", "status": 404, "headers": []})
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while (await receive())["type"] != "lifespan.shutdown":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        self.paths.append(scope["path"])
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    async def ask(service: Service) -> list[int]:
-        app = with_fast_path(framework, service)  # type: ignore[arg-type]  # any application will do
-        payment = json.dumps(body(1)).encode()
-        asked = [("/v1/score", payment), ("/v1/score", b"{"), ("/v1/labels", payment)]
-        return [(await call(app, path, JSON, content))[0] for path, content in asked]
 
-    assert with_service(lab, registry, ask) == [200, 404, 404]
-    assert reached == ["/v1/score", "/v1/labels"]
+def test_an_ordinary_request_never_reaches_the_framework(service: Service) -> None:
+    framework = Reached()
+    with serve_service(service, app=framework) as client:
+        asked = [("/v1/score", payment(1)), ("/v1/score", b"{"), ("/v1/score", payment(1)), ("/v1/labels", payment(1))]
+        statuses = [client.post(path, content=content, headers=JSON).status_code for path, content in asked]
+    service.log.close()
+    assert statuses == [200, 404, 200, 404]
+    assert framework.paths == ["/v1/score", "/v1/labels"]
 
 
-def test_a_body_that_is_not_there_yet_is_left_to_the_framework(lab: Settings, registry: FakeRegistry) -> None:
-    arrived = asyncio.Event()
-    bodies: list[bytes] = []
+def test_a_request_that_arrives_in_pieces_is_answered(service: Service) -> None:
+    whole = raw(payment(1))
+    with serve_service(service) as client, connected(client) as connection:
+        for piece in (whole[:20], whole[20:-9], whole[-9:]):
+            connection.sendall(piece)
+        assert b"200 OK" in received(connection, 1)
 
-    async def framework(scope: Any, receive: Any, send: Any) -> None:
-        arrived.set()
-        bodies.append((await receive())["body"])
 
-    async def late() -> Any:
-        await arrived.wait()
-        return {"type": "http.request", "body": b"late", "more_body": False}
+def test_requests_sent_without_waiting_are_answered_in_order(service: Service) -> None:
+    sent = [raw(payment(1)), raw(b"{"), raw(payment(2)), raw(payment(1)), raw(payment(3), path="/v1/nowhere"), raw(payment(4))]
+    with serve_service(service) as client, connected(client) as connection:
+        connection.sendall(b"".join(sent))
+        statuses = re.findall(rb"HTTP/1\.1 (\d+)", received(connection, len(sent)))
+    assert statuses == [b"200", b"422", b"200", b"200", b"404", b"200"]
 
-    async def ask(service: Service) -> None:
-        headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"4")]
-        scope = {"type": "http", "path": "/v1/score", "method": "POST", "headers": headers}
-        app = with_fast_path(framework, service)  # type: ignore[arg-type]
-        await asyncio.wait_for(app(scope, late, lambda _: asyncio.sleep(0)), 5)
 
-    with_service(lab, registry, ask)
-    assert bodies == [b"late"]
+def test_an_old_client_gets_its_answer_and_the_end_of_the_connection(service: Service) -> None:
+    with serve_service(service) as client, connected(client) as connection:
+        connection.sendall(raw(payment(1), version="1.0"))
+        answer = received(connection, 1)
+        assert b"200 OK" in answer and connection.recv(1) == b""
+
+
+def test_a_connection_that_nobody_uses_is_let_go(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.scoring.wire.LOOK_EVERY_S", 0.02)
+    with serve_service(service, timeout_keep_alive=0) as client, connected(client) as connection:
+        connection.sendall(raw(payment(1)))
+        assert b"200 OK" in received(connection, 1)
+        assert connection.recv(1) == b""
+
+
+def test_an_answer_that_nobody_waits_for_is_stored(lab: Settings, registry: FakeRegistry) -> None:
+    with serve_ready(lab, registry) as client:
+        with connected(client) as connection:
+            connection.sendall(raw(payment(1)))
+        wait_until(lambda: client.get("/v1/serving").json()["log_sequence"] == 1, "stored")
 
 
 @pytest.mark.parametrize("problem", ["no model", "a closed log"])
-def test_a_failure_on_the_fast_path_gets_the_envelope(lab: Settings, registry: FakeRegistry, problem: str) -> None:
-    async def ask(service: Service) -> tuple[int, str]:
-        app = with_fast_path(create_app(service), service)
+def test_a_failure_on_the_fast_path_gets_the_envelope(service: Service, problem: str) -> None:
+    with serve_service(service) as client:
         if problem == "no model":
             service.slots._serving = None
         else:
             service.log._writer.close()  # type: ignore[attr-defined]
-        status, headers, text = await call(app, "/v1/score", JSON, json.dumps(body(1)).encode())
-        error = json.loads(text)["error"]
-        assert headers["x-request-id"] == error["request_id"] and headers["retry-after"] == "1"
-        return status, error["code"]
+        answer = client.post("/v1/score", content=payment(1), headers=JSON)
+        error = answer.json()["error"]
+        assert answer.headers["x-request-id"] == error["request_id"] and answer.headers["retry-after"] == "1"
+        assert (answer.status_code, error["code"]) == (503, {"no model": "no_model", "a closed log": "log_unavailable"}[problem])
+        service.engine.stop = _nothing  # type: ignore[method-assign]  # a closed log cannot be saved from
 
-    async def run() -> tuple[int, str]:
-        service = compose(lab, registry, trial_in_process)
-        service.courier.poll()
-        try:
-            return await ask(service)
-        finally:
-            service.log.close()
 
-    assert asyncio.run(run()) == (503, {"no model": "no_model", "a closed log": "log_unavailable"}[problem])
+async def _nothing() -> None:
+    pass

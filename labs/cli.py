@@ -194,6 +194,18 @@ def score_batch(
     raise typer.Exit(batch.score_batch(request, version, as_json=json))
 
 
+@app.command()
+def explain(
+    transaction_id: Annotated[str, typer.Argument(help="Of a payment that was scored.")],
+    top: Annotated[int, typer.Option(help="How many features to list one by one.")] = 10,
+    json: Json = False,
+) -> None:
+    """Say why the service answered a payment as it did."""
+    from labs.commands import explaining
+
+    explaining.explain(transaction_id, top, as_json=json)
+
+
 @drift_app.command("list")
 def drift_list(json: Json = False) -> None:
     """Name the drifts that can be injected, and the right answer to each."""

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 WIDTH = 80
+COLOURS = {"approve": "green", "review": "yellow", "decline": "red"}  # of a decision
 
 
 def console(*, to_stderr: bool = False) -> Console:

@@ -12,9 +12,7 @@ from data.reasons import REASONS
 from data.schema import Prediction
 from data.settings import Settings
 from labs.service import call
-from labs.terminal import console, print_json
-
-_COLOURS = {"approve": "green", "review": "yellow", "decline": "red"}
+from labs.terminal import COLOURS, console, print_json
 
 
 def score(file: Path | None, amount: float | None, fields: dict[str, str | None], *, as_json: bool) -> None:
@@ -62,8 +60,9 @@ def _compose(settings: Settings, amount: float, fields: dict[str, str | None]) -
 
 def _explain(prediction: Prediction) -> None:
     out = console()
-    colour = _COLOURS[prediction.decision]
+    colour = COLOURS[prediction.decision]
     out.print(f"[bold {colour}]{prediction.decision}[/]  fraud probability {prediction.score:.2%}")
     for reason in prediction.reasons:
         out.print(f"  · {reason}" + (f": {REASONS[reason]}" if reason in REASONS else ""))
     out.print(f"[dim]model version {prediction.model_version} ({prediction.arm}), {prediction.transaction_id}[/]")
+    out.print(f"why, feature by feature: [bold]lab explain {prediction.transaction_id}[/]")

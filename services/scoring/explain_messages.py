@@ -43,9 +43,9 @@ class Reason(Message):
 class FiredRule(Message):
     """An expert rule that fires on the logged features."""
 
-    code: str = Field(examples=["rule_card_testing"])
-    meaning: str
-    action: Literal["decline", "review"] | None = Field(description="null: evidence only")
+    code: str = Field(examples=["rule_easily_resold"])
+    meaning: str = Field(examples=["goods that are easily resold, from a shop and a device this card never used"])
+    action: Literal["decline", "review"] | None = Field(description="null: evidence only", examples=[None])
 
 
 class Thresholds(Message):
@@ -69,7 +69,7 @@ class Explanation(Message):
     """
 
     transaction_id: str = Field(examples=["tx_20260105_000017"])
-    event_time: datetime
+    event_time: datetime = Field(examples=["2026-01-05T09:30:00Z"])
     model_version: str = Field(description="the registered version that decided", examples=["3"])
     arm: Arm
     decision: Decision = Field(examples=["review"])
@@ -79,7 +79,7 @@ class Explanation(Message):
     reasons: tuple[Reason, ...]
     rules: tuple[FiredRule, ...]
     base_margin: float = Field(description="the margin expected over the payments that the model learned from", examples=[-5.4])
-    base_score: float = Field(description="the base margin as a calibrated probability", examples=[0.0051])
+    base_score: float = Field(description="the base margin as a calibrated probability", examples=[0.0057])
     margin: float = Field(description="the model's raw output for this payment", examples=[-0.71])
     calibration: Scaling
     groups: tuple[GroupContribution, ...] = Field(description="every group, the strongest first")

@@ -25,7 +25,7 @@ from labs.report.page import facts_file, page_file
 from tests.sample_facts import sample_facts
 
 HEAVY = ("mlflow", "prefect", "evidently", "lightgbm", "sklearn", "pandas", "numpy", "matplotlib", "httpx", "pydantic", "rich")
-VERBS = ("demo", "up", "down", "status", "doctor", "train", "reproduce", "score", "report", "drift")
+VERBS = ("demo", "up", "down", "status", "doctor", "train", "reproduce", "score", "explain", "report", "drift")
 ANSWER = {
     "transaction_id": "cli_1", "score": 0.91, "decision": "decline", "reasons": [next(iter(REASONS)), "model_amount"],
     "model_version": "3", "arm": "champion",

@@ -127,10 +127,6 @@ class Courier:
             return champion, None
 
     def _model(self, version: str, download: bool) -> Model:
-        serving = self._slots.serving
-        for model in (serving.champion, serving.challenger) if serving else ():
-            if model is not None and model.version == version:
-                return model
         if version in self._slots.refused:
             raise BundleRefused(self._slots.refused[version], next_step="Register the model again from its run.", where=version)
         try:

@@ -6,6 +6,7 @@ LightGBM may end the process that parses a bad text. The service calls `try_bund
 """
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -58,5 +59,6 @@ def _run(folder: Path) -> int:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
+    os.nice(10)  # the payments go first
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash here is an answer, not something to debug
     sys.exit(_run(Path(sys.argv[1])))

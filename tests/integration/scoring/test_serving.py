@@ -302,6 +302,17 @@ def test_with_the_registry_down_it_starts_from_the_last_good_copy_and_says_so(la
         wait_until(lambda: client.get("/ready").json()["source"] == "registry", "registry again")
 
 
+def test_a_damaged_note_of_the_last_good_plan_costs_a_start_nothing_but_the_wait_for_the_registry(
+    lab: Settings, registry: FakeRegistry
+) -> None:
+    with serve_ready(lab, registry):
+        pass
+    for damage in ("", "{", "[]", '{"plan": {}, "confirmed_at": "2026-03-02T00:00:00+00:00"}'):
+        (lab.home / "models" / "last_good.json").write_text(damage)
+        with serve_ready(lab, registry) as client:
+            assert client.get("/ready").json()["source"] == "registry"
+
+
 def test_a_damaged_last_good_copy_is_fetched_again(lab: Settings, registry: FakeRegistry) -> None:
     with serve_ready(lab, registry) as client:
         score(client, 1)

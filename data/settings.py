@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.errors import BadSetting
@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         description="while the prediction log cannot be written: `closed` answers nothing (503), `open` answers without keeping it"
         " (header `x-lab-logged: no`) and so gives up audit, monitoring and the same answer to the same payment",
     )
+    log_write: Literal["durable", "buffered"] = Field(
+        "durable",
+        description="`durable`: an answer is given once the log holds it on the disk; `buffered`: at once, and logged within 10 ms,"
+        " so that a kill or a power cut loses answers that were given",
+    )
     store_url: str = Field(
         "",
         pattern=r"^((valkeys?|rediss?)://\S+)?$",
@@ -54,6 +59,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()  # child processes run in another folder
+
+    @field_validator("workers")
+    @classmethod
+    def _sharing(cls, workers: int, known: ValidationInfo) -> int:
+        if workers > 1 and not known.data.get("store_url"):
+            raise ValueError("more than one process needs a log that they can share; set LAB_STORE_URL")
+        return workers
 
     @classmethod
     def load(cls) -> "Settings":

@@ -57,8 +57,9 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
 def _alone(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) -> tuple[PredictionStore, Scorer]:
     """Log and history of one process that owns both."""
     log = PredictionLog(settings.home / "predictions.db")
-    recovery, open_failure = Recovery(settings.home / "history", log), settings.log_failure == "open"
-    return log, Engine(slots, log, recovery, metrics, clock, answers_without_log=open_failure)
+    recovery = Recovery(settings.home / "history", log)
+    choices = {"answers_without_log": settings.log_failure == "open", "answers_before_commit": settings.log_write == "buffered"}
+    return log, Engine(slots, log, recovery, metrics, clock, **choices)
 
 
 def _shared(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) -> tuple[PredictionStore, Scorer]:
@@ -67,11 +68,11 @@ def _shared(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) ->
     from services.scoring.shared_engine import SharedEngine
     from services.scoring.shared_snapshots import SharedSnapshots
 
-    if settings.log_failure == "open":
+    if settings.log_failure == "open" or settings.log_write == "buffered":
         raise BadSetting(
-            "LAB_LOG_FAILURE is open, but with a shared log there are no features without the log.",
-            next_step="Unset LAB_LOG_FAILURE or LAB_STORE_URL.",
-            where="LAB_LOG_FAILURE",
+            "LAB_LOG_FAILURE=open and LAB_LOG_WRITE=buffered are for one process: with a shared log there are no features without it.",
+            next_step="Unset them, or LAB_STORE_URL.",
+            where="LAB_STORE_URL",
         )
     log = ValkeyLog(settings.store_url, settings.http_timeout_s)
     return log, SharedEngine(slots, log, SharedSnapshots(settings.home / "history", log), metrics, clock)

@@ -5,6 +5,7 @@ history is therefore advanced in exactly the order in which the log stores the p
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -23,8 +24,11 @@ from services.scoring.recovery import Recovery
 from services.scoring.scorer import Receipt, never_scored, prediction_record, require_same
 from services.scoring.slots import Slots
 
+BUFFER_S = 0.01  # how long answers gather that do not wait for their commit
+MOST_BUFFERED = 20_000  # of them; a disk that hangs must not fill the memory
 NOT_LOGGED = ("x-lab-logged", "no")  # the header of an Unlogged answer
 CHUNK = 100  # payments of a batch between two looks at other requests: about 4 ms
+_log = logging.getLogger(__name__)
 
 
 class Unlogged(Answer):
@@ -44,9 +48,20 @@ class Engine:
     """Scores payments and takes labels in. Belongs to the event loop's thread."""
 
     def __init__(
-        self, slots: Slots, log: PredictionStore, recovery: Recovery, metrics: Metrics, clock: Clock, *, answers_without_log: bool = False
+        self,
+        slots: Slots,
+        log: PredictionStore,
+        recovery: Recovery,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        answers_without_log: bool = False,
+        answers_before_commit: bool = False,
     ) -> None:
-        """`clock` only tells which payments come from the future. `answers_without_log`: see `LAB_LOG_FAILURE`."""
+        """`clock` only tells which payments come from the future.
+
+        `answers_without_log`: see `LAB_LOG_FAILURE`; `answers_before_commit`: see `LAB_LOG_WRITE`.
+        """
         self._slots = slots
         self._log = log
         self._recovery = recovery
@@ -55,6 +70,7 @@ class Engine:
         self._horizon = Horizon(clock, self._history.newest_s())
         self._patience = Patience(self._bench)
         self._answers_without_log = answers_without_log
+        self._answers_before_commit = answers_before_commit
         self._stale = False  # the history may hold what the log does not
         self._pending: dict[str, Pending] = {}
         self._reported: set[str] = set()  # payments whose first fraud report is on its way to the disk
@@ -85,8 +101,9 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        """Payments that were decided and are not durable yet."""
-        return len(self._pending)
+        """Payments that wait for their commit."""
+        buffers = self._answers_before_commit and len(self._pending) < MOST_BUFFERED
+        return 0 if buffers else len(self._pending)
 
     async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Answer]:
         """The same for many, in order. When it raises, some may be stored: send the batch again, it is safe to repeat.
@@ -242,10 +259,10 @@ class Engine:
         commit = self._commit_soon()
         return [self._keep(record, commit) for record in records]
 
-    def _keep(self, record: PredictionRecord, commit: Commit) -> Pending:
+    def _keep(self, record: PredictionRecord, commit: Commit) -> Answer | Pending:
         commit.entries.append(record)
         pending = self._pending[record.transaction.transaction_id] = Pending(record, commit)
-        return pending
+        return record.answer if self._answers_before_commit else pending
 
     def _unlogged(self, record: PredictionRecord) -> Unlogged:
         self._metrics.unlogged.inc()
@@ -275,10 +292,14 @@ class Engine:
         return self.settled(answer)
 
     def _commit_soon(self) -> Commit:
-        """The group that this turn of the event loop fills; it goes to the log when the turn is over."""
+        """The group that this turn of the event loop fills; it goes to the log when the turn is over, or somewhat later if nobody waits."""
         if self._gathering is None:
             self._gathering = Commit()
-            asyncio.get_running_loop().call_soon(self._submit)
+            loop = asyncio.get_running_loop()
+            if self._answers_before_commit:
+                loop.call_later(BUFFER_S, self._submit)
+            else:
+                loop.call_soon(self._submit)
         return self._gathering
 
     def _submit(self) -> None:
@@ -315,6 +336,9 @@ class Engine:
                 self._stale = True
             else:
                 self._metrics.answered(entry)
+        if failed and self._answers_before_commit:
+            self._metrics.unlogged.inc(len(commit.entries))
+            _log.error("%d entries were answered and could not be logged", len(commit.entries))
         commit.end(group)
 
     def _rebuild_if_stale(self) -> None:

@@ -11,7 +11,7 @@ from data import prediction_log
 from data.prediction_frames import window_frame, window_matrix
 from data.settings import Settings
 from tests.fakes import FakeRegistry
-from tests.integration.scoring.server import body, score, serve_ready
+from tests.integration.scoring.server import body, score, serve_ready, wait_until
 from tests.records import START, fraud_label
 
 LATER = START.replace(year=2027)
@@ -99,6 +99,25 @@ def test_where_somebody_chose_so_a_full_disk_costs_the_log_and_no_answer(
             score(client, i)
     expected = window_matrix(other.home / "predictions.db", START, LATER)
     assert window_matrix(lab.home / "predictions.db", START, LATER).tobytes() == expected.tobytes(), "it remembers what the log lacks"
+
+
+def test_a_buffered_log_is_written_soon_and_what_it_loses_is_told(
+    lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FailingDisk(monkeypatch)
+    with serve_ready(lab.model_copy(update={"log_write": "buffered"}), registry) as client:
+        first = score(client, 0)
+        wait_until(lambda: client.get("/v1/serving").json()["log_sequence"] == 1, "written")
+        assert score(client, 0) == first
+        disk.failing = True
+        score(client, 1)  # answered, and then lost
+        wait_until(lambda: "fraud_unlogged_answers_total 1.0" in client.get("/metrics").text, "told")
+        refused = client.post("/v1/score", json=body(2))
+        assert refused.status_code == 503, "from then on it is known"
+        disk.failing = False
+        score(client, 2)
+    frame = window_frame(lab.home / "predictions.db", START, LATER)
+    assert frame["transaction_id"].tolist() == ["tx_000000", "tx_000002"]
 
 
 def test_a_champion_that_cannot_score_leaves_no_trace_in_the_history(

@@ -25,8 +25,12 @@ ENTRY_POINTS: Final = {
     "terminal_slots": "PNppnpn",
     "index_names": "pnppn",
     "hash_names": "ppnp",
+    "margin": "PNpp",
+    "margins": "PNpnnp",
 }
-_SOURCES: Final = ("compiled.py", "kernel_build.py", "kernel.py", "history_layout.py", "features.py")
+_SOURCES: Final = (
+    "compiled.py", "kernel_build.py", "kernel.py", "history_layout.py", "features.py", "forest_kernel.py", "forest_layout.py",
+)  # fmt: skip
 _HERE: Final = Path(__file__).parent
 
 

@@ -5,7 +5,7 @@ expected, and the next thing to do. Messages never repeat the caller's input bey
 Exit statuses follow BSD sysexits.h where one fits.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class LabError(Exception):
@@ -80,6 +80,15 @@ class BundleRefused(LabError):
     """A model bundle failed verification: wrong digest, signature, schema, or golden scores."""
 
     code, exit_status, http_status = "bundle_refused", 65, 409
+
+    @classmethod
+    def differs(cls, file: str, expected: str, found: str) -> Self:
+        """One file of the bundle is not what it should be."""
+        return cls(
+            f"{file}: expected {expected}, found {found}.",
+            next_step="The version that serves stays; register the model again from its run (`lab reproduce <run>` checks it).",
+            where=file,
+        )
 
 
 class ModelFailed(LabError):

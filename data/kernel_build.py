@@ -15,9 +15,10 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, njit, types
 
-from data import kernel
+from data import forest_kernel, kernel
 from data.compiled import ENTRY_POINTS, host_machine
 from data.features import FEATURE_COUNT
+from data.forest_layout import CATEGORIES, COLUMN, NODE, TEST, TREE, ForestArrays
 from data.history_layout import (
     BORDERS_S,
     CARD,
@@ -35,7 +36,7 @@ from data.history_layout import (
 
 _ADDRESS, _NUMBER = types.voidptr, types.int64
 _BORDERS, _POOLS = len(BORDERS_S), len(POOLS)
-_byte, _float, _integer, _short = np.uint8, np.float64, np.int64, np.int32
+_byte, _float, _integer, _short, _word = np.uint8, np.float64, np.int64, np.int32, np.uint32
 
 
 @njit(forceinline=True)
@@ -117,8 +118,32 @@ def hash_names(letters, ends, count, keys):  # type: ignore[no-untyped-def]
     return 0
 
 
+@njit(forceinline=True)
+def _forest(at, n):  # type: ignore[no-untyped-def]
+    """The forest behind its arrays' addresses and lengths, in the order of `ForestArrays`; behind the lengths, how many features."""
+    return ForestArrays(
+        carray(at[0], n[0], _word), carray(at[1], n[1], NODE), carray(at[2], n[2], COLUMN),
+        carray(at[3], n[3], CATEGORIES), carray(at[4], n[4], _word),
+        carray(at[5], n[5], TREE), carray(at[6], n[6], TEST), carray(at[7], n[7], _float),
+        carray(at[8], n[8], _float), carray(at[9], n[9], np.uint64), carray(at[10], n[10], _float), carray(at[11], n[11], _word),
+    )  # fmt: skip
+
+
+def margin(arrays, lengths, row, result):  # type: ignore[no-untyped-def]
+    """`forest_kernel.margin` of one row, written to `result`."""
+    carray(result, 1, _float)[0] = forest_kernel.margin(_forest(arrays, lengths), carray(row, lengths[12], _float))
+    return 0
+
+
+def margins(arrays, lengths, rows, count, in_blocks, results):  # type: ignore[no-untyped-def]
+    """`forest_kernel.margins` of `count` rows."""
+    rows, results = carray(rows, (count, lengths[12]), _float), carray(results, count, _float)
+    forest_kernel.margins(_forest(arrays, lengths), rows, in_blocks, results)
+    return 0
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (advance, advance_one, card_slots, terminal_slots, index_names, hash_names)
+    function.__name__: function for function in (advance, advance_one, card_slots, terminal_slots, index_names, hash_names, margin, margins)
 }
 # What numba puts into every function for errors and reference counts, of which these have none.
 _NEVER_CALLED = re.compile(r"^declare (.*@(?:NRT|Py|numba)_?\w+\(.*?\)).*$", re.MULTILINE)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from data.prediction_store import PredictionRecord
 from data.schema import Label
@@ -17,7 +16,7 @@ class Commit:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._waiters: list[Callable[[], None]] = []
-        self._outcome: Future[Refused] | None = None
+        self._outcome: Refused | BaseException | None = None
 
     def then(self, work: Callable[[], None]) -> None:
         """Do this when the group has been committed, or has failed."""
@@ -26,7 +25,9 @@ class Commit:
     def result(self) -> Refused:
         """The ids that were refused; all others are durable. Only for a group that has ended. Raises LogUnavailable."""
         assert self._outcome is not None
-        return self._outcome.result()
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
 
     async def ended(self) -> None:
         """Wait for the end. Each caller waits on a future of its own: one who hangs up cancels nobody else's."""
@@ -40,8 +41,13 @@ class Commit:
         await self.ended()
         return self.result()
 
-    def end(self, outcome: Future[Refused]) -> None:
-        """Wake everybody who waits."""
+    def end(self, outcome: Refused | BaseException) -> None:
+        """Wake everybody who waits.
+
+        Neither they nor the log's own future are kept: they hold on to this group, and only the garbage collector
+        would part what holds on to each other.
+        """
         self._outcome = outcome
-        for work in self._waiters:
+        waiters, self._waiters = self._waiters, []
+        for work in waiters:
             work()

@@ -322,7 +322,8 @@ class Engine:
 
     def _settle(self, commit: Commit, group: Future[Refused]) -> None:
         """The commit ended, whether or not its callers still wait."""
-        failed = group.exception() is not None
+        error = group.exception()
+        failed = error is not None
         for entry in commit.entries:
             if isinstance(entry, Label):
                 self._reported.discard(entry.transaction_id)
@@ -339,7 +340,7 @@ class Engine:
         if failed and self._answers_before_commit:
             self._metrics.unlogged.inc(len(commit.entries))
             _log.error("%d entries were answered and could not be logged", len(commit.entries))
-        commit.end(group)
+        commit.end(error or group.result())
 
     def _rebuild_if_stale(self) -> None:
         if self._stale:

@@ -2,6 +2,9 @@
 
 A commit that survives a power cut costs one disk sync, 0.1 to 30 ms; paid per group instead of per row, it is
 affordable on the request path. Callers share one future per group. Only `data/prediction_log.py` uses it.
+
+A group that fails takes those behind it with it: they were made by callers who believed in it. Nothing is committed
+from then on until somebody who has put that right says so with `reopen`.
 """
 
 import sqlite3
@@ -30,6 +33,7 @@ class GroupCommit(Generic[Item, Result]):
         self._items: list[Item] = []
         self._outcome: Future[Result] = Future()
         self._wanted = self._closing = False
+        self._failed = ""  # why a group failed, while none is committed for it
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"{name}-writer", daemon=True)
         self._thread.start()
@@ -43,6 +47,12 @@ class GroupCommit(Generic[Item, Result]):
             self._wanted = True
             self._changed.notify()
             return self._outcome
+
+    def reopen(self) -> None:
+        """Commit again after a failed group, once what is queued has been refused with it. Does nothing when none failed."""
+        if self._failed:
+            self.drain()
+            self._failed = ""
 
     def drain(self) -> None:
         """Wait until everything submitted so far has been committed or refused."""
@@ -63,9 +73,13 @@ class GroupCommit(Generic[Item, Result]):
                     break
                 items, outcome = self._items, self._outcome
                 self._items, self._outcome, self._wanted = [], Future(), False
+            if self._failed:
+                outcome.set_exception(_unavailable(self._name, self._failed))
+                continue
             try:
                 result = self._commit(items)
             except Exception as error:  # whatever it is, it belongs to the callers who wait for this group
+                self._failed = str(error) or type(error).__name__
                 self._disconnect()  # after an I/O error the connection's state is unknown
                 is_storage = isinstance(error, sqlite3.Error | OSError)
                 outcome.set_exception(_unavailable(self._name, str(error)) if is_storage else error)

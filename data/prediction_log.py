@@ -47,18 +47,22 @@ class PredictionLog:
 
         The future ends when they are durable, with the ids of the group that were refused because another body is
         stored under them; an id stored with the same body, or a label already there, is silently the same entry.
-        It raises LogUnavailable when the group could not be committed: then none of it is stored.
+        It raises LogUnavailable when the group could not be committed: then none of it is stored, nor anything
+        submitted later, until `check_writable` finds the disk well again: what was decided after a payment that got
+        lost counted it.
         """
         return self._writer.submit(entries)
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Store and wait. Raises IdempotencyConflict, LogUnavailable."""
+        self._writer.reopen()
         refused = self.submit(records).result()
         if any(record.transaction.transaction_id in refused for record in records):
             raise conflict()
 
     def add_labels(self, labels: Sequence[Label]) -> None:
         """Store labels of logged payments and wait. Raises LogUnavailable."""
+        self._writer.reopen()
         self.submit(labels).result()
 
     def add_earlier(self, payments: Iterable[tuple[str, str, str]]) -> None:
@@ -115,7 +119,8 @@ class PredictionLog:
         return _last_sequence(self._reader)
 
     def check_writable(self) -> None:
-        """Commit a mark. Raises LogUnavailable while the disk is full or failing."""
+        """Commit a mark, and from then on what is submitted. Raises LogUnavailable while the disk is full or failing."""
+        self._writer.reopen()
         self._writer.submit(()).result()
 
     def drain(self) -> None:

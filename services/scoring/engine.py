@@ -159,8 +159,8 @@ class Engine:
 
     def rebuild(self) -> None:
         """Bring the history back from its snapshot and the log. Raises LogUnavailable."""
+        self._drain()  # what is on its way to the disk belongs into the history, or is refused with what it followed
         self._log.check_writable()  # fails fast while the disk is full, before the costly part
-        self._drain()  # what is on its way to the disk belongs into the history
         self._history = self._recovery.restore()
         self._horizon.newest_s = self._history.newest_s()
         self._stale = False

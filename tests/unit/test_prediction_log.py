@@ -6,20 +6,44 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data import prediction_log
 from data.errors import LogUnavailable, MissingFile
 from data.features import FEATURES
 from data.prediction_frames import ANSWER_COLUMNS, labels_frame, window_frame, window_matrix
 from data.prediction_log import PredictionLog
-from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS
+from data.prediction_store import PredictionRecord
+from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS, Label
 from tests.records import START, fraud_label, record, transaction
 
 DAY = timedelta(days=1)
+
+
+def test_what_was_decided_after_a_lost_group_is_not_stored_before_somebody_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, failures = prediction_log._write, iter(["once"])
+
+    def fails_once(connection: sqlite3.Connection, entries: Sequence[PredictionRecord | Label]) -> frozenset[str]:
+        if next(failures, None):
+            raise sqlite3.OperationalError("disk I/O error")
+        return write(connection, entries)
+
+    monkeypatch.setattr(prediction_log, "_write", fails_once)
+    log = PredictionLog(tmp_path / "predictions.db")
+    with pytest.raises(LogUnavailable):
+        log.submit([record(1)]).result()
+    for entries in ([record(2)], []):
+        with pytest.raises(LogUnavailable, match="disk I/O error"):
+            log.submit(entries).result()
+    log.check_writable()
+    log.submit([record(3)]).result()
+    assert log.find(["tx_000001", "tx_000002", "tx_000003"]).keys() == {"tx_000003"}
+    log.close()
 
 
 def test_a_full_disk_refuses_loses_nothing_and_passes_without_a_restart(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """When the log fails: nothing unanswered counts, nothing answered is lost, and service comes back by itself."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 
 from data import prediction_log
 from data.prediction_frames import window_frame, window_matrix
 from data.settings import Settings
+from tests.chaos.stored import StoredAnswers
 from tests.fakes import FakeRegistry
 from tests.integration.scoring.server import body, score, serve_ready, wait_until
 from tests.records import START, fraud_label
@@ -61,6 +65,34 @@ def test_a_full_disk_costs_answers_but_no_history(
             score(client, i)
     expected = window_matrix(other.home / "predictions.db", START, LATER)
     assert window_matrix(lab.home / "predictions.db", START, LATER).tobytes() == expected.tobytes()
+
+
+def test_payments_decided_while_a_commit_fails_do_not_count_what_got_lost(
+    lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups follow each other at once: the next is decided, and may be on its way to the disk, when one fails."""
+    write, groups = prediction_log._write, count(1)
+
+    def fails_at_times(connection: sqlite3.Connection, entries: Sequence[object]) -> frozenset[str]:
+        refused = write(connection, entries)  # type: ignore[arg-type]
+        if entries and next(groups) % 7 == 0:
+            raise sqlite3.OperationalError("disk I/O error")
+        return refused
+
+    monkeypatch.setattr(prediction_log, "_write", fails_at_times)
+    with serve_ready(lab, registry) as client:
+
+        async def storm() -> list[int]:
+            limits = httpx.Limits(max_connections=20)
+            async with httpx.AsyncClient(base_url=client.base_url, limits=limits, timeout=30, trust_env=False) as many:
+                sends = (many.post("/v1/score", json=body(i, card_id=f"card_{i % 3}")) for i in range(300))
+                return [answer.status_code for answer in await asyncio.gather(*sends)]
+
+        statuses = asyncio.run(storm())
+    assert set(statuses) == {200, 503}, "some groups must fail, and some must not"
+    stored = StoredAnswers(lab.home / "predictions.db")
+    assert len(stored.frame) == statuses.count(200)
+    assert stored.wrong_features() == 0
 
 
 def test_where_somebody_chose_so_a_full_disk_costs_the_log_and_no_answer(

@@ -324,6 +324,7 @@ class Engine:
         """The commit ended, whether or not its callers still wait."""
         error = group.exception()
         failed = error is not None
+        refused = frozenset() if failed else group.result()
         for entry in commit.entries:
             if isinstance(entry, Label):
                 self._reported.discard(entry.transaction_id)
@@ -333,14 +334,14 @@ class Engine:
                 continue
             key = entry.transaction.transaction_id
             del self._pending[key]
-            if failed or key in group.result():
+            if failed or key in refused:
                 self._stale = True
             else:
                 self._metrics.answered(entry)
         if failed and self._answers_before_commit:
             self._metrics.unlogged.inc(len(commit.entries))
             _log.error("%d entries were answered and could not be logged", len(commit.entries))
-        commit.end(error or group.result())
+        commit.end(error or refused)
 
     def _rebuild_if_stale(self) -> None:
         if self._stale:

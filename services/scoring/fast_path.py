@@ -20,7 +20,7 @@ from services.scoring.engine import NOT_LOGGED, Engine, Pending, Unlogged
 from services.scoring.messages import decode
 from services.scoring.metrics import Metrics
 from services.scoring.routes import Service
-from services.scoring.wire import MOST_HEAD_BYTES, Wire, wire_bytes
+from services.scoring.wire import MOST_HEAD_BYTES, MOST_WAITING, Wire, wire_bytes
 
 PATH = "/v1/score"
 _TARGET = PATH.encode()
@@ -51,17 +51,33 @@ class FastPath(Wire):
         self._metrics = metrics
         self._hosts = hosts
 
-    def waiting(self) -> int:
-        """Requests not answered yet, of all connections."""
-        return super().waiting() + self._engine.waiting
+    def is_full(self) -> bool:
+        """Whether as many requests wait as can be answered in time, with those that wait here."""
+        return len(self.tasks) + self._engine.waiting >= MOST_WAITING
+
+    def on_message_begin(self) -> None:
+        """A request begins. What only the framework needs is made when it gets one."""
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         given_id = self._ordinary() if self.url == _TARGET and not self.is_full() else None
         if given_id is None:
-            super().on_headers_complete()
+            self._give_to_framework()
         else:
             self.head_arrived()
             self.cycle = _Scoring(request_id_of(given_id.decode("latin-1")))  # type: ignore[assignment]
+
+    def _give_to_framework(self) -> None:
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         if isinstance(self.cycle, _Scoring):
@@ -75,8 +91,8 @@ class FastPath(Wire):
             self.request_arrived()
             if self._score(cycle):
                 return
-            self.cycle = None  # the framework gets it after all, whole
-            super().on_headers_complete()
+            self.cycle = None
+            self._give_to_framework()  # after all, and whole
             super().on_body(cycle.body)
         super().on_message_complete()
 

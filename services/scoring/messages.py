@@ -76,16 +76,18 @@ def decode(kind: type[M], body: bytes) -> M:
 
 def _quotes(message: Message) -> int:
     """How many quotes the JSON of this message has, each of its keys given once."""
-    count = 0
-    for name in message.model_fields_set:
-        value = getattr(message, name)
-        count += 4 if isinstance(value, _TEXTS) else 2
-        if isinstance(value, tuple):
+    values, given = message.__dict__, message.model_fields_set
+    count = 2 * len(given)
+    for name in given:
+        kind = type(value := values[name])
+        if kind in _TEXTS:
+            count += 2
+        elif kind is tuple:
             count += sum(map(_quotes, value))
     return count
 
 
-_TEXTS = (str, datetime)
+_TEXTS = frozenset({str, datetime})
 _PLACES = {name for kind in (Transaction, Label, TransactionBatch, LabelBatch) for name in kind.model_fields}
 
 

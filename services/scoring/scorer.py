@@ -39,23 +39,12 @@ def prediction_record(
     transaction: Transaction, features: NDArray[np.float64], judged: Judgement, serving: Serving, seconds: float, request_id: str
 ) -> PredictionRecord:
     """What the log keeps of one judged payment."""
+    arm, version, score, decision, reasons, champion_score, challenger_version, challenger_score = judged
+    plan = serving.plan
     return PredictionRecord(
-        transaction=transaction,
-        features=features,
-        score=judged.score,
-        decision=judged.decision,
-        reasons=judged.reasons,
-        arm=judged.arm,
-        model_version=judged.model_version,
-        champion_version=serving.champion.version,
-        champion_score=judged.champion_score,
-        challenger_version=judged.challenger_version,
-        challenger_score=judged.challenger_score,
-        rollout_id=serving.plan.rollout_id,
-        epoch=serving.plan.epoch,
-        latency_us=round(seconds * 1e6),
-        request_id=request_id,
-    )
+        transaction, features, score, decision, reasons, arm, version, serving.champion.version, champion_score, challenger_version,
+        challenger_score, plan.rollout_id, plan.epoch, round(seconds * 1e6), request_id,
+    )  # fmt: skip
 
 
 def require_same(facts: tuple[object, ...], transaction: Transaction) -> None:

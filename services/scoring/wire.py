@@ -40,6 +40,8 @@ class Wire(HttpToolsProtocol):
         self.idle_since: float | None = None
         self._in_head = True
         self._head_bytes = 0
+        self._common: list[tuple[bytes, bytes]] = []
+        self._common_text = ""
         _watch(self)
 
     def data_received(self, data: bytes) -> None:
@@ -68,13 +70,9 @@ class Wire(HttpToolsProtocol):
         else:
             super().on_headers_complete()
 
-    def waiting(self) -> int:
-        """Requests not answered yet, of all connections."""
-        return len(self.tasks)
-
     def is_full(self) -> bool:
-        """Whether as many requests wait as can be answered in time."""
-        return self.waiting() >= MOST_WAITING
+        """Whether as many requests of all connections wait as can be answered in time."""
+        return len(self.tasks) >= MOST_WAITING
 
     def on_body(self, body: bytes) -> None:
         if not self.transport.is_closing():
@@ -102,7 +100,10 @@ class Wire(HttpToolsProtocol):
 
     def common_headers(self) -> str:
         """The headers that every answer has, as uvicorn keeps them: the date."""
-        return "".join([f"{name.decode()}: {value.decode()}\r\n" for name, value in self.server_state.default_headers])
+        common = self.server_state.default_headers
+        if common is not self._common:  # uvicorn makes a new list every second
+            self._common, self._common_text = common, "".join([f"{name.decode()}: {value.decode()}\r\n" for name, value in common])
+        return self._common_text
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words are not ours
         self._refuse(NotHttp("This is not HTTP/1.1.", next_step="See /docs for the routes and methods there are.", where="request"))

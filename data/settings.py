@@ -74,9 +74,9 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             first = error.errors()[0]
-            name = "LAB_" + str(first["loc"][0]).upper()
+            name, message = "LAB_" + str(first["loc"][0]).upper(), first["msg"].removeprefix("Value error, ")
             raise BadSetting(
-                f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}.",
+                f"{name}: {message[0].lower()}{message[1:]}.",
                 next_step=f"Correct or unset {name}; `lab doctor` lists every setting.",
                 where=name,
             ) from None

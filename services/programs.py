@@ -88,9 +88,9 @@ def _scoring(settings: Settings) -> Program:
     return Program(
         name="scoring",
         title="Scoring",
-        # Behind a keeper, which holds the port while the process is replaced.
+        # Behind a keeper, which holds the port while a process is replaced.
         command=(
-            *(sys.executable, "-m", "services.keeper", settings.host, str(settings.scoring_port)),
+            *(sys.executable, "-m", "services.keeper", settings.host, str(settings.scoring_port), str(settings.workers)),
             *(sys.executable, "-m", "services.scoring"),
         ),
         port=settings.scoring_port,

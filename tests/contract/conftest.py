@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -9,12 +10,14 @@ from tests.valkey_server import PROGRAM, ValkeyServer
 
 
 @pytest.fixture(scope="session")
-def valkey_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+def valkey_session() -> Iterator[ValkeyServer]:
     if PROGRAM is None:
         pytest.skip("neither valkey-server nor redis-server is installed")
-    server = ValkeyServer(tmp_path_factory.mktemp("valkey"))
-    yield server
-    server.kill()
+    memory = Path("/dev/shm")  # where there is one: what a sync takes is the disk's business
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        server = ValkeyServer(Path(folder))
+        yield server
+        server.kill()
 
 
 @pytest.fixture

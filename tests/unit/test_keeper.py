@@ -31,8 +31,9 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def keep(port: int, *command: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "services.keeper", "127.0.0.1", str(port), *command], cwd=REPOSITORY)
+def keep(port: int, *command: str, workers: int = 1) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "services.keeper", "127.0.0.1", str(port), str(workers), *command]
+    return subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
 
 
 def ask(port: int) -> int:
@@ -85,14 +86,36 @@ def test_a_process_that_cannot_start_ends_it_with_its_status() -> None:
         assert keeper.wait(30) == 78
 
 
-def test_a_taken_port_is_no_reason_to_start_the_process(tmp_path: Path) -> None:
+def test_several_workers_share_the_address_and_all_are_replaced() -> None:
+    port = free_port()
+    with keep(port, sys.executable, "-c", ANSWERER, workers=2) as keeper:
+        try:
+            wait_until(lambda: listens(port), "the keeper listens")
+            first = two_who_answer(port, set())
+            keeper.send_signal(signal.SIGHUP)
+            assert not first & two_who_answer(port, first)
+        finally:
+            keeper.terminate()
+    assert keeper.returncode == 0 and not listens(port)
+
+
+def two_who_answer(port: int, but_not: set[int]) -> set[int]:
+    """The ids of two processes that answer, others than those."""
+    found: set[int] = set()
+
+    def both() -> bool:
+        found.update({ask(port)} - but_not - {0})
+        return len(found) == 2
+
+    wait_until(both, "two processes answer")
+    return found
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_taken_port_is_no_reason_to_start_the_process(tmp_path: Path, workers: int) -> None:
     mark = tmp_path / "started"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
         command = f"open({os.fspath(mark)!r}, 'w')"
-        with subprocess.Popen(
-            [sys.executable, "-m", "services.keeper", "127.0.0.1", str(taken.getsockname()[1]), sys.executable, "-c", command],
-            cwd=REPOSITORY,
-            stderr=subprocess.DEVNULL,
-        ) as keeper:
+        with keep(taken.getsockname()[1], sys.executable, "-c", command, workers=workers) as keeper:
             assert keeper.wait(30) != 0
     assert not mark.exists()

@@ -21,6 +21,14 @@ def test_a_setting_outside_its_range_names_the_variable_and_the_next_command(mon
     assert refused.value.where == "LAB_SCORING_PORT"
 
 
+def test_several_workers_without_a_log_to_share_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_WORKERS", "2")
+    with pytest.raises(BadSetting, match=r"LAB_WORKERS: more than one process needs .* LAB_STORE_URL"):
+        Settings.load()
+    monkeypatch.setenv("LAB_STORE_URL", "valkey://127.0.0.1:6379/0")
+    assert Settings.load().workers == 2
+
+
 def test_a_setting_is_taken_from_its_environment_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     assert Settings.load().home == tmp_path

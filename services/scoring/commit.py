@@ -15,10 +15,10 @@ class Commit:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self._waiters: list[Callable[[], None]] = []
+        self._waiters: list[Callable[[], object]] = []
         self._outcome: Refused | BaseException | None = None
 
-    def then(self, work: Callable[[], None]) -> None:
+    def then(self, work: Callable[[], object]) -> None:
         """Do this when the group has been committed, or has failed."""
         self._waiters.append(work)
 

@@ -7,7 +7,7 @@ history is therefore advanced in exactly the order in which the log stores the p
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -42,6 +42,10 @@ class Pending(NamedTuple):
 
     record: PredictionRecord
     commit: Commit
+
+    def then(self, work: Callable[[], object]) -> None:
+        """Do this when the commit has ended."""
+        self.commit.then(work)
 
 
 class Engine:

@@ -16,10 +16,11 @@ from data.errors import BadInput
 from data.prediction_store import Answer
 from data.schema import Transaction
 from services.scoring.edge import MAX_BODY_BYTES, error_response, request_id_of
-from services.scoring.engine import NOT_LOGGED, Engine, Pending, Unlogged
+from services.scoring.engine import NOT_LOGGED, Unlogged
 from services.scoring.messages import decode
 from services.scoring.metrics import Metrics
 from services.scoring.routes import Service
+from services.scoring.scorer import Scorer, Waits
 from services.scoring.wire import MOST_HEAD_BYTES, MOST_WAITING, Wire, wire_bytes
 
 PATH = "/v1/score"
@@ -45,7 +46,7 @@ class _Scoring:
 class FastPath(Wire):
     """One connection. Answers ordinary requests to score one payment; the framework gets all others."""
 
-    def __init__(self, *arguments: Any, engine: Engine, metrics: Metrics, hosts: frozenset[bytes], **more: Any) -> None:
+    def __init__(self, *arguments: Any, engine: Scorer, metrics: Metrics, hosts: frozenset[bytes], **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._engine = engine
         self._metrics = metrics
@@ -129,13 +130,13 @@ class FastPath(Wire):
         except Exception as error:
             self._fail(cycle, error)
         else:
-            if isinstance(answer, Pending):
-                answer.commit.then(partial(self._settled, cycle, answer))
-            else:
+            if isinstance(answer, Answer):
                 self._answer(cycle, answer)
+            else:
+                answer.then(partial(self._settled, cycle, answer))
         return True
 
-    def _settled(self, cycle: _Scoring, pending: Pending) -> None:
+    def _settled(self, cycle: _Scoring, pending: Waits) -> None:
         """The group of this answer was committed, or failed."""
         try:
             answer = self._engine.settled(pending)
@@ -167,6 +168,4 @@ class FastPath(Wire):
 
 def connections(service: Service, hosts: frozenset[str]) -> Any:
     """What uvicorn makes a connection with, for its `http` option."""
-    if not isinstance(service.engine, Engine):
-        return Wire
     return partial(FastPath, engine=service.engine, metrics=service.metrics, hosts=frozenset(host.encode() for host in hosts))

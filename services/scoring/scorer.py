@@ -4,8 +4,8 @@
 several that share them.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,29 @@ class Receipt(NamedTuple):
     unknown: tuple[str, ...]  # transaction ids that were never scored here
 
 
+class Waits(Protocol):
+    """An answer that must not be given yet."""
+
+    def then(self, work: Callable[[], object]) -> None:
+        """Do this when it may be given, or never will be."""
+        ...
+
+
 class Scorer(Protocol):
     """Scores payments and takes labels in; belongs to the event loop's thread."""
+
+    @property
+    def waiting(self) -> int:
+        """Payments taken in whose callers wait for their answer."""
+        ...
+
+    def begin(self, transaction: Transaction, request_id: str) -> Answer | Waits:
+        """What `score` does without a wait. Raises as `score` does."""
+        ...
+
+    def settled(self, pending: Any) -> Answer:
+        """The answer that waited, as `begin` gave it, when its time has come. Raises as `score` does."""
+        ...
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer: ...
     async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Answer]: ...

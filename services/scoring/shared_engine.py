@@ -123,6 +123,10 @@ class SharedEngine:
         self._horizon.admit(event_seconds(transaction.event_time))
         return self._ask(transaction, request_id)
 
+    def settled(self, pending: Pay) -> Answer:
+        """The answer to a payment whose end has come. Raises as `score`."""
+        return pending.result()
+
     def _ask(self, transaction: Transaction, request_id: str) -> Pay:
         key = transaction.transaction_id
         asked = self._asked.get(key)

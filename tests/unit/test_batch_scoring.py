@@ -22,7 +22,7 @@ from data.errors import BadInput, DiskFull, MissingFile, ModelFailed
 from data.features import FEATURE_INDEX, FEATURES
 from data.history import build_features
 from data.settings import REPOSITORY
-from pipelines import batch_scoring
+from pipelines import batch_output, batch_scoring
 from pipelines.batch_answers import SCORE_SCHEMA
 from pipelines.batch_repeats import CONFLICT
 from pipelines.batch_scoring import BatchRequest, BatchSummary, score_table
@@ -119,6 +119,17 @@ def test_answers_do_not_depend_on_how_the_file_is_cut(
     summary, answers = score(folder)
     assert (summary.files, summary.rows, len(answers)) == (3, 1_000, 1_000)
     assert answers.equals(whole)
+
+
+def test_answers_come_in_parts_whose_names_keep_the_order(
+    score: Callable[..., tuple[BatchSummary, Frame]], tmp_path: Path, small_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_output, "PART_ROWS", 200)
+    summary, answers = score(write(feature_table(1_000), tmp_path / "in.parquet"), features_ready=True)
+    parts = sorted(Path(summary.out).glob("*.parquet"))
+    assert [part.name for part in parts] == [f"part-{number:05d}.parquet" for number in range(4)]
+    assert all(pq.read_metadata(part).num_rows >= 200 for part in parts[:-1])
+    assert answers["transaction_id"].tolist() == [f"tx_{i}" for i in range(1_000)]
 
 
 def test_no_rows_give_an_empty_table_with_all_columns(score: Callable[..., tuple[BatchSummary, Frame]], tmp_path: Path) -> None:
@@ -334,7 +345,7 @@ def test_a_place_that_cannot_be_written_is_said_in_a_sentence(model: Model, tmp_
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipelines import batch_scoring
+from pipelines import batch_output, batch_scoring
 from tests.unit.test_batch_scoring import Broken
 batch_scoring.FEATURE_PIECE_ROWS = 97
 request = batch_scoring.BatchRequest(Path(sys.argv[1]), Path(sys.argv[2]), features_ready=True)

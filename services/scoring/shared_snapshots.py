@@ -8,6 +8,7 @@ it, and a process that does not have it refuses to score. Processes on one machi
 """
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -65,7 +66,7 @@ class SharedSnapshots:
         if not training.exists():
             return _NOTHING
         self._of(identity).mkdir(parents=True, exist_ok=True)
-        copy = self._of(identity) / "training.partial"
+        copy = self._of(identity) / f"training.{os.getpid()}.partial"  # workers begin side by side
         shutil.copyfile(training, copy)
         with copy.open("rb") as file:
             origin = hashlib.file_digest(file, "sha256").hexdigest()[:16]

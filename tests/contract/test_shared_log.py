@@ -31,9 +31,9 @@ def own_valkey(valkey_session: ValkeyServer, tmp_path: Path) -> Iterator[ValkeyS
     server.kill()
 
 
-def in_order(log: ValkeyLog) -> dict[str, bytes]:
+def in_order(log: ValkeyLog, history: History | None = None) -> dict[str, bytes]:
     """The features of every payment, from one history that takes the log's events in the log's order."""
-    history, found = History(), {}
+    history, found = history or History(), {}
     with log._client as client:
         ids = [entry[b"event"].split(b'"', 2)[1].decode() for _, entry in client.xrange(valkey_log._ARRIVALS)]
     for event in log.events_since(0):
@@ -44,10 +44,10 @@ def in_order(log: ValkeyLog) -> dict[str, bytes]:
     return found
 
 
-def require_each_once(url: str, numbers: Sequence[int]) -> None:
+def require_each_once(url: str, numbers: Sequence[int], history: History | None = None) -> None:
     """Every payment in the order once, answered, with the features of its place."""
     log = ValkeyLog(url)
-    expected = in_order(log)
+    expected = in_order(log, history)
     assert sorted(expected) == sorted(transaction(number).transaction_id for number in numbers)
     assert log.last_sequence() == len(expected)
     for key, features in expected.items():
@@ -57,19 +57,27 @@ def require_each_once(url: str, numbers: Sequence[int]) -> None:
     log.close()
 
 
+def trained_history() -> History:
+    history = History()
+    history.advance("card_0", "term_2", 1_767_571_200, 5_000, "chip", "fuel", None, None, None)
+    return history
+
+
 def worker(home: Path, url: str, *numbers: int) -> "subprocess.Popen[str]":
     words = (sys.executable, "-m", "tests.shared_worker", str(home), url, *map(str, numbers))
     return subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
 
 
 def test_three_processes_over_the_same_cards_count_every_payment_once(valkey: ValkeyServer, tmp_path: Path) -> None:
-    """The third sends again what the first two send, at the same time."""
+    """They begin with the history that training left; the third sends again what the first two send, at the same time."""
+    snapshot = tmp_path / "history" / "snapshot"
+    trained_history().save(snapshot)
     with ExitStack() as stack:
         workers = [stack.enter_context(worker(tmp_path, valkey.url, *numbers)) for numbers in ((0, 400, 2), (1, 400, 2), (0, 400, 1))]
         said = [dict(line.split() for line in each.communicate(timeout=120)[0].splitlines()) for each in workers]
     assert [each.returncode for each in workers] == [0, 0, 0]
     assert said[2] == said[0] | said[1] and len(said[2]) == 400
-    require_each_once(valkey.url, range(400))
+    require_each_once(valkey.url, range(400), History.load(snapshot))
 
 
 def test_a_process_that_is_killed_loses_nothing_and_leaves_nothing_twice(valkey: ValkeyServer, tmp_path: Path) -> None:
@@ -160,8 +168,7 @@ def test_a_store_that_was_emptied_is_followed_from_its_beginning(valkey: ValkeyS
 
 
 def test_all_begin_with_the_history_that_training_left_and_one_without_it_is_refused(valkey: ValkeyServer, tmp_path: Path) -> None:
-    before, payment = History(), transaction(7)
-    before.advance("card_0", "term_2", 1_767_571_200, 5_000, "chip", "fuel", None, None, None)
+    before, payment = trained_history(), transaction(7)
     for home in ("first", "second"):
         (tmp_path / home / "history").mkdir(parents=True)
     before.save(tmp_path / "first" / "history" / "snapshot")
@@ -182,8 +189,7 @@ def test_all_begin_with_the_history_that_training_left_and_one_without_it_is_ref
 
 def test_one_that_began_with_another_history_takes_up_that_of_the_log(valkey: ValkeyServer, tmp_path: Path) -> None:
     """Both started over an empty log; training left its snapshot in between, and the other was asked first."""
-    history = History()
-    history.advance("card_0", "term_0", 1_767_571_200, 5_000, "chip", "fuel", None, None, None)
+    history = trained_history()
 
     async def work() -> None:
         async with scoring(tmp_path, valkey.url) as early:

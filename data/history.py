@@ -76,16 +76,17 @@ class History:
         Degrees may be None or NaN. Repeats are the caller's to drop: a payment given twice counts twice.
         Raises BadInput when a number does not fit (seconds since 1970 in 32 bits, amount in 31).
         """
-        if not _fits(event_time_s, amount_minor):
-            raise _out_of_range()
+        require_fit(event_time_s, amount_minor)
         _pack(self._event_bytes, 0, event_time_s, amount_minor, channel, category, latitude, longitude, device_id)
         self._take_event(card_id, terminal_id)
         return self._row.copy()
 
     def advance_many(self, payments: Sequence[Payed]) -> NDArray[np.float64]:
         """`advance` for each payment, in order of arrival; shape (n, FEATURE_COUNT). When it raises, nothing was remembered."""
-        if not all(_fits(payment[2], payment[3]) for payment in payments):
-            raise _out_of_range()
+        for payment in payments:
+            require_fit(payment[2], payment[3])
+        if len(payments) == 1:
+            return self.advance(*payments[0]).reshape(1, FEATURE_COUNT)
         events = np.zeros(len(payments), history_layout.EVENT)
         places = memoryview(events.view(np.uint8))  # type: ignore[arg-type]
         for row, payment in enumerate(payments):
@@ -235,8 +236,10 @@ def _pack(
     )
 
 
-def _fits(event_time_s: int, amount_minor: int) -> bool:
-    return 0 <= event_time_s < history_layout.NEVER and 0 <= amount_minor <= _MAX_AMOUNT
+def require_fit(event_time_s: int, amount_minor: int) -> None:
+    """Raises BadInput unless a payment's numbers fit: seconds since 1970 in 32 bits, the amount in 31."""
+    if not (0 <= event_time_s < history_layout.NEVER and 0 <= amount_minor <= _MAX_AMOUNT):
+        raise _out_of_range()
 
 
 def _out_of_range() -> BadInput:

@@ -80,9 +80,11 @@ class PredictionLog:
 
     def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]:
         """The stored answers among some transactions, by id. Raises LogUnavailable."""
-        query = _FIND_ONE if len(transaction_ids) == 1 else f"{_FIND} IN ({', '.join('?' * len(transaction_ids))})"
+        room = 1 << max(0, len(transaction_ids) - 1).bit_length()  # few different lengths: their prepared statements are kept
+        query = f"{_FIND} IN ({', '.join('?' * room)})"
+        keys = [*transaction_ids, *[None] * (room - len(transaction_ids))]
         try:
-            rows = self._reader.execute(query, transaction_ids).fetchall()
+            rows = self._reader.execute(query, keys).fetchall()
         except sqlite3.Error as error:
             raise _unusable(self.path, str(error)) from error
         return {row[0]: _stored(row) for row in rows}
@@ -185,7 +187,6 @@ _COLUMNS: Final = {
 }
 _FACTS: Final = "event_time_ms, card_id, terminal_id, amount_minor, currency, channel, category, latitude, longitude, device_id"
 _FIND: Final = f"SELECT transaction_id, score, decision, reasons, model_version, arm, {_FACTS} FROM predictions WHERE transaction_id"
-_FIND_ONE: Final = f"{_FIND} = ?"  # every request asks this: the text, and so the prepared statement, is always the same
 _TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS predictions ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())}) STRICT;
 CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (event_time_ms);

@@ -1,4 +1,4 @@
-"""What somebody asked of the shared log, and what becomes of it."""
+"""What somebody asked of an engine, and what becomes of it."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 class Asked(Generic[Entry, Result]):
-    """One entry on its way through the log: any number of callers may wait for its end."""
+    """One entry on its way into the log: any number of callers may wait for its end."""
 
     __slots__ = ("_error", "_result", "_waiters", "ended", "entry", "request_id")
 
@@ -22,8 +22,11 @@ class Asked(Generic[Entry, Result]):
         self._waiters: list[Callable[[], object]] = []
 
     def then(self, work: Callable[[], object]) -> None:
-        """Do this at the end."""
-        self._waiters.append(work)
+        """Do this at the end; now, if that has come."""
+        if self.ended:
+            work()
+        else:
+            self._waiters.append(work)
 
     def result(self) -> Result:
         """What it came to; only after the end. Raises what went wrong."""
@@ -52,5 +55,6 @@ class Asked(Generic[Entry, Result]):
         if self.ended:
             return
         self.ended, self._result, self._error = True, result, error
-        for work in self._waiters:
+        waiters, self._waiters = self._waiters, []  # they hold on to this; only the garbage collector would part the two
+        for work in waiters:
             work()

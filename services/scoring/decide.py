@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,29 +32,36 @@ class Judgement(NamedTuple):
     challenger_score: float | None
 
 
-def judge_payment(serving: Serving, card_id: str, features: NDArray[np.float64], patience: Patience) -> Judgement:
-    """Judge one row of features, shape (FEATURE_COUNT,). Raises ModelFailed when the champion cannot score it.
+def judge_payments(serving: Serving, card_ids: Sequence[str], matrix: NDArray[np.float64], patience: Patience) -> list[Judgement]:
+    """Judge rows of features, shape (n, FEATURE_COUNT). Raises ModelFailed when the champion cannot score one of them.
 
     The challenger, in its shadow or on its share of the cards, scores every payment, so that both are compared on
     the same rows. When it fails, the champion answers; when it fails or is slow, `patience` takes it out.
     """
     started = time.perf_counter()
-    champion_score = _required(serving.champion.score(features), serving)
-    challenger_score = None
-    if serving.challenger is not None:
-        (challenger_score,) = _challenger_scores(serving, lambda model: [model.score(features)], 1, started, patience)
-    return _judgement(serving, card_id, features.tolist(), champion_score, challenger_score)
-
-
-def judge_payments(serving: Serving, card_ids: Sequence[str], matrix: NDArray[np.float64], patience: Patience) -> list[Judgement]:
-    """`judge_payment` for every row of (n, FEATURE_COUNT), with the same results: one call of each model for all."""
-    started = time.perf_counter()
-    champion_scores = [_required(score, serving) for score in serving.champion.score_many(matrix).tolist()]
+    champion_scores = [_required(score, serving) for score in _scores(serving.champion, matrix)]
     challenger_scores: Sequence[float | None] = [None] * len(card_ids)
     if serving.challenger is not None:
-        challenger_scores = _challenger_scores(serving, lambda model: model.score_many(matrix).tolist(), len(card_ids), started, patience)
+        challenger_scores = _challenger_scores(serving, matrix, started, patience)
     rows = zip(card_ids, matrix.tolist(), champion_scores, challenger_scores, strict=True)
     return [_judgement(serving, *row) for row in rows]
+
+
+def judge_each(
+    serving: Serving, card_ids: Sequence[str], matrix: NDArray[np.float64], patience: Patience
+) -> Sequence[Judgement | Exception]:
+    """The same, but what goes wrong with one row is that row's: when the champion fails on many, each is tried alone."""
+    try:
+        return judge_payments(serving, card_ids, matrix, patience)
+    except Exception as error:
+        if len(card_ids) == 1:
+            return [error]
+        return [judge_each(serving, card_ids[row : row + 1], matrix[row : row + 1], patience)[0] for row in range(len(card_ids))]
+
+
+def _scores(model: Model, matrix: NDArray[np.float64]) -> list[float]:
+    """Of each row. A single one is scored sooner as such."""
+    return [model.score(matrix[0])] if len(matrix) == 1 else model.score_many(matrix).tolist()
 
 
 def _required(score: float, serving: Serving) -> float:
@@ -63,9 +70,7 @@ def _required(score: float, serving: Serving) -> float:
     return score
 
 
-def _challenger_scores(
-    serving: Serving, scores: Callable[[Model], list[float]], rows: int, started: float, patience: Patience
-) -> Sequence[float | None]:
+def _challenger_scores(serving: Serving, matrix: NDArray[np.float64], started: float, patience: Patience) -> Sequence[float | None]:
     """The challenger's scores up to its first failure, and None from there on: after one failure it is out.
 
     `started`: when the champion began with the same rows, by `time.perf_counter`.
@@ -74,15 +79,15 @@ def _challenger_scores(
     assert challenger is not None
     between = time.perf_counter()
     try:
-        found = scores(challenger)
+        found = _scores(challenger, matrix)
     except Exception as error:  # whatever a challenger does wrong, the payment is answered
         patience.failed(challenger.version, f"{type(error).__name__} while scoring")
-        return [None] * rows
-    patience.took(serving, rows, between - started, time.perf_counter() - between)
+        return [None] * len(matrix)
+    patience.took(serving, len(matrix), between - started, time.perf_counter() - between)
     for row, score in enumerate(found):
         if not math.isfinite(score):
             patience.failed(challenger.version, "its score was not a number")
-            return [*found[:row], *[None] * (rows - row)]
+            return [*found[:row], *[None] * (len(matrix) - row)]
     return found
 
 

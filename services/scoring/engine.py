@@ -7,16 +7,18 @@ history is therefore advanced in exactly the order in which the log stores the p
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import TypeAlias
 
 from data.clock import Clock
 from data.errors import BadInput, LogUnavailable
+from data.history import Payed, require_fit
 from data.prediction_store import Answer, PredictionRecord, PredictionStore, Stored, conflict, payment_facts
 from data.schema import Label, Transaction, event_milliseconds, event_seconds
+from services.scoring.asked import Asked
 from services.scoring.commit import Commit, Refused
-from services.scoring.decide import judge_payment, judge_payments
+from services.scoring.decide import judge_each
 from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
 from services.scoring.patience import Patience
@@ -27,7 +29,8 @@ from services.scoring.slots import Slots
 BUFFER_S = 0.01  # how long answers gather that do not wait for their commit
 MOST_BUFFERED = 20_000  # of them; a disk that hangs must not fill the memory
 NOT_LOGGED = ("x-lab-logged", "no")  # the header of an Unlogged answer
-CHUNK = 100  # payments of a batch between two looks at other requests: about 4 ms
+CHUNK = 100  # payments decided between two looks at the connections: about 2 ms
+Pay: TypeAlias = Asked[Transaction, Answer]
 _log = logging.getLogger(__name__)
 
 
@@ -35,17 +38,6 @@ class Unlogged(Answer):
     """An answer that nothing keeps, given because `LAB_LOG_FAILURE` is open and the log could not be written."""
 
     __slots__ = ()
-
-
-class Pending(NamedTuple):
-    """An answer on its way to the disk."""
-
-    record: PredictionRecord
-    commit: Commit
-
-    def then(self, work: Callable[[], object]) -> None:
-        """Do this when the commit has ended."""
-        self.commit.then(work)
 
 
 class Engine:
@@ -76,38 +68,14 @@ class Engine:
         self._answers_without_log = answers_without_log
         self._answers_before_commit = answers_before_commit
         self._stale = False  # the history may hold what the log does not
-        self._pending: dict[str, Pending] = {}
+        self._asked: dict[str, Pay] = {}  # payments under way: not answered, or not on the disk
+        self._turn: list[Pay] = []  # those among them that are not decided yet
         self._reported: set[str] = set()  # payments whose first fraud report is on its way to the disk
         self._gathering: Commit | None = None  # what this turn of the event loop has added so far
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
         """The answer to one payment, durable or Unlogged. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
-        return await self._durable(self.begin(transaction, request_id))
-
-    def begin(self, transaction: Transaction, request_id: str) -> Answer | Pending:
-        """All but the wait for the disk: an answer, or one that must not be given before its commit has ended. Raises as `score`."""
-        key = transaction.transaction_id
-        known = self._known(transaction, self._find((key,)) if key not in self._pending else {})
-        return known or self._decide(transaction, request_id)
-
-    def settled(self, pending: Pending) -> Answer:
-        """The answer that waited for a commit which has ended. Raises IdempotencyConflict, LogUnavailable."""
-        record, commit = pending
-        try:
-            refused = commit.result()
-        except LogUnavailable:
-            if not self._answers_without_log:
-                raise
-            return self._unlogged(record)
-        if record.transaction.transaction_id in refused:
-            raise conflict()
-        return record.answer
-
-    @property
-    def waiting(self) -> int:
-        """Payments that wait for their commit."""
-        buffers = self._answers_before_commit and len(self._pending) < MOST_BUFFERED
-        return 0 if buffers else len(self._pending)
+        return await self.begin(transaction, request_id).wait()
 
     async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Answer]:
         """The same for many, in order. When it raises, some may be stored: send the batch again, it is safe to repeat.
@@ -115,11 +83,35 @@ class Engine:
         A payment from too far ahead refuses the whole batch before anything is looked at.
         """
         self._horizon.admit_all([transaction.event_time for transaction in transactions])
-        answers: list[Answer | Pending] = []
+        asked: list[Pay] = []
         for start in range(0, len(transactions), CHUNK):
-            answers += self._answer_chunk(transactions[start : start + CHUNK], request_id)
+            asked += [self.begin(transaction, request_id) for transaction in transactions[start : start + CHUNK]]
             await asyncio.sleep(0)  # let single payments in between
-        return [await self._durable(answer) for answer in answers]
+        return [await each.wait() for each in asked]
+
+    def begin(self, transaction: Transaction, request_id: str) -> Pay:
+        """A payment that is decided when this turn of the event loop is over, with all others that arrived in it.
+
+        A turn costs nobody any time, and what arrives together shares one question to the log, one call of the
+        features and one of each model. Raises IdempotencyConflict.
+        """
+        key = transaction.transaction_id
+        asked = self._asked.get(key)
+        if asked is not None:
+            require_same(payment_facts(asked.entry), transaction)
+            self._metrics.replays.inc()
+            return asked
+        asked = self._asked[key] = Asked(transaction, request_id)
+        if not self._turn:
+            asyncio.get_running_loop().call_soon(self._take_turn)
+        self._turn.append(asked)
+        return asked
+
+    @property
+    def waiting(self) -> int:
+        """Payments whose callers wait."""
+        buffers = self._answers_before_commit and len(self._asked) < MOST_BUFFERED
+        return len(self._turn) if buffers else len(self._asked)
 
     async def add_labels(self, labels: Sequence[Label]) -> Receipt:
         """Take labels in, durably; a fraud counts in the features from its report time on. Raises LogUnavailable.
@@ -127,6 +119,7 @@ class Engine:
         Raises UnknownTransaction for a single label of a payment that was never scored here; in a list, such labels
         are named in the receipt.
         """
+        self._decide_all()  # a payment may have arrived just before its label
         self._rebuild_if_stale()
         known, unknown = [], []
         for label in labels:
@@ -139,9 +132,7 @@ class Engine:
                 self._report_once(label, *parties)
         if unknown and len(labels) == 1:
             raise never_scored()
-        commit = self._commit_soon()
-        commit.entries += known
-        await commit.refused()
+        await self._commit_soon().add_labels(known)
         return Receipt(len(known), tuple(unknown))
 
     async def check(self) -> bool:
@@ -149,7 +140,7 @@ class Engine:
         self._slots.current()
         try:
             self._rebuild_if_stale()
-            await self._commit_soon().refused()
+            await self._commit_soon().add_labels([])
         except LogUnavailable:
             if not self._answers_without_log:
                 raise
@@ -172,6 +163,7 @@ class Engine:
 
     def close(self) -> None:
         """Save the history, so that the next start replays nothing."""
+        self._decide_all()
         self._rebuild_if_stale()
         self._drain()
         self._recovery.save(self._history)
@@ -180,35 +172,40 @@ class Engine:
         """The process ends."""
         self.close()
 
-    def _answer_chunk(self, transactions: Sequence[Transaction], request_id: str) -> list[Answer | Pending]:
-        """Everything up to the commit, without a pause: known payments from memory or log, the new ones decided together, in order."""
-        held = self._find([transaction.transaction_id for transaction in transactions])
-        new: dict[str, Transaction] = {}
-        known: dict[str, Answer | Pending] = {}
-        for transaction in transactions:
-            key = transaction.transaction_id
-            if key in new:
-                require_same(payment_facts(new[key]), transaction)
-                self._metrics.replays.inc()
-            elif (answer := self._known(transaction, held)) is not None:
-                known[key] = answer
-            else:
-                new[key] = transaction
-        known |= zip(new, self._decide_many(list(new.values()), request_id), strict=True)
-        return [known[transaction.transaction_id] for transaction in transactions]
+    def _decide_all(self) -> None:
+        while self._turn:
+            self._take_turn()
 
-    def _known(self, transaction: Transaction, held: Mapping[str, Stored]) -> Answer | Pending | None:
-        """The answer this transaction already has. Raises IdempotencyConflict when its id was given to another body."""
-        key = transaction.transaction_id
-        if (pending := self._pending.get(key)) is not None:
-            require_same(payment_facts(pending.record.transaction), transaction)
-            self._metrics.replays.inc()
-            return pending
-        if (stored := held.get(key)) is not None:
-            require_same(stored.facts, transaction)
-            self._metrics.replays.inc()
-            return stored.answer
-        return None
+    def _take_turn(self) -> None:
+        """Everything up to the commit for what has arrived; what is beyond a chunk waits for the next turn."""
+        turn, self._turn = self._turn[:CHUNK], self._turn[CHUNK:]
+        if self._turn:
+            asyncio.get_running_loop().call_soon(self._take_turn)
+        try:
+            new = self._unanswered(turn)
+            if new:
+                self._decide(new)
+        except Exception as error:  # whatever it is, it belongs to those who wait
+            for asked in turn:
+                self._fail(asked, error)
+
+    def _unanswered(self, turn: Sequence[Pay]) -> list[Pay]:
+        """Those that the log does not hold and that may be answered; the others end here."""
+        held = self._find([asked.entry.transaction_id for asked in turn])
+        if not held:
+            return list(turn)
+        new = []
+        for asked in turn:
+            stored = held.get(asked.entry.transaction_id)
+            if stored is None:
+                new.append(asked)
+            elif stored.facts != payment_facts(asked.entry):
+                self._fail(asked, conflict())
+            else:
+                self._metrics.replays.inc()
+                del self._asked[asked.entry.transaction_id]
+                asked.end(stored.answer)
+        return new
 
     def _find(self, transaction_ids: Sequence[str]) -> Mapping[str, Stored]:
         """What the log holds of these. A log that cannot be read is none to write to, so it is not trusted until it was rebuilt from."""
@@ -220,53 +217,58 @@ class Engine:
             self._stale = True
             return {}
 
-    def _decide(self, transaction: Transaction, request_id: str) -> Answer | Pending:
+    def _decide(self, asked: Sequence[Pay]) -> None:
+        """Decide new payments together, with the results that each would have had alone, one after the other."""
         serving = self._slots.current()
         logs = self._can_log()
         started = time.perf_counter()
-        seen = _seen(transaction)
-        moment_s = seen[2]
-        self._horizon.admit(moment_s)
-        try:
-            features = self._history.advance(*seen)
-            judgement = judge_payment(serving, transaction.card_id, features, self._patience)
-        except BadInput:
-            raise  # refused before anything was remembered
-        except Exception:
-            self._stale = True  # the history has moved on for a payment that nobody will find in the log
-            raise
-        self._horizon.passed(moment_s)
-        record = prediction_record(transaction, features, judgement, serving, time.perf_counter() - started, request_id)
-        return self._keep(record, self._commit_soon()) if logs else self._unlogged(record)
-
-    def _decide_many(self, transactions: Sequence[Transaction], request_id: str) -> Sequence[Answer | Pending]:
-        """`_decide` for many, in order; `score_batch` has asked the horizon."""
-        if not transactions:
-            return []
-        serving = self._slots.current()
-        logs = self._can_log()
-        started = time.perf_counter()
-        seen = [_seen(transaction) for transaction in transactions]
+        admitted, seen = self._admitted(asked)
+        if not admitted:
+            return
         try:
             matrix = self._history.advance_many(seen)
-            judgements = judge_payments(serving, [t.card_id for t in transactions], matrix, self._patience)
-        except BadInput:
-            raise
         except Exception:
-            self._stale = True
+            self._stale = True  # nobody knows what the history has taken in
             raise
-        self._horizon.passed(max(each[2] for each in seen))
-        seconds = (time.perf_counter() - started) / len(transactions)
-        records = [prediction_record(*row, serving, seconds, request_id) for row in zip(transactions, matrix, judgements, strict=True)]
-        if not logs:
-            return [self._unlogged(record) for record in records]
-        commit = self._commit_soon()
-        return [self._keep(record, commit) for record in records]
+        judged = judge_each(serving, [each[0] for each in seen], matrix, self._patience)
+        seconds = (time.perf_counter() - started) / len(admitted)
+        for pay, row, judgement in zip(admitted, matrix, judged, strict=True):
+            if isinstance(judgement, Exception):
+                self._stale = True  # the history has moved on for a payment that nobody will find in the log
+                self._fail(pay, judgement)
+                continue
+            record = prediction_record(pay.entry, row, judgement, serving, seconds, pay.request_id)
+            if logs:
+                self._keep(pay, record)
+            else:
+                del self._asked[pay.entry.transaction_id]
+                pay.end(self._unlogged(record))
 
-    def _keep(self, record: PredictionRecord, commit: Commit) -> Answer | Pending:
-        commit.entries.append(record)
-        pending = self._pending[record.transaction.transaction_id] = Pending(record, commit)
-        return record.answer if self._answers_before_commit else pending
+    def _admitted(self, asked: Sequence[Pay]) -> tuple[list[Pay], list[Payed]]:
+        """Those whose time and amount can be, and what the history takes of them; the others end here, unremembered."""
+        admitted, seen = [], []
+        for pay in asked:
+            payed = _payed(pay.entry)
+            try:
+                require_fit(payed[2], payed[3])
+                self._horizon.admit(payed[2])
+            except BadInput as error:
+                self._fail(pay, error)
+                continue
+            self._horizon.passed(payed[2])
+            admitted.append(pay)
+            seen.append(payed)
+        return admitted, seen
+
+    def _keep(self, pay: Pay, record: PredictionRecord) -> None:
+        self._commit_soon().add(pay, record)
+        if self._answers_before_commit:
+            pay.end(record.answer)
+
+    def _fail(self, asked: Pay, error: Exception) -> None:
+        """A payment that is not in the log ends here."""
+        self._asked.pop(asked.entry.transaction_id, None)
+        asked.fail(error)
 
     def _unlogged(self, record: PredictionRecord) -> Unlogged:
         self._metrics.unlogged.inc()
@@ -277,9 +279,9 @@ class Engine:
         self._slots.bench(version, why)
 
     def _parties(self, transaction_id: str) -> tuple[str, str] | None:
-        pending = self._pending.get(transaction_id)
-        if pending is not None:
-            return pending.record.transaction.card_id, pending.record.transaction.terminal_id
+        asked = self._asked.get(transaction_id)
+        if asked is not None:
+            return asked.entry.card_id, asked.entry.terminal_id
         return self._log.parties(transaction_id)
 
     def _report_once(self, label: Label, card_id: str, terminal_id: str) -> None:
@@ -288,12 +290,6 @@ class Engine:
             return
         self._reported.add(label.transaction_id)
         self._history.report(card_id=card_id, terminal_id=terminal_id, report_time_s=event_seconds(label.report_time))
-
-    async def _durable(self, answer: Answer | Pending) -> Answer:
-        if not isinstance(answer, Pending):
-            return answer
-        await answer.commit.ended()
-        return self.settled(answer)
 
     def _commit_soon(self) -> Commit:
         """The group that this turn of the event loop fills; it goes to the log when the turn is over, or somewhat later if nobody waits."""
@@ -327,25 +323,27 @@ class Engine:
     def _settle(self, commit: Commit, group: Future[Refused]) -> None:
         """The commit ended, whether or not its callers still wait."""
         error = group.exception()
-        failed = error is not None
-        refused = frozenset() if failed else group.result()
-        for entry in commit.entries:
-            if isinstance(entry, Label):
-                self._reported.discard(entry.transaction_id)
-                self._stale |= failed
-                if not failed:
-                    self._metrics.labels.labels(str(entry.is_fraud).lower()).inc()
-                continue
-            key = entry.transaction.transaction_id
-            del self._pending[key]
-            if failed or key in refused:
-                self._stale = True
+        refused = group.result() if error is None else frozenset()
+        for label in commit.labels:
+            self._reported.discard(label.transaction_id)
+            if error is None:
+                self._metrics.labels.labels(str(label.is_fraud).lower()).inc()
+        for asked, record in commit.answers:
+            key = asked.entry.transaction_id
+            if key not in refused and error is None:
+                self._asked.pop(key, None)
+                self._metrics.answered(record)
+                asked.end(record.answer)
+            elif error is not None and self._answers_without_log:
+                self._asked.pop(key, None)
+                asked.end(self._unlogged(record))
             else:
-                self._metrics.answered(entry)
-        if failed and self._answers_before_commit:
-            self._metrics.unlogged.inc(len(commit.entries))
-            _log.error("%d entries were answered and could not be logged", len(commit.entries))
-        commit.end(error or refused)
+                self._fail(asked, error if isinstance(error, Exception) else conflict())
+        self._stale |= error is not None or bool(refused)
+        if error is not None and self._answers_before_commit:
+            self._metrics.unlogged.inc(len(commit.answers))
+            _log.error("%d payments were answered and could not be logged", len(commit.answers))
+        commit.end(error)
 
     def _rebuild_if_stale(self) -> None:
         if self._stale:
@@ -366,8 +364,8 @@ class Engine:
         return True
 
 
-def _seen(transaction: Transaction) -> tuple[str, str, int, int, str, str, float | None, float | None, str | None]:
-    """What the history takes of a payment, in the order of `History.advance`."""
+def _payed(transaction: Transaction) -> Payed:
+    """What the history takes of a payment."""
     t = transaction
     moment = event_milliseconds(t.event_time) // 1_000
     return t.card_id, t.terminal_id, moment, t.amount_minor, t.channel, t.category, t.latitude, t.longitude, t.device_id

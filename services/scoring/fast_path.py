@@ -15,12 +15,13 @@ from typing import Any
 from data.errors import BadInput
 from data.prediction_store import Answer
 from data.schema import Transaction
+from services.scoring.asked import Asked
 from services.scoring.edge import MAX_BODY_BYTES, error_response, request_id_of
 from services.scoring.engine import NOT_LOGGED, Unlogged
 from services.scoring.messages import decode
 from services.scoring.metrics import Metrics
 from services.scoring.routes import Service
-from services.scoring.scorer import Scorer, Waits
+from services.scoring.scorer import Scorer
 from services.scoring.wire import MOST_HEAD_BYTES, MOST_WAITING, Wire, wire_bytes
 
 PATH = "/v1/score"
@@ -126,20 +127,17 @@ class FastPath(Wire):
         except BadInput:
             return False
         try:
-            answer = self._engine.begin(transaction, cycle.request_id)
+            asked = self._engine.begin(transaction, cycle.request_id)
         except Exception as error:
             self._fail(cycle, error)
         else:
-            if isinstance(answer, Answer):
-                self._answer(cycle, answer)
-            else:
-                answer.then(partial(self._settled, cycle, answer))
+            asked.then(partial(self._settled, cycle, asked))
         return True
 
-    def _settled(self, cycle: _Scoring, pending: Waits) -> None:
-        """The group of this answer was committed, or failed."""
+    def _settled(self, cycle: _Scoring, asked: Asked[Transaction, Answer]) -> None:
+        """The answer may be given now, or never."""
         try:
-            answer = self._engine.settled(pending)
+            answer = asked.result()
         except Exception as error:
             self._fail(cycle, error)
         else:

@@ -4,8 +4,8 @@
 several that share them.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from data.errors import UnknownTransaction
 from data.prediction_store import Answer, PredictionRecord, conflict, payment_facts
 from data.schema import Label, Transaction
+from services.scoring.asked import Asked
 from services.scoring.decide import Judgement
 from services.scoring.slots import Serving
 
@@ -24,14 +25,6 @@ class Receipt(NamedTuple):
     unknown: tuple[str, ...]  # transaction ids that were never scored here
 
 
-class Waits(Protocol):
-    """An answer that must not be given yet."""
-
-    def then(self, work: Callable[[], object]) -> None:
-        """Do this when it may be given, or never will be."""
-        ...
-
-
 class Scorer(Protocol):
     """Scores payments and takes labels in; belongs to the event loop's thread."""
 
@@ -40,12 +33,8 @@ class Scorer(Protocol):
         """Payments taken in whose callers wait for their answer."""
         ...
 
-    def begin(self, transaction: Transaction, request_id: str) -> Answer | Waits:
-        """What `score` does without a wait. Raises as `score` does."""
-        ...
-
-    def settled(self, pending: Any) -> Answer:
-        """The answer that waited, as `begin` gave it, when its time has come. Raises as `score` does."""
+    def begin(self, transaction: Transaction, request_id: str) -> Asked[Transaction, Answer]:
+        """A payment on its way: what it comes to is the answer, or what `score` raises. May raise as `score` does at once."""
         ...
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer: ...

@@ -20,7 +20,7 @@ from data.prediction_store import Answer, PredictionRecord, conflict, payment_fa
 from data.schema import Label, Transaction, event_seconds
 from data.shared_log import Entry, Exchange, OtherLog, Outcome, SharedLog
 from services.scoring.asked import Asked
-from services.scoring.decide import judge_payments
+from services.scoring.decide import judge_each
 from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
 from services.scoring.patience import Patience
@@ -123,10 +123,6 @@ class SharedEngine:
         self._horizon.admit(event_seconds(transaction.event_time))
         return self._ask(transaction, request_id)
 
-    def settled(self, pending: Pay) -> Answer:
-        """The answer to a payment whose end has come. Raises as `score`."""
-        return pending.result()
-
     def _ask(self, transaction: Transaction, request_id: str) -> Pay:
         key = transaction.transaction_id
         asked = self._asked.get(key)
@@ -223,21 +219,16 @@ class SharedEngine:
         return new
 
     async def _judge(self, placed: Sequence[_Placed]) -> None:
-        """Find the answers; the next exchange stores them. When the champion fails on one of many, each is tried alone."""
+        """Find the answers; the next exchange stores them."""
         payments = [each.asked.entry for each in placed]
         matrix = np.stack([await self._features(each) for each in placed])
         started, serving = time.perf_counter(), self._slots.current()
-        try:
-            judgements = judge_payments(serving, [payment.card_id for payment in payments], matrix, self._patience)
-        except Exception as error:
-            if len(placed) == 1:
-                placed[0].asked.fail(error)
-            else:
-                for each in placed:
-                    await self._judge([each])
-            return
+        judged = judge_each(serving, [payment.card_id for payment in payments], matrix, self._patience)
         seconds = (time.perf_counter() - started) / len(placed)
-        for (asked, _), row, judgement in zip(placed, matrix, judgements, strict=True):
+        for (asked, _), row, judgement in zip(placed, matrix, judged, strict=True):
+            if isinstance(judgement, Exception):
+                asked.fail(judgement)
+                continue
             record = prediction_record(asked.entry, row, judgement, serving, seconds, asked.request_id)
             self._judged.append(_Judged(record, asked))
         await asyncio.sleep(0)  # let others read and write in between

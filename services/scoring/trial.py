@@ -1,6 +1,7 @@
 """Try a model where a crash hurts nobody: in a child process, on frozen rows with known scores, within limits.
 
-LightGBM may end the process that parses a bad text. The service calls `try_bundle`; the child runs this file:
+The compiled code that scores checks no bounds: should a bad text ever pass its reader, it shows here. The service calls
+`try_bundle`; the child runs this file:
 
     python -m services.scoring.trial <bundle folder>
 """
@@ -17,7 +18,7 @@ from data.bundle import MODEL
 from data.errors import BundleRefused, LabError
 
 TIME_LIMIT_S = 30.0  # a model of 2,000 trees loads and scores 20 rows in under one second; the machine may be busy
-CPU_LIMIT_S = 5  # of work, so that a tree that is never left does not take a core for the whole time limit
+CPU_LIMIT_S = 5  # of work, so that a model that is never done does not take a core for the whole time limit
 MEMORY_LIMIT_BYTES = 2 * 2**30  # of address space, most of it reserved by libraries and never touched
 _REFUSED = 3
 

@@ -21,8 +21,6 @@ from data.errors import LogUnavailable
 from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, PredictionStore
 from data.schema import Label, Transaction
 
-Entry = Transaction | PredictionRecord | Label
-
 
 class Arrival(NamedTuple):
     """An event that the features see, in its place of the order."""
@@ -35,8 +33,8 @@ class Outcome(NamedTuple):
     """What became of one entry.
 
     - a Transaction is `new`, `open` (accepted earlier at `sequence`, not answered yet), `answered`, or `refused`: another body has its id;
-    - a PredictionRecord, whose payment was accepted before, is `new`, or `answered` when another process was first;
-    - a Label is `new` (or there already), or `refused`: nobody knows its payment.
+    - a Label is `new` (or was there already), or `refused`: nobody knows its payment;
+    - a PredictionRecord is `new`, `answered` when another process was first, or `refused`: its payment was never accepted.
     """
 
     kind: Literal["new", "open", "answered", "refused"]
@@ -47,8 +45,9 @@ class Outcome(NamedTuple):
 class Exchange(NamedTuple):
     """What one call brought."""
 
-    outcomes: list[Outcome] | None  # one for each entry; None: the caller was too far behind, nothing was taken, it asks again
-    arrivals: list[Arrival]  # after the caller's position, those of its own entries among them
+    outcomes: list[Outcome] | None  # of what was arriving; None: the caller was too far behind, nothing was taken, it asks again
+    stored: list[Outcome]  # of the answers
+    arrivals: list[Arrival]  # after the caller's position, in order, those of its own among them
     position: int  # of the last of them
 
 
@@ -68,10 +67,13 @@ class SharedLog(PredictionStore, Protocol):
 
     def identity(self) -> LogIdentity: ...
 
-    async def exchange(self, identity: LogIdentity, position: int, entries: Sequence[Entry]) -> Exchange:
-        """Take all entries durably, or none, and give what arrived since `position`. Raises LogUnavailable, OtherLog.
+    async def exchange(
+        self, identity: LogIdentity, position: int, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
+    ) -> Exchange:
+        """Take everything durably, or nothing, and give what arrived since `position`. Raises LogUnavailable, OtherLog.
 
-        Repeating an exchange is safe: an id is accepted once and its answer stored once.
+        `answers` are to payments that were accepted earlier. Repeating an exchange is safe: an id is accepted once, and its
+        first answer stays.
         """
         ...
 

@@ -9,6 +9,7 @@ tell another body by comparing them.
     answer      the answer's JSON, newline, the rest of the record as a JSON array, newline, float64 features, little-endian
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydantic_core import from_json, to_json
 
 from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, payment_facts
 from data.schema import Label, Transaction, event_milliseconds
-from data.shared_log import Arrival
+from data.shared_log import Arrival, Outcome
 
 _PAYMENT_LENGTH, _REPORT_LENGTH = 11, 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,9 +38,29 @@ def write_answer(record: PredictionRecord) -> bytes:
     return b"%b\n%b\n%b" % (r.answer.json().encode(), to_json(rest), r.features.astype("<f8", copy=False).tobytes())
 
 
-def write_label(label: Label) -> tuple[str, str, str, str]:
-    """The values of one label, as the script takes them."""
-    return label.transaction_id, str(event_milliseconds(label.report_time)), str(int(label.is_fraud)), label.source
+def write_arrivals(arriving: Iterable[Transaction | Label]) -> bytes:
+    """Payments and labels for the script, a line each."""
+    return b"\n".join(write_payment(each) if isinstance(each, Transaction) else _write_label(each) for each in arriving)
+
+
+def _write_label(label: Label) -> bytes:
+    fraud = int(label.is_fraud)
+    return f"{label.transaction_id}|{event_milliseconds(label.report_time)}|{fraud}|{label.source}".encode()
+
+
+def read_outcomes(lines: bytes, count: int) -> list[Outcome]:
+    """What became of so many entries."""
+    return [_read_outcome(line) for line in lines.split(b"\n")] if count else []
+
+
+def _read_outcome(line: bytes) -> Outcome:
+    if line == b"":
+        return Outcome("new")
+    if line == b"!":
+        return Outcome("refused")
+    if line.startswith(b"?"):
+        return Outcome("open", sequence=int(line[1:]))
+    return Outcome("answered", answer=read_answer(line))
 
 
 def read_answer(text: bytes) -> Answer:

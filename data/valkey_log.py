@@ -33,17 +33,17 @@ from data.errors import BadSetting, LogUnavailable
 from data.features import FEATURE_SCHEMA_HASH
 from data.prediction_store import FraudReport, Payment, PredictionRecord, Stored, conflict
 from data.schema import Label, Transaction
-from data.shared_log import Entry, Exchange, LogIdentity, OtherLog, Outcome
+from data.shared_log import Exchange, LogIdentity, OtherLog
 from data.valkey_codec import (
     read_answer,
     read_arrivals,
     read_facts,
+    read_outcomes,
     read_parties,
     read_record,
     write_answer,
-    write_label,
+    write_arrivals,
     write_parties,
-    write_payment,
 )
 
 MOST_ARRIVALS: Final = 1_000  # in one exchange: what a process that fell behind takes in at a time, some 10 ms
@@ -52,7 +52,6 @@ _ANY: Final = -1  # a position that asks for no arrivals
 _SCRIPT: Final = Path(__file__).with_name("valkey_exchange.lua")
 _KEYS: Final = ("state", "arrivals", "accepted", "answers", "labels", "reported", "earlier")
 _STATE, _ARRIVALS, _ACCEPTED, _ANSWERS, _LABELS, _REPORTED, _EARLIER = _NAMES = [f"{{fraudlab}}:{key}" for key in _KEYS]
-_NEW, _OTHER, _OPEN = b"", b"!", b"?"  # the script's words for an outcome
 
 
 class ValkeyLog:
@@ -80,39 +79,32 @@ class ValkeyLog:
             origin = self._client.hget(_STATE, "origin")
         return LogIdentity(self._name, origin.decode() if origin is not None else None)
 
-    async def exchange(self, identity: LogIdentity, position: int, entries: Sequence[Entry]) -> Exchange:
+    async def exchange(
+        self, identity: LogIdentity, position: int, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
+    ) -> Exchange:
         """See `SharedLog`."""
-        arguments: list[Any] = [identity.name, identity.origin or "", position, MOST_ARRIVALS]
-        for entry in entries:
-            if isinstance(entry, Transaction):
-                arguments += ("payment", entry.transaction_id, write_payment(entry))
-            elif isinstance(entry, PredictionRecord):
-                arguments += ("answer", entry.transaction.transaction_id, write_answer(entry))
-            else:
-                arguments += ("label", *write_label(entry))
+        words = [identity.name, identity.origin or "", position, MOST_ARRIVALS, write_arrivals(arriving), *map(write_answer, answers)]
         with self._reaching():
-            taken, events, outcomes = await self._call_on_line(keys=_NAMES, args=arguments)
+            taken, events, outcomes, stored = await self._call_on_line(keys=_NAMES, args=words)
         arrivals, last = read_arrivals(events, position)
-        return Exchange([_outcome(word) for word in outcomes] if taken else None, arrivals, last)
+        if not taken:
+            return Exchange(None, [], arrivals, last)
+        return Exchange(read_outcomes(outcomes, len(arriving)), read_outcomes(stored, len(answers)), arrivals, last)
 
     def submit(self, entries: Sequence[PredictionRecord | Label]) -> "Future[frozenset[str]]":
         """Store entries, in order, in one step. The future has ended; see `PredictionLog.submit` for what it holds."""
-        arguments: list[Any] = []
-        for entry in entries:
-            if isinstance(entry, Label):
-                arguments += ("label", *write_label(entry))
-            else:
-                key = entry.transaction.transaction_id
-                arguments += ("record", key, write_payment(entry.transaction), write_answer(entry))
+        arriving = [entry if isinstance(entry, Label) else entry.transaction for entry in entries]
+        answers = [write_answer(entry) for entry in entries if not isinstance(entry, Label)]
         future: Future[frozenset[str]] = Future()
         try:
             with self._reaching():
-                _, _, outcomes = self._call(keys=_NAMES, args=[self._name, "", _ANY, 0, *arguments])
+                _, _, outcomes, _ = self._call(keys=_NAMES, args=[self._name, "", _ANY, 0, write_arrivals(arriving), *answers])
         except LogUnavailable as error:
             future.set_exception(error)
             return future
-        paired = zip(entries, outcomes, strict=True)
-        future.set_result(frozenset(e.transaction.transaction_id for e, word in paired if word == _OTHER and not isinstance(e, Label)))
+        paired = zip(arriving, read_outcomes(outcomes, len(arriving)), strict=True)
+        refused = (each.transaction_id for each, outcome in paired if outcome.kind == "refused" and isinstance(each, Transaction))
+        future.set_result(frozenset(refused))
         return future
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
@@ -234,16 +226,6 @@ class ValkeyLog:
                 next_step="Start or mend the server; send the same request again, it is safe to repeat.",
                 where="LAB_STORE_URL",
             ) from error
-
-
-def _outcome(word: bytes) -> Outcome:
-    if word == _NEW:
-        return Outcome("new")
-    if word == _OTHER:
-        return Outcome("refused")
-    if word.startswith(_OPEN):
-        return Outcome("open", sequence=int(word[1:]))
-    return Outcome("answered", answer=read_answer(word))
 
 
 def _require_durable(client: Any) -> None:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import redis
 
 from tests.integration.scoring.server import wait_until
@@ -36,6 +37,11 @@ class ValkeyServer:
         words = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", "", *self._options)
         self._process = subprocess.Popen([PROGRAM, *words], stdout=subprocess.DEVNULL)
         wait_until(self._answers, "the store answers")
+
+    def cpu_seconds(self) -> float:
+        """CPU time so far, user and system."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def kill(self) -> None:
         self._process.kill()

@@ -18,7 +18,7 @@ from data.clock import Clock
 from data.errors import LabError, LogUnavailable
 from data.prediction_store import Answer, PredictionRecord, conflict, payment_facts
 from data.schema import Label, Transaction, event_seconds
-from data.shared_log import Entry, Exchange, OtherLog, Outcome, SharedLog
+from data.shared_log import OtherLog, Outcome, SharedLog
 from services.scoring.asked import Asked
 from services.scoring.decide import judge_each
 from services.scoring.horizon import Horizon
@@ -158,14 +158,14 @@ class SharedEngine:
         judged, self._judged = self._judged, []
         payments, self._payments = self._payments, []
         labels, self._labels = self._labels, []
-        entries: list[Entry] = [*(each.record for each in judged), *(each.entry for each in payments), *(each.entry for each in labels)]
+        arriving = [*(each.entry for each in payments), *(each.entry for each in labels)]
         try:
-            outcomes = iter(await self._exchange(entries))
-            for answer in judged:
-                self._settle(answer, next(outcomes))
-            new = self._unanswered(payments, [next(outcomes) for _ in payments])
-            for label in labels:
-                self._note(label, next(outcomes))
+            outcomes, stored = await self._exchange(arriving, [each.record for each in judged])
+            for answer, outcome in zip(judged, stored, strict=True):
+                self._settle(answer, outcome)
+            new = self._unanswered(payments, outcomes[: len(payments)])
+            for label, outcome in zip(labels, outcomes[len(payments) :], strict=True):
+                self._note(label, outcome)
             for start in range(0, len(new), CHUNK):
                 await self._judge(new[start : start + CHUNK])
             self._trouble = None
@@ -176,24 +176,26 @@ class SharedEngine:
             for label in labels:
                 label.fail(error)
 
-    async def _exchange(self, entries: Sequence[Entry]) -> list[Outcome]:
-        """Hand entries to the log, and follow it."""
-        if self._stale:
-            self._restore()
-        try:
-            exchange = await self._log.exchange(self._identity, self._shared.position, entries)
-        except OtherLog:  # emptied, or begun by another process with another history: once more from the beginning
-            self._restore()
-            exchange = await self._log.exchange(self._identity, self._shared.position, entries)
-        self._follow(exchange)
-        while exchange.outcomes is None:  # far behind
-            exchange = await self._log.exchange(self._identity, self._shared.position, entries)
-            self._follow(exchange)
-        return exchange.outcomes
-
-    def _follow(self, exchange: Exchange) -> None:
-        self._shared.follow(exchange)
-        self._horizon.passed(self._shared.newest_s)
+    async def _exchange(
+        self, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
+    ) -> tuple[list[Outcome], list[Outcome]]:
+        """Hand all to the log, and follow it. Returns what became of either."""
+        restored = False
+        while True:
+            if self._stale:
+                self._restore()
+                restored = True
+            try:
+                exchange = await self._log.exchange(self._identity, self._shared.position, arriving, answers)
+            except OtherLog:  # emptied, or begun by another process with another history
+                self._stale = True
+                if restored:
+                    raise
+                continue
+            self._shared.follow(exchange)
+            self._horizon.passed(self._shared.newest_s)
+            if exchange.outcomes is not None:
+                return exchange.outcomes, exchange.stored
 
     def _restore(self) -> None:
         self._identity, self._shared = self._snapshots.restore()

@@ -69,6 +69,11 @@ class Server:
         """CPU time of the process, its threads and its living children, user and system."""
         return sum(times.user + times.system for times in (process.cpu_times() for process in self._tree()))
 
+    def cpu_of_children(self) -> list[float]:
+        """The same of each of its living children, oldest first: the workers behind a keeper."""
+        children = sorted(self._process.children(), key=lambda child: child.pid)
+        return [times.user + times.system for times in (child.cpu_times() for child in children)]
+
     def memory_mb(self) -> float:
         """Resident memory of the same, in MB of 2**20 bytes."""
         return sum(process.memory_info().rss for process in self._tree()) / 2**20

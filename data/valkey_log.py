@@ -83,7 +83,7 @@ class ValkeyLog:
         self, identity: LogIdentity, position: int, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
     ) -> Exchange:
         """See `SharedLog`."""
-        words = [identity.name, identity.origin or "", position, MOST_ARRIVALS, write_arrivals(arriving), *map(write_answer, answers)]
+        words: list[Any] = [identity.name, identity.origin or "", position, MOST_ARRIVALS, write_arrivals(arriving), *map(write_answer, answers)]
         with self._reaching():
             taken, events, outcomes, stored = await self._call_on_line(keys=_NAMES, args=words)
         arrivals, last = read_arrivals(events, position)

@@ -158,7 +158,7 @@ class SharedEngine:
         judged, self._judged = self._judged, []
         payments, self._payments = self._payments, []
         labels, self._labels = self._labels, []
-        arriving = [*(each.entry for each in payments), *(each.entry for each in labels)]
+        arriving: list[Transaction | Label] = [*(each.entry for each in payments), *(each.entry for each in labels)]
         try:
             outcomes, stored = await self._exchange(arriving, [each.record for each in judged])
             for answer, outcome in zip(judged, stored, strict=True):

@@ -44,12 +44,20 @@ def make_bundle(
 
 
 def write_bundle(
-    folder: Path, key_folder: Path, booster: lightgbm.Booster, golden: NDArray[np.float64], *, sequence: int, policy: Policy, run_id: str
+    folder: Path,
+    key_folder: Path,
+    booster: lightgbm.Booster,
+    golden: NDArray[np.float64],
+    *,
+    sequence: int,
+    policy: Policy,
+    run_id: str,
+    calibration: Calibration = CALIBRATION,
 ) -> None:
     """Write and seal a bundle of this booster; `golden` are its frozen rows, (n, FEATURE_COUNT)."""
     folder.mkdir(parents=True, exist_ok=True)
     booster.save_model(folder / MODEL)
     (folder / "MLmodel").write_text("flavors:\n  lightgbm:\n    data: model.lgb\n")
-    scores = CALIBRATION.probabilities(booster.predict(golden, raw_score=True))
-    write_scoring_files(folder, calibration=CALIBRATION, policy=policy, golden=golden, golden_scores=scores)
+    scores = calibration.probabilities(booster.predict(golden, raw_score=True))
+    write_scoring_files(folder, calibration=calibration, policy=policy, golden=golden, golden_scores=scores)
     seal_bundle(folder, key_folder=key_folder, sequence=sequence, facts={"run_id": run_id})

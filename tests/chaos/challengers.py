@@ -6,8 +6,9 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 
+from data.bundle import Calibration
 from data.features import CATEGORICAL_FEATURES, FEATURE_INDEX, FEATURES
-from tests.bundles import POLICY, random_features, write_bundle
+from tests.bundles import CALIBRATION, POLICY, random_features, write_bundle
 
 HUGE_AMOUNT_MINOR = 900_000_000  # no frozen row is near it
 _AMOUNT = FEATURE_INDEX["amount"]
@@ -21,9 +22,10 @@ def not_a_number(folder: Path, key_folder: Path) -> None:
     data = lightgbm.Dataset(x, (x[:, _AMOUNT] > 1e6).astype(float), feature_name=list(FEATURES))
     text = lightgbm.train(_PARAMETERS | {"num_leaves": 2}, data, num_boost_round=3).model_to_string()
     text = re.sub(r"tree_sizes=.*\n", "", text)  # LightGBM can do without, and one of them changes
-    text, changed = re.subn(r"(leaf_value=\S+) \S+", r"\1 nan", text, count=1)
-    assert changed == 1
-    _seal(folder, key_folder, lightgbm.Booster(model_str=text))
+    text, changed = re.subn(r"(leaf_value=\S+) \S+", r"\1 1.7e308", text, count=2)
+    assert changed == 2
+    # The margin of two such leaves is infinite, and a slope of 0 times that is not a number.
+    _seal(folder, key_folder, lightgbm.Booster(model_str=text), Calibration(slope=0.0, intercept=-2.0))
 
 
 def slow(folder: Path, key_folder: Path) -> None:
@@ -44,5 +46,6 @@ def other_columns(folder: Path, key_folder: Path) -> None:
     write_bundle(folder, key_folder, booster, x[:20], sequence=4, policy=POLICY, run_id="run-4")
 
 
-def _seal(folder: Path, key_folder: Path, booster: lightgbm.Booster) -> None:
-    write_bundle(folder, key_folder, booster, random_features(20, 5), sequence=4, policy=POLICY, run_id="run-4")
+def _seal(folder: Path, key_folder: Path, booster: lightgbm.Booster, calibration: Calibration = CALIBRATION) -> None:
+    golden = random_features(20, 5)
+    write_bundle(folder, key_folder, booster, golden, sequence=4, policy=POLICY, run_id="run-4", calibration=calibration)

@@ -178,7 +178,7 @@ def _listed_outside(shop: Workshop, kind: str, folder: Path) -> Mutant:
 
 
 def _crashing(shop: Workshop, kind: str, folder: Path) -> Mutant:
-    """Children far outside their tree: a text that parses and then reads memory that is not its own."""
+    """Children far outside their tree: LightGBM would read this text, and then memory that is not its own."""
     far = str(int(shop.rng.integers(50_000_000, 2_000_000_000)))
     _edit_model(folder, "left_child=", lambda values: [far] * len(values))
     shop.seal_again(folder)
@@ -186,7 +186,7 @@ def _crashing(shop: Workshop, kind: str, folder: Path) -> Mutant:
 
 
 def _endless(shop: Workshop, kind: str, folder: Path) -> Mutant:
-    """Every node's children are the root: a tree that is never left."""
+    """Every node's children are the root: a tree that LightGBM would never leave."""
     for side in ("left_child=", "right_child="):
         _edit_model(folder, side, lambda values: ["0"] * len(values))
     shop.seal_again(folder)
@@ -247,7 +247,7 @@ KINDS: dict[str, tuple[int, Damage]] = {
     "signed: other features": (6, _other_features),
     "signed: a path outside": (8, _manifest_outside),
     "listed: a path outside": (4, _listed_outside),
-    "signed: kills its parser": (6, _crashing),
+    "signed: kills LightGBM": (6, _crashing),
     "signed: wants all memory": (2, _greedy),
     "signed: never ends": (1, _endless),
     "signed: scores wrongly": (2, _wrong_scores),

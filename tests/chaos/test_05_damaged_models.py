@@ -78,6 +78,7 @@ def test_a_damaged_model_is_refused_and_the_champion_keeps_serving(
     parsed = witness.parsed()
     assert good <= parsed[watched.pid], "the witness saw nothing"
     wrong += [f"the service parsed {digest}" for digest in parsed[watched.pid] - good]
+    wrong += ["LightGBM's library was loaded"] * len(witness.events("loaded"))
     tried = {digest for pid, seen in parsed.items() if pid != watched.pid for digest in seen} - good
     assert len(tried) >= 5, "no signed mutant reached a trial"
     versions = Counter(str(json.loads(answer)["model_version"]) for answer in load.acknowledged.values())
@@ -89,7 +90,7 @@ def test_a_damaged_model_is_refused_and_the_champion_keeps_serving(
         name="a damaged model is refused",
         n=kinds.total(),
         failures=len(wrong),
-        figure=f"{len(kinds)} kinds; {versions.total():,} answers meanwhile, {len(tried)} models died in a trial; {first_of(wrong)}",
+        figure=f"{len(kinds)} kinds; {versions.total():,} answers meanwhile, {len(tried)} models ended in a trial; {first_of(wrong)}",
         passed=not wrong,
     )
 

@@ -1,18 +1,15 @@
-"""A witness inside real processes: writes down what reached LightGBM's parser, what was unpickled, which loaders were imported.
+"""A witness inside real processes: writes down what reached a model's reader, what was unpickled, which loaders were imported.
 
 Python runs this file by itself in every process that has its folder on PYTHONPATH: the scoring process and the trials
 it starts. It changes nothing; with `LAB_CHAOS_WITNESS` it appends one JSON line per event to that file.
 """
 
-import ctypes
-import functools
 import hashlib
 import json
 import os
 import sys
 
 _LOADERS = {"joblib", "cloudpickle", "dill", "skops", "mlflow", "sklearn", "lightgbm", "shelve"}
-_PARSERS = {"LGBM_BoosterLoadModelFromString", "LGBM_BoosterCreateFromModelfile"}
 
 
 def _write(event, **facts):
@@ -21,7 +18,11 @@ def _write(event, **facts):
 
 
 def _on_audit(event, arguments):
-    if event == "pickle.find_class":
+    if event == "data.forest.read":
+        _write("parsed", sha256=hashlib.sha256(arguments[0]).hexdigest())
+    elif event == "ctypes.dlopen" and "lightgbm" in str(arguments[0]):
+        _write("loaded", library="lightgbm")
+    elif event == "pickle.find_class":
         _write("unpickled", name=f"{arguments[0]}.{arguments[1]}", by=_caller())
     elif event == "import" and arguments[0].partition(".")[0] in _LOADERS:
         _write("imported", name=arguments[0])
@@ -35,27 +36,7 @@ def _caller():
     return frame.f_code.co_filename
 
 
-def _watched():
-    """LightGBM's parser behind a note of what it was given: every way through ctypes passes here."""
-
-    @functools.wraps(_find)
-    def find(library, name):
-        found = _find(library, name)
-        if name not in _PARSERS:
-            return found
-
-        def parser(text, *rest):
-            _write("parsed", sha256=hashlib.sha256(text).hexdigest())
-            return found(text, *rest)
-
-        return parser
-
-    return find
-
-
 if path := os.environ.get("LAB_CHAOS_WITNESS"):
     _sink = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    _find = ctypes.CDLL.__getitem__
-    ctypes.CDLL.__getitem__ = _watched()
     sys.addaudithook(_on_audit)
     _write("started", argv=sys.orig_argv[1:])

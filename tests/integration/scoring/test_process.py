@@ -11,14 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from data.bundle import MODEL, SIGNATURE, seal_bundle
 from data.errors import BundleRefused
 from data.prediction_log import PredictionLog
 from data.serving_plan import ServingPlan
 from data.settings import REPOSITORY
 from services.scoring.model_store import ModelStore
 from services.scoring.trial import try_bundle
-from tests.bundles import make_bundle
 from tests.integration.scoring.server import score, trial_in_process, wait_until
 
 
@@ -33,16 +31,12 @@ def test_a_sealed_model_passes_its_trial(bundles: Path) -> None:
     try_bundle(bundles / "1")
 
 
-def test_a_model_that_crashes_its_parser_kills_only_the_trial(tmp_path: Path) -> None:
-    make_bundle(tmp_path / "1", tmp_path / "keys")
-    text = (tmp_path / "1" / MODEL).read_text()
-    # Children far outside their tree: a text that parses and then reads memory that is not its own.
-    lines = ["left_child=" + " ".join(["99999999"] * 14) if line.startswith("left_child=") else line for line in text.splitlines()]
-    (tmp_path / "1" / MODEL).write_text("\n".join(lines) + "\n")
-    (tmp_path / "1" / SIGNATURE).unlink()
-    seal_bundle(tmp_path / "1", key_folder=tmp_path / "keys", sequence=2, facts={})
-    with pytest.raises(BundleRefused, match="ended by SIG"):
-        try_bundle(tmp_path / "1")
+def test_a_model_that_ends_its_process_ends_only_the_trial(bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill = 'lambda event, _: os.kill(os.getpid(), signal.SIGSEGV) if event == "data.forest.read" else None'
+    (tmp_path / "sitecustomize.py").write_text(f"import os, signal, sys\nsys.addaudithook({kill})\n")  # Python runs it in the child
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(BundleRefused, match="ended by SIGSEGV"):
+        try_bundle(bundles / "1")
 
 
 def test_the_process_starts_from_the_last_good_copy_and_saves_its_history_at_sigterm(bundles: Path, tmp_path: Path) -> None:

@@ -27,13 +27,17 @@ _RESOLD = tuple(float(CATEGORIES.index(name)) for name in ("gift_cards", "electr
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `precision` is the share of fraud expected among its hits: the weight in the baseline's score."""
+    """One rule. `precision` is the share of fraud expected among its hits: the weight in the baseline's score.
+
+    `condition` is asked about payments of `channel` alone, so that most payments are asked little.
+    """
 
     code: str
     meaning: str
     action: Action | None  # None: evidence for ranking and explaining, too weak to act on alone
     precision: float
-    fires: Callable[[Any], Any]  # features by position -> bool, or an array of bool
+    channel: float | None  # its code, as in the features; None: any
+    condition: Callable[[Any], Any]  # features by position -> bool, or an array of bool
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,9 @@ RULES: Final[tuple[Rule, ...]] = (
         "a burst of small online payments far beyond this shop's pace: stolen numbers being tried out",
         "decline",
         0.9,
+        _ONLINE,
         lambda f: (
-            (f[F["channel"]] == _ONLINE)
-            & (f[F["amount"]] < 50)
+            (f[F["amount"]] < 50)
             & (f[F["terminal_count_1h"]] >= 10)
             # A tenth of the week within one hour; a shop that opened today has no pace yet.
             & (f[F["terminal_count_1h"]] > 0.1 * f[F["terminal_count_7d"]])
@@ -72,11 +76,11 @@ RULES: Final[tuple[Rule, ...]] = (
         "a card new to this shop, from a device new to the card, where frauds were reported within a week",
         "review",
         0.4,
+        _ONLINE,
         lambda f: (
-            (f[F["channel"]] == _ONLINE)
+            (f[F["terminal_reports_7d"]] >= 2)
             & _unseen(f[F["seconds_since_card_device"]])
             & _unseen(f[F["seconds_since_card_terminal"]])
-            & (f[F["terminal_reports_7d"]] >= 2)
             & (f[F["terminal_risk_7d"]] > 0.05)
         ),
     ),
@@ -85,6 +89,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "several frauds were reported at this terminal within a week, a fifth of its payments or more",
         None,
         0.2,
+        None,
         lambda f: (f[F["terminal_reports_7d"]] >= 3) & (f[F["terminal_risk_7d"]] > 0.2),
     ),
     Rule(
@@ -92,9 +97,9 @@ RULES: Final[tuple[Rule, ...]] = (
         "a large online payment at night, from a device this card never used",
         None,
         0.2,
+        _ONLINE,
         lambda f: (
-            (f[F["channel"]] == _ONLINE)
-            & _unseen(f[F["seconds_since_card_device"]])
+            _unseen(f[F["seconds_since_card_device"]])
             & (f[F["card_age_days"]] > 7)  # before that, every device is new
             & (f[F["hour"]] < 5)
             & (f[F["amount"]] > 60)
@@ -105,9 +110,9 @@ RULES: Final[tuple[Rule, ...]] = (
         "goods that are easily resold, from a shop and a device this card never used",
         None,
         0.1,
+        _ONLINE,
         lambda f: (
-            (f[F["channel"]] == _ONLINE)
-            & _is_any(f[F["category"]], _RESOLD)
+            _is_any(f[F["category"]], _RESOLD)
             & _unseen(f[F["seconds_since_card_device"]])
             & _unseen(f[F["seconds_since_card_terminal"]])
             & (f[F["card_age_days"]] > 7)
@@ -117,6 +122,13 @@ RULES: Final[tuple[Rule, ...]] = (
 )  # fmt: skip
 
 
+_CHANNEL: Final = F["channel"]
+_OF_EVERY_CHANNEL: Final = tuple(rule for rule in RULES if rule.channel is None)
+_OF_CHANNEL: Final = {
+    channel: tuple(rule for rule in RULES if rule.channel in (None, channel)) for channel in {rule.channel for rule in RULES}
+}
+
+
 def _is_any(value: Any, levels: tuple[float, ...]) -> Any:
     hit = value == levels[0]
     for level in levels[1:]:
@@ -124,14 +136,25 @@ def _is_any(value: Any, levels: tuple[float, ...]) -> Any:
     return hit
 
 
+def fired_rules(features: Sequence[float]) -> list[Rule]:
+    """The rules that fire on one payment; `features` are plain floats in the order of FEATURES (`row.tolist()`)."""
+    return [rule for rule in _OF_CHANNEL.get(features[_CHANNEL], _OF_EVERY_CHANNEL) if rule.condition(features)]
+
+
 def apply_rules(features: Sequence[float]) -> RuleOutcome:
-    """The rules on one payment; `features` are plain floats in the order of FEATURES (`row.tolist()`)."""
-    hits = [rule for rule in RULES if rule.fires(features)]
+    """What the rules say of one payment; `features` as in `fired_rules`."""
+    hits = fired_rules(features)
     if not hits:
         return NOTHING
     actions = {rule.action for rule in hits}
     action: Action | None = "decline" if "decline" in actions else "review" if "review" in actions else None
     return RuleOutcome(action, tuple(rule.code for rule in hits))
+
+
+def rule_hits(rule: Rule, columns: Any) -> Any:
+    """Where a rule fires on a whole matrix, given as its columns: an array of bool, shape (n,)."""
+    hits = rule.condition(columns)
+    return hits if rule.channel is None else hits & (columns[_CHANNEL] == rule.channel)
 
 
 def rule_severity(matrix: NDArray[np.float64]) -> NDArray[np.int8]:
@@ -141,7 +164,7 @@ def rule_severity(matrix: NDArray[np.float64]) -> NDArray[np.int8]:
     for rule in RULES:
         if rule.action is not None:
             level = np.int8(2 if rule.action == "decline" else 1)
-            np.maximum(severity, np.where(rule.fires(columns), level, np.int8(0)), out=severity)
+            np.maximum(severity, np.where(rule_hits(rule, columns), level, np.int8(0)), out=severity)
     return severity
 
 
@@ -154,7 +177,7 @@ def rules_score(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     columns = matrix.T
     innocent = np.ones(len(matrix))
     for rule in RULES:
-        innocent *= np.where(rule.fires(columns), 1.0 - rule.precision, 1.0)
+        innocent *= np.where(rule_hits(rule, columns), 1.0 - rule.precision, 1.0)
     deviation = np.nan_to_num(columns[F["amount_to_card_deviation"]], nan=0.0).clip(0, 1e6)
     unusual = 0.01 * deviation / (1.0 + deviation)  # below 0.01: a habit alone never outranks a rule
     score: NDArray[np.float64] = 1.0 - innocent * (1.0 - unusual)

@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 from data.clock import Clock
 from data.errors import BadInput, LogUnavailable
-from data.history import Payed, require_fit
+from data.history import Payed
 from data.prediction_store import Answer, PredictionRecord, PredictionStore, Stored, conflict, payment_facts
-from data.schema import Label, Transaction, event_milliseconds, event_seconds
+from data.schema import Label, Transaction, event_seconds
 from services.scoring.asked import Asked
 from services.scoring.commit import Commit, Refused
 from services.scoring.decide import judge_each
@@ -250,12 +250,10 @@ class Engine:
         for pay in asked:
             payed = _payed(pay.entry)
             try:
-                require_fit(payed[2], payed[3])
-                self._horizon.admit(payed[2])
+                self._horizon.take(payed[2])
             except BadInput as error:
                 self._fail(pay, error)
                 continue
-            self._horizon.passed(payed[2])
             admitted.append(pay)
             seen.append(payed)
         return admitted, seen
@@ -367,5 +365,14 @@ class Engine:
 def _payed(transaction: Transaction) -> Payed:
     """What the history takes of a payment."""
     t = transaction
-    moment = event_milliseconds(t.event_time) // 1_000
-    return t.card_id, t.terminal_id, moment, t.amount_minor, t.channel, t.category, t.latitude, t.longitude, t.device_id
+    return (
+        t.card_id,
+        t.terminal_id,
+        event_seconds(t.event_time),
+        t.amount_minor,
+        t.channel,
+        t.category,
+        t.latitude,
+        t.longitude,
+        t.device_id,
+    )

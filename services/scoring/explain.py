@@ -11,7 +11,7 @@ from data.errors import BundleRefused, UnknownTransaction
 from data.features import FEATURE_MEANING, FEATURES
 from data.prediction_store import PredictionRecord, PredictionStore
 from data.reasons import REASONS
-from data.rules import RULES
+from data.rules import fired_rules
 from services.scoring import explain_messages as say
 from services.scoring.explain_process import ExplainProcess
 from services.scoring.explain_wire import Finding
@@ -65,7 +65,7 @@ def explanation(record: PredictionRecord, finding: Finding, top: int) -> say.Exp
         score=record.score,
         policy=say.Thresholds(review_at=finding.policy.review_at, decline_at=finding.policy.decline_at),
         reasons=tuple(say.Reason(code=code, meaning=REASONS.get(code, "")) for code in record.reasons),
-        rules=tuple(say.FiredRule(code=rule.code, meaning=rule.meaning, action=rule.action) for rule in RULES if rule.fires(values)),
+        rules=tuple(say.FiredRule(code=rule.code, meaning=rule.meaning, action=rule.action) for rule in fired_rules(values)),
         base_margin=whole.base,
         base_score=finding.calibration.probability(whole.base),
         margin=whole.margin,

@@ -34,6 +34,15 @@ class Horizon:
                 where=where,
             )
 
+    def take(self, moment_s: int) -> None:
+        """`admit` a payment, and know from then on that it was taken in. Raises BadInput, also for a time before 1970."""
+        if moment_s <= self.newest_s:
+            if moment_s < 0:
+                raise BadInput("event_time: expected a time since 1970.", next_step="Correct the sender's clock.", where="event_time")
+            return
+        self.admit(moment_s)
+        self.newest_s = moment_s
+
     def admit_all(self, moments: Sequence[datetime]) -> None:
         """The same for a batch, each row after those before it; raises for the first that lies too far ahead."""
         if event_seconds(max(moments)) <= self.newest_s + EVENTS_AHEAD_S:  # nearly always

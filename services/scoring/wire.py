@@ -55,6 +55,10 @@ class Wire(HttpToolsProtocol):
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._refuse(_head_too_large())
 
+    def is_between_requests(self) -> bool:
+        """Whether the last request has arrived whole, and nothing of the next."""
+        return self._in_head and self._head_bytes == 0
+
     def head_arrived(self) -> None:
         """The request line and the headers are there."""
         self._in_head, self._head_bytes = False, 0

@@ -7,7 +7,7 @@ import pytest
 
 from data.features import FEATURE_COUNT, FEATURE_INDEX
 from data.reasons import MODEL_SCORE, MOST_REASONS, NEW_DEVICE, REASONS, SIGNALS, model_reasons
-from data.rules import NOTHING, RULES, apply_rules, rules_score
+from data.rules import NOTHING, RULES, apply_rules, rule_hits, rules_score
 from data.schema import CATEGORIES, CHANNELS
 from tests.bundles import random_features
 
@@ -58,7 +58,7 @@ def test_the_sternest_action_counts_and_weak_rules_only_explain() -> None:
 def test_one_payment_and_a_table_get_the_same_verdicts() -> None:
     cases: list[dict[str, Any]] = [case for case, _ in HITS.values()]
     matrix = np.vstack([random_features(500, seed=4), [features(**case) for case in cases]])
-    table = np.array([rule.fires(matrix.T) for rule in RULES]).T
+    table = np.array([rule_hits(rule, matrix.T) for rule in RULES]).T
     assert table.any(axis=0).all()
     for row, fired in zip(matrix, table, strict=True):
         assert apply_rules(row.tolist()).reasons == tuple(rule.code for rule, hit in zip(RULES, fired, strict=True) if hit)

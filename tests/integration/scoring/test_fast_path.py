@@ -146,6 +146,21 @@ def test_a_request_that_arrives_in_pieces_is_answered(service: Service) -> None:
         assert b"200 OK" in received(connection, 1)
 
 
+def test_a_head_that_was_seen_before_changes_no_answer(service: Service) -> None:
+    bodies = [payment(1), payment(2), b"{", payment(3), payment(2), payment(4)]
+    asked = [raw(each.rjust(400)) for each in bodies]
+    assert len({each.partition(b"\r\n\r\n")[0] for each in asked}) == 1, "one head"
+    with serve_service(service) as client, connected(client) as connection:
+        statuses = []
+        for each in asked[:-1]:
+            connection.sendall(each)
+            statuses += re.findall(rb"HTTP/1\.1 (\d+)", received(connection, 1))
+        connection.sendall(asked[-1][:-1])
+        connection.sendall(asked[-1][-1:] + raw(payment(5).rjust(400)))
+        statuses += re.findall(rb"HTTP/1\.1 (\d+)", received(connection, 2))
+    assert statuses == [b"200", b"200", b"422", b"200", b"200", b"200", b"200"]
+
+
 def test_requests_sent_without_waiting_are_answered_in_order(service: Service) -> None:
     sent = [raw(payment(1)), raw(b"{"), raw(payment(2)), raw(payment(1)), raw(payment(3), path="/v1/nowhere"), raw(payment(4))]
     with serve_service(service) as client, connected(client) as connection:

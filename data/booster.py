@@ -1,10 +1,9 @@
 """LightGBM's C library through ctypes, without importing the `lightgbm` package.
 
-For scoring: the package brings 180 MB and a second of start-up that one `predict` does not need, and its single-row
-call costs twice the C library's prepared one. Results are those of `Booster.predict(raw_score=True)` to the last bit.
-
-Training may use it to check itself. A booster belongs to **one thread**: two threads sharing its buffers get wrong
-answers. LightGBM may end the whole process on a damaged model text; `data/bundle.py` says what must come before.
+For taking scores apart, which `data/forest.py` does not do; the package would bring 180 MB and a second of start-up. Results are
+those of `Booster.predict` to the last bit. A booster belongs to **one thread**. LightGBM may end the whole process on a
+damaged model text: only a child process may use this (`services/scoring/explain_child.py`), and `data/bundle.py` says
+what must come before.
 """
 
 import ctypes
@@ -47,20 +46,8 @@ def _library() -> ctypes.CDLL:
             where="lightgbm",
         ) from error
     library.LGBM_GetLastError.restype = ctypes.c_char_p
-    library.LGBM_FastConfigFree.argtypes = [ctypes.c_void_p]
     library.LGBM_BoosterFree.argtypes = [ctypes.c_void_p]
     return library
-
-
-@cache
-def _single_row_call() -> Any:
-    """LightGBM's prepared single-row call, made without giving up the interpreter's lock.
-
-    Giving it up for 10 µs costs more than the call when another thread, such as a log's writer, has to hand it back.
-    """
-    call = ctypes.PyDLL(_library()._name).LGBM_BoosterPredictForMatSingleRowFast
-    call.argtypes = [ctypes.c_void_p] * 4  # spelled out, so that ctypes hands pointers over whole
-    return call
 
 
 def _last_error() -> str:
@@ -69,13 +56,12 @@ def _last_error() -> str:
 
 
 class FastBooster:
-    """One LightGBM model, ready to score single rows and matrices on one thread."""
+    """One LightGBM model, ready to score and to explain on one thread."""
 
     def __init__(self, model_file: Path) -> None:
         """Parse a model text. Raises BundleRefused when LightGBM says no (it may also kill the process: try it in a child)."""
         self._library = _library()
         self._booster = ctypes.c_void_p()
-        self._fast = ctypes.c_void_p()
         trees = ctypes.c_int()
         text = model_file.read_bytes()
         if self._library.LGBM_BoosterLoadModelFromString(text, ctypes.byref(trees), ctypes.byref(self._booster)) != 0:
@@ -88,38 +74,6 @@ class FastBooster:
         self._call("LGBM_BoosterGetNumFeature", self._booster, ctypes.byref(columns))
         self.feature_count = columns.value
         self.tree_count = trees.value
-        self._prepare_single_row()
-
-    def _prepare_single_row(self) -> None:
-        """Set up LightGBM's FastConfig: types, shape and parameters are settled once, not per call."""
-        self._call(
-            "LGBM_BoosterPredictForMatSingleRowFastInit",
-            self._booster,
-            _RAW_SCORE,
-            0,
-            _EVERY_ITERATION,
-            _FLOAT64,
-            ctypes.c_int32(self.feature_count),
-            _PARAMETERS,
-            ctypes.byref(self._fast),
-        )
-        self._row = np.empty(self.feature_count)
-        self._result = np.empty(1)
-        self._result_length = ctypes.c_int64()
-        self._predict = _single_row_call()
-        self._arguments = (
-            self._fast,
-            ctypes.c_void_p(self._row.ctypes.data),
-            ctypes.cast(ctypes.byref(self._result_length), ctypes.c_void_p),
-            ctypes.c_void_p(self._result.ctypes.data),
-        )
-
-    def predict_one(self, features: NDArray[np.float64]) -> float:
-        """The raw margin (log odds before calibration) of one row, shape (feature_count,). Raises ValueError, ModelFailed."""
-        self._row[:] = features
-        if self._predict(*self._arguments) != 0:
-            raise _failure()
-        return float(self._result[0])
 
     def predict_many(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw margins of shape (n,) for a matrix of shape (n, feature_count). Raises ValueError, ModelFailed."""
@@ -159,8 +113,6 @@ class FastBooster:
 
     def __del__(self) -> None:
         # Absent when the constructor failed before it got that far.
-        if fast := getattr(self, "_fast", None):
-            self._library.LGBM_FastConfigFree(fast)
         if booster := getattr(self, "_booster", None):
             self._library.LGBM_BoosterFree(booster)
 

@@ -32,6 +32,7 @@ class Bench:
 BENCHES: Mapping[str, Bench] = {
     "world": Bench("realism, leaks, difficulty and speed of the synthetic world", ("--quick",), ("--full",)),
     "features": Bench("speed of the features, batch and online, beside pandas", ("--rounds", "1"), ("--rounds", "5")),
+    "forest": Bench("our evaluator of LightGBM models beside LightGBM's own", ("--quick",)),
     "handbook": Bench("the Fraud Detection Handbook's published figures, by its protocol", ("--quick",)),
     "ulb": Bench("LightGBM's defaults and ours on real card fraud", ("--quick",)),
     "serving": Bench("the scoring service beside an empty endpoint and what people write instead", ("--quick",), ("--full",)),

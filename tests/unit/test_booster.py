@@ -27,7 +27,6 @@ def test_scores_equal_the_package_to_the_last_bit_with_nan_and_unseen_categories
     expected = train_booster().predict(rows, raw_score=True, num_threads=1)
     booster = FastBooster(model_file)
     assert np.array_equal(booster.predict_many(rows), expected)
-    assert [booster.predict_one(row) for row in rows] == expected.tolist()
 
 
 def test_contributions_equal_the_package_and_sum_to_the_margin(model_file: Path) -> None:
@@ -47,7 +46,7 @@ def test_one_booster_per_thread_gives_right_answers_in_all_of_them(model_file: P
     found: dict[int, list[float]] = {}
 
     def work(i: int) -> None:
-        found[i] = [boosters[i].predict_one(row) for row in rows]
+        found[i] = [boosters[i].predict_many(row[np.newaxis]).item() for row in rows]
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
@@ -59,8 +58,6 @@ def test_one_booster_per_thread_gives_right_answers_in_all_of_them(model_file: P
 
 def test_a_row_of_another_width_is_refused(model_file: Path) -> None:
     booster = FastBooster(model_file)
-    with pytest.raises(ValueError):
-        booster.predict_one(np.zeros(booster.feature_count + 1))
     with pytest.raises(ValueError, match="features"):
         booster.predict_many(np.zeros((3, booster.feature_count - 1)))
     with pytest.raises(ValueError, match="features"):
@@ -73,10 +70,10 @@ def test_a_text_that_is_no_model_is_refused(tmp_path: Path) -> None:
         FastBooster(tmp_path / "model.lgb")
 
 
-def test_scoring_does_not_import_the_lightgbm_package(model_file: Path) -> None:
+def test_using_it_does_not_import_the_lightgbm_package(model_file: Path) -> None:
     code = (
         "import sys; from pathlib import Path; import numpy as np; from data.booster import FastBooster;"
-        f"b = FastBooster(Path({str(model_file)!r})); print(b.predict_one(np.zeros(b.feature_count)));"
+        f"b = FastBooster(Path({str(model_file)!r})); print(b.predict_many(np.zeros((1, b.feature_count))).item());"
         "assert 'lightgbm' not in sys.modules and 'sklearn' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -11,6 +11,7 @@ import mmap
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -117,12 +118,24 @@ def _writable(folder: Path) -> bool:
 
 
 def _give_back_pages() -> None:
-    """Let the kernel forget LLVM's own code, 40 MB of resident memory: linking is over, and a page comes back when it is needed."""
+    """Let go of 50 MB that only linking needed: LLVM's heap, and its code, which comes back from the file when it is called."""
     if sys.platform != "linux":
         return
-    advise = ctypes.CDLL(None).madvise
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        extent, access, *_, file = line.split(maxsplit=5)
-        if "llvmlite" in file and access.startswith("r-x"):
-            begin, end = (int(address, 16) for address in extent.split("-"))
-            advise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), mmap.MADV_DONTNEED)
+    library = ctypes.CDLL(None)
+    for begin, end in _untouched_pages("libllvmlite"):
+        library.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), mmap.MADV_DONTNEED)
+    if hasattr(library, "malloc_trim"):  # glibc's
+        library.malloc_trim(0)
+
+
+def _untouched_pages(library: str) -> Iterator[tuple[int, int]]:
+    """The extents of a loaded library that are as in its file, without relocations written into them."""
+    extent, mine = (0, 0), False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, _, rest = line.partition(" ")
+        if first.endswith(":"):
+            if mine and first == "Private_Dirty:" and rest.split()[0] == "0":
+                yield extent
+            continue
+        begin, _, end = first.partition("-")
+        extent, mine = (int(begin, 16), int(end, 16)), library in line and rest[1] == "-"  # not writable

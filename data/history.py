@@ -171,7 +171,9 @@ class History:
         """Room for runs of that many payments, so that pools are not copied while they fill; pages not reached cost no memory."""
         state = self._state
         for pool in ("card_pool", "terminal_pool"):
-            state = history_layout.with_room(state, pool, 2 * payments)
+            used = int(state.control[history_layout.POOLS[pool][0]][0])
+            if used + 2 * payments > len(getattr(state, pool)):
+                state = history_layout.with_room(state, pool, 2 * payments + used)  # a table may come in many pieces
         self._own(state)
 
     def _make_room(self, event: np.void) -> None:

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     )
     log_write: Literal["durable", "buffered"] = Field(
         "durable",
-        description="`durable`: an answer is given once the log holds it on the disk; `buffered`: at once, and logged within 10 ms,"
+        description="`durable`: an answer is given once the log holds it on the disk; `buffered`: at once, and logged within 50 ms or so,"
         " so that a kill or a power cut loses answers that were given",
     )
     store_url: str = Field(

@@ -26,7 +26,7 @@ from services.scoring.recovery import Recovery
 from services.scoring.scorer import Receipt, never_scored, prediction_record, require_same
 from services.scoring.slots import Slots
 
-BUFFER_S = 0.01  # how long answers gather that do not wait for their commit
+BUFFER_S = 0.05  # how long answers gather that do not wait for their commit: a commit costs the same for one and for hundreds
 MOST_BUFFERED = 20_000  # of them; a disk that hangs must not fill the memory
 NOT_LOGGED = ("x-lab-logged", "no")  # the header of an Unlogged answer
 CHUNK = 100  # payments decided between two looks at the connections: about 2 ms

@@ -22,7 +22,7 @@ from tests.bench.serving_goals import Finding, figure, judge_load, median, sprea
 from tests.bench.serving_load import CONCURRENCIES, Run, run_rounds
 from tests.bench.serving_material import LEAVES, TREES, Material, make_material
 from tests.bench.serving_process import Cores
-from tests.bench.serving_variants import ANCHOR, OURS, VARIANTS
+from tests.bench.serving_variants import ANCHOR, BUFFERED, OURS, VARIANTS
 from tests.bench.table import conclude, publish
 from tests.bench.wrk import ensure_wrk
 
@@ -120,7 +120,7 @@ def show_goals(findings: Sequence[Finding]) -> None:
     facts = {"findings": [asdict(finding) | {"met": finding.met} for finding in findings]}
     equal = next(finding.facts for finding in findings if "answered_to_booster" in finding.facts)
     title = (
-        f"Goals, judged by {OURS.name!r}. Scores compared: {equal['rows']:,} payments, {equal['rows_missing_a_value']:,} with missing "
+        f"Goals; load is judged by {BUFFERED.name!r}. Scores compared: {equal['rows']:,} payments, {equal['rows_missing_a_value']:,} with missing "
         f"values, {equal['rows_with_an_unseen_category']:,} of unseen categories"
     )
     publish("serving_goals", title, ["measure", "goal", *names], rows, facts)

@@ -14,7 +14,7 @@ from data.prediction_log import PredictionLog
 from tests.bench.serving_goals import Finding, figure, judge_load, spread
 from tests.bench.serving_load import Run, check_log
 from tests.bench.serving_process import Server
-from tests.bench.serving_variants import ANCHOR, MLFLOW, OURS, SHADOW
+from tests.bench.serving_variants import ANCHOR, BUFFERED, MLFLOW, OURS, SHADOW
 from tests.bench.wrk import Load, read_report
 from tests.records import record
 
@@ -59,8 +59,8 @@ def test_cpu_time_and_memory_of_a_server_include_its_children() -> None:
 def test_a_ratio_is_taken_within_its_round_and_shown_with_least_and_most() -> None:
     runs = [run(ANCHOR.name, n, rate) for n, rate in enumerate((1_000, 2_000, 4_000))]
     runs += [run(MLFLOW.name, n, 50) for n in range(3)]
-    runs += [run(name, n, rate, cpu_us=40.0) for name in (OURS.name, SHADOW.name) for n, rate in enumerate((3_000, 4_000, 8_400))]
-    found = {finding.what: finding for finding in judge_load(runs) if finding.of == OURS.name}
+    runs += [run(name, n, rate, cpu_us=40.0) for name in (OURS.name, BUFFERED.name, SHADOW.name) for n, rate in enumerate((3_000, 4_000, 8_400))]
+    found = {finding.what: finding for finding in judge_load(runs) if finding.of == BUFFERED.name}
     over_empty = found["req/s over the empty one's, c=64"]
     assert over_empty.values == [3.0, 2.0, 2.1]
     assert over_empty.met and over_empty.cell() == "2.10 (2.00–3.00) ✓"
@@ -69,8 +69,8 @@ def test_a_ratio_is_taken_within_its_round_and_shown_with_least_and_most() -> No
 
 
 def test_only_one_service_is_judged_and_the_others_are_shown() -> None:
-    runs = [run(name, 0, 1_000) for name in (ANCHOR.name, MLFLOW.name, OURS.name, SHADOW.name)]
-    assert {finding.of for finding in judge_load(runs) if finding.judged} == {OURS.name}
+    runs = [run(name, 0, 1_000) for name in (ANCHOR.name, MLFLOW.name, OURS.name, BUFFERED.name, SHADOW.name)]
+    assert {finding.of for finding in judge_load(runs) if finding.judged} == {BUFFERED.name}
 
 
 def test_a_missing_score_is_no_equal_score() -> None:

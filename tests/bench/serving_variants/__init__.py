@@ -35,6 +35,7 @@ def _theirs(name: str, module: str) -> Variant:
 
 ANCHOR = Variant("empty FastAPI endpoint", (sys.executable, "-m", f"{_HERE}.empty_endpoint", "{port}"), "/v1/score", "payments.txt")
 OURS = _ours("ours")
+BUFFERED = _ours("ours, log buffered", LAB_LOG_WRITE="buffered")
 SHADOW = _ours("ours, with a shadow", models=2)
 BOOSTER = _theirs("numpy, Booster.predict", "booster_row")
 TUTORIAL = _theirs("pandas, classifier", "pandas_row")
@@ -48,4 +49,4 @@ MLFLOW = Variant(
     "invocations.txt",
 )  # fmt: skip
 
-VARIANTS = (ANCHOR, OURS, SHADOW, BOOSTER, TUTORIAL, MLFLOW)
+VARIANTS = (ANCHOR, OURS, BUFFERED, SHADOW, BOOSTER, TUTORIAL, MLFLOW)

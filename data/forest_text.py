@@ -78,16 +78,24 @@ def _sections(text: bytes) -> tuple[_Block, list[_Block]]:
     _require(0 < body.count(_END) <= MAX_TREES, f"1 to {MAX_TREES:,} trees", "none, or more")
     *blocks, rest = body.split(_END)
     _require(rest == b"", "two blank lines after the last tree", "something else")
-    header, trees = _keys(head), [_keys(block) for block in blocks]
+    header, trees = dict(line.partition(b"=")[::2] for line in _lines(head)), [_keys(block) for block in blocks]
     _require(all(tree.get(b"Tree") == b"%d" % i for i, tree in enumerate(trees)), "trees numbered from 0", "another order")
     sizes = b" ".join(b"%d" % len(block + _END) for block in blocks)
     _require(header.get(b"tree_sizes") == sizes, "trees of the sizes that the header says", "others")
     return header, trees
 
 
-def _keys(block: bytes) -> _Block:
+def _lines(block: bytes) -> list[bytes]:
     _require(block.count(b"\n") < MAX_KEYS, f"at most {MAX_KEYS} lines in the header and in a tree", "more")
-    return dict(line.partition(b"=")[::2] for line in block.split(b"\n"))
+    return block.split(b"\n")
+
+
+def _keys(tree: bytes) -> _Block:
+    """A tree's keys. LightGBM would go on to the next line for a sign that is missing in this one, so nothing may be missing."""
+    pairs = [line.partition(b"=") for line in _lines(tree)]
+    keys = {key: value for key, sign, value in pairs if sign}
+    _require(len(keys) == len(pairs), "lines of key=value, each key once", "another line")
+    return keys
 
 
 def _check_header(header: _Block) -> int:

@@ -67,6 +67,8 @@ DAMAGE: dict[str, tuple[Callable[[], bytes], str]] = {
     "one number too few": (lambda: changed("^threshold=\\S+ ", "threshold="), "numbers of threshold"),
     "two blanks": (lambda: changed("^(threshold=\\S+) \\S+ ", "\\1  "), "numbers of threshold"),
     "a line missing": (lambda: changed("^leaf_value=.*\n", ""), "numbers of leaf_value"),
+    "a line without a sign": (lambda: changed("^shrinkage=", "shrinkage:"), "key=value"),
+    "a key twice": (lambda: changed("^shrinkage=", "leaf_value=1\nshrinkage="), "key=value"),
     "a word": (lambda: changed("^split_feature=\\S+", "split_feature=amount"), "numbers of split_feature"),
     "a feature too far": (lambda: changed("^split_feature=\\S+", "split_feature=52"), "features"),
     "a negative feature": (lambda: changed("^split_feature=\\S+", "split_feature=-1"), "features"),
@@ -149,6 +151,13 @@ def _replace_number(text: bytearray, rng: Generator) -> None:
     text[chosen.start() : chosen.end()] = HOSTILE_NUMBERS[int(rng.integers(len(HOSTILE_NUMBERS)))]
 
 
+def _change_digit(text: bytearray, rng: Generator) -> None:
+    lines = list(re.finditer(rb"(?m)^(leaf_value|threshold|split_feature|decision_type)=.*$", bytes(text)))
+    chosen = lines[int(rng.integers(len(lines)))]
+    digits = [at for at in range(*chosen.span()) if bytes(text[at : at + 1]).isdigit()]
+    text[digits[int(rng.integers(len(digits)))]] = ord("0") + int(rng.integers(10))
+
+
 def _swap_lines(text: bytearray, rng: Generator) -> None:
     lines = bytes(text).split(b"\n")
     one, other = rng.integers(len(lines), size=2).tolist()
@@ -156,7 +165,7 @@ def _swap_lines(text: bytearray, rng: Generator) -> None:
     text[:] = b"\n".join(lines)
 
 
-MUTATIONS = (_flip, _cut, _zero, _splice, _replace_number, _replace_number, _replace_number, _swap_lines)
+MUTATIONS = (_flip, _cut, _zero, _splice, _replace_number, _replace_number, _change_digit, _swap_lines)
 
 
 def assert_inside(arrays: ForestArrays, feature_count: int) -> None:
@@ -197,4 +206,4 @@ def test_three_hundred_mutations_are_refused_or_scored_and_none_does_anything_el
             margins = forest.margins(ROWS)
             assert np.isfinite(margins).all() and margins.tolist() == [forest.margin(row) for row in ROWS]
             changed_margins += not np.array_equal(margins, expected)
-    assert refused > 150 and changed_margins > 5, f"{refused} refused, {changed_margins} changed: the mutations prove nothing"
+    assert refused > 150 and changed_margins > 10, f"{refused} refused, {changed_margins} changed: the mutations prove nothing"

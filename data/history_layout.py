@@ -94,6 +94,7 @@ POOLS: dict[str, tuple[str, tuple[str, ...]]] = {
 BY_SLOT = {"card": ("cards", "card_ends", "card_reports"), "terminal": ("terminals", "terminal_ends", "terminal_reports", "marks")}
 _FIRST_SLOTS = 1024
 _LARGE_BYTES = 2**18
+_RUNS_AT_ONCE = 4096  # so that moving them takes little memory
 
 
 def empty_state(cards: int = _FIRST_SLOTS, terminals: int = _FIRST_SLOTS) -> State:
@@ -149,12 +150,15 @@ def with_room(state: State, pool: str, entries: int) -> State:
 
 def _move(runs: NDArray[np.void], pool: NDArray[np.void], to: NDArray[np.void], used: int) -> int:
     """Move runs to another pool, one behind the other from `used` on. Returns how much of it is then taken."""
-    size, capacity = runs["size"].astype(np.int64), runs["capacity"].astype(np.int64)
-    before, start = np.cumsum(size) - size, used + np.cumsum(capacity) - capacity
-    place = np.arange(size.sum())
-    to[np.repeat(start - before, size) + place] = pool[np.repeat(runs["start"] + runs["head"] - before, size) + place]
-    runs["start"], runs["head"] = start, 0
-    return used + int(capacity.sum())
+    for first in range(0, len(runs), _RUNS_AT_ONCE):
+        some = runs[first : first + _RUNS_AT_ONCE]
+        size, capacity = some["size"].astype(np.int64), some["capacity"].astype(np.int64)
+        before, start = np.cumsum(size) - size, used + np.cumsum(capacity) - capacity
+        place = np.arange(size.sum())
+        to[np.repeat(start - before, size) + place] = pool[np.repeat(some["start"] + some["head"] - before, size) + place]
+        some["start"], some["head"] = start, 0
+        used += int(capacity.sum())
+    return used
 
 
 def _zeros(shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:

@@ -96,6 +96,7 @@ def show_load(runs: Sequence[Run], setting: str, sync_us: tuple[float, float]) -
 
 def check(material: Material, cores: Cores, folder: Path, length: str) -> list[Finding]:
     """What is measured without wrk, beside its goals."""
+    cards = 200_000 if length == "quick" else 1_000_000
     equal = equal_scores(material, cores, folder)
     batch = batches(material, cores, folder, calls=10 if length == "quick" else 40)
     first = starts(material, cores, folder, times=3 if length == "quick" else 5)
@@ -106,7 +107,7 @@ def check(material: Material, cores: Cores, folder: Path, length: str) -> list[F
         Finding("batch of 1,000: rows/s over the model's", OURS.name, ratio, 0.70, "at least", judged=True, facts=dict(batch)),
         Finding("start to first score, no history, s", OURS.name, first["wall_s"], 1.0, "at most", judged=True, facts=dict(first)),
         Finding("RSS with two models, MB", OURS.name, [equal["memory_two_models_mb"]], 120, "at most", judged=True),
-        Finding("MB per million cards, from 100,000", OURS.name, [card_megabytes()], 600, "at most", judged=True),
+        Finding(f"MB per million cards, from {cards:,}", OURS.name, [card_megabytes(cards)], 600, "at most", judged=True),
     ]
 
 

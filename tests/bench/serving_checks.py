@@ -107,7 +107,7 @@ def disk_sync_us(folder: Path, times: int = 300) -> tuple[float, float]:
     return float(median), float(p99)
 
 
-def card_megabytes(cards: int = 100_000, payments: int = 8) -> float:
+def card_megabytes(cards: int, payments: int = 8) -> float:
     """MB of resident memory for a million known cards, scaled from `cards` in a new process; a MB is 2**20 bytes."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_memory_of_cards, cards, payments).result() / cards * 1e6 / 2**20

@@ -121,8 +121,8 @@ def show_goals(findings: Sequence[Finding]) -> None:
     facts = {"findings": [asdict(finding) | {"met": finding.met} for finding in findings]}
     equal = next(finding.facts for finding in findings if "answered_to_booster" in finding.facts)
     title = (
-        f"Goals; load is judged by {BUFFERED.name!r}. Scores compared: {equal['rows']:,} payments, {equal['rows_missing_a_value']:,} with missing "
-        f"values, {equal['rows_with_an_unseen_category']:,} of unseen categories"
+        f"Goals; load is judged by {BUFFERED.name!r}. Scores compared: {equal['rows']:,} payments, "
+        f"{equal['rows_missing_a_value']:,} with missing values, {equal['rows_with_an_unseen_category']:,} of unseen categories"
     )
     publish("serving_goals", title, ["measure", "goal", *names], rows, facts)
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from data.errors import StepFailed
+from data.forest import Forest
 from pipelines.assess import Assessment
 from pipelines.boost import load_booster, margins
 from pipelines.fit import MODELS, Fitted
@@ -21,6 +24,7 @@ from pipelines.split import Split
 from pipelines.table import TrainingTable
 from pipelines.track import BUNDLE, BundleParts, TrackedRun, Tracker, as_params, write_bundle
 
+Floats = NDArray[np.float64]
 GOLDEN_ROWS = 20  # frozen rows with known scores: enough to notice a damaged tree, little to score before every start
 
 
@@ -79,6 +83,7 @@ def _log_model(run: TrackedRun, training: Training, sequence: int, key_folder: P
     assessment = training.assessment
     params = {"model": "lightgbm", **as_params("lightgbm", training.fitted.parameters), "resampling": training.request.recipe.resampling}
     run.log(params, _metrics(assessment.evaluations["lightgbm"]), {})
+    check_evaluator(training.fitted.booster_text, training.parts["test"].features, training.fitted.margins["lightgbm"]["test"])
     golden = training.parts["test"].features[_golden_rows(training)]
     booster = load_booster(training.fitted.booster_text)
     parts = BundleParts(
@@ -94,6 +99,17 @@ def _log_model(run: TrackedRun, training: Training, sequence: int, key_folder: P
         digest = write_bundle(Path(folder) / BUNDLE, parts, key_folder)
         run.log_folder(Path(folder) / BUNDLE, BUNDLE)
     return digest
+
+
+def check_evaluator(booster_text: str, features: Floats, margins: Floats) -> None:
+    """Serving has its own evaluator of the trees: of every row, (n, FEATURE_COUNT), it must give LightGBM's margin. Raises StepFailed."""
+    differing = int((Forest(booster_text.encode()).margins(features) != margins).sum())
+    if differing:
+        raise StepFailed(
+            f"Serving would give {differing:,} of {len(features):,} test rows another margin than LightGBM does.",
+            next_step="Nothing was registered. Look at `python -m tests.bench forest`, and for a new version of LightGBM.",
+            where="data/forest.py",
+        )
 
 
 def _golden_rows(training: Training) -> Any:

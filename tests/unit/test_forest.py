@@ -1,6 +1,7 @@
 """Our evaluator of LightGBM models gives what LightGBM gives, to the last bit, whatever the model was trained on and is shown."""
 
 import math
+import re
 import subprocess
 import sys
 import threading
@@ -144,6 +145,23 @@ def test_the_settings_make_every_kind_of_decision() -> None:
     assert any(line.startswith("threshold=") and "inf" in line for line in lines), "no split of missing values from all others"
     sets = [line.split("=")[1].split() for line in lines if line.startswith("cat_boundaries=")]
     assert max(int(ends[i + 1]) - int(ends[i]) for ends in sets for i in range(len(ends) - 1)) > 8, "no set of many words"
+
+
+def test_nodes_of_one_feature_may_treat_missing_values_in_different_ways() -> None:
+    rng = np.random.default_rng(11)
+    trained = train(SMALL | {"num_leaves": 60}, 11)
+    numerical = ("0", "2", "4", "6", "8", "10")  # nothing is missing, zeros are, NaN is; each to the right and to the left
+
+    def mixed(line: re.Match[str]) -> str:
+        numbers = [number if int(number) & 1 else str(rng.choice(numerical)) for number in line[1].split()]
+        return f"decision_type={' '.join(numbers)}"
+
+    text = re.sub(r"^decision_type=(.*)$", mixed, trained.text.decode(), flags=re.MULTILINE)
+    booster = lightgbm.Booster(model_str=re.sub(r"tree_sizes=.*\n", "", text))  # LightGBM can do without, and writes them anew
+    rows = hostile_rows(trained, rng, 1_500)
+    expected = booster.predict(rows, raw_score=True, num_threads=1)
+    assert not np.array_equal(expected, trained.booster.predict(rows, raw_score=True, num_threads=1))
+    assert_same_bits(Forest(booster.model_to_string().encode()).margins(rows), expected)
 
 
 def test_however_many_rows_come_together_each_gets_its_own_margin() -> None:

@@ -4,8 +4,8 @@ Every test of every tree is brought to one form, `prepared[column] <= threshold`
 a missing value is. A column is a feature prepared for one way of treating missing values, or the answer, 0 or 1,
 whether a category is in one set. Few columns serve all nodes: 9,000 nodes of 300 trees share 75 and 184 of them.
 
-The same tests are kept twice, as each use is fast. One row walks down `nodes`, where a leaf is its own child: eight
-bytes of value, column and child make a node. Blocks of rows ask all `tests` of a tree, each for all rows at once; a test that a
+The same tests are kept twice, as each use is fast. One row walks down `nodes`, where a leaf is its own child: no walk asks
+where it ends, so many can go side by side. Blocks of rows ask all `tests` of a tree, each for all rows at once; a test that a
 row fails closes the leaves to its left, and the first open leaf is the row's own (QuickScorer: Lucchese et al., SIGIR 2015).
 """
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from data.forest_text import CATEGORICAL, DEFAULT_LEFT, MISSING_NONE, MISSING_SHIFT, MISSING_ZERO, TreeTable, refusal, roots
 
-LANES: Final = 10  # trees that one row walks at a time; 8 or 16 are a tenth slower
-BLOCK: Final = 64  # rows asked at a time: eight vectors of eight; 32 are slower, 128 no faster
+LANES: Final = 10  # trees that one row walks at a time: 8 to 16 take the same time, 4 half as much again
+BLOCK: Final = 64  # rows asked at a time: 128 take a tenth less each, but more when there are few; LLVM unrolls 32, four times slower
 PITCH: Final = BLOCK + 8  # numbers from one column of a block to the next: not a power of two, as those fall on few cache sets
 MAX_BLOCK_LEAVES: Final = 64  # of a tree: its open leaves are the bits of a word
+MAX_COLUMNS: Final = 2**16
 MAX_SET_WORDS: Final = 2**22
 ALIGNMENT: Final = 64  # bytes: a vector across two cache lines makes blocks a third slower
 
@@ -43,21 +44,20 @@ class ForestArrays(NamedTuple):
     trees: NDArray[np.void]  # none when a tree has too many leaves for blocks
     tests: NDArray[np.void]
     leaf_values: NDArray[np.float64]  # of each tree from left to right
-    prepared: NDArray[np.float64]  # (columns x BLOCK,): room
+    prepared: NDArray[np.float64]  # (columns x PITCH,): room
     open_leaves: NDArray[np.uint64]  # (BLOCK,): room
     sums: NDArray[np.float64]  # (BLOCK,): room
     cursors: NDArray[np.uint32]  # (LANES,): room
 
 
-DTYPES: Final = (np.uint32, NODE, COLUMN, CATEGORIES, np.uint32, TREE, TEST, np.float64, np.float64, np.uint64, np.float64, np.uint32)
-
-
 def arrange(table: TreeTable) -> ForestArrays:
-    """Lay the trees out for the kernel. Raises BundleRefused when sets of categories would take too much room."""
+    """Lay the trees out for the kernel. Raises BundleRefused when columns or sets of categories would take too much room."""
     columns, categories, words, column, threshold = _columns(table)
+    width = 1 + len(columns) + int(categories["count"].sum())
+    if width > MAX_COLUMNS:
+        raise refusal(f"tests of at most {MAX_COLUMNS:,} kinds", "more")
     blocks = bool((np.diff(table.first_leaf) <= MAX_BLOCK_LEAVES).all())
     trees, tests, leaf_values = _tests(table, column, threshold) if blocks else (_none(TREE), _none(TEST), _none(np.float64))
-    width = 1 + len(columns) + int(categories["count"].sum())
     return ForestArrays(
         *_nodes(table, column, threshold), columns, categories, words, trees, tests, leaf_values,
         _aligned(width * PITCH, np.float64), _aligned(BLOCK, np.uint64), _aligned(BLOCK, np.float64), np.zeros(LANES, np.uint32),

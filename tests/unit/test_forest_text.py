@@ -116,11 +116,12 @@ def test_a_huge_text_is_refused_before_it_is_taken_apart() -> None:
     assert time.process_time() - begin < 5
 
 
-def test_sets_of_categories_that_take_too_much_room_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "reason"), [("MAX_SET_WORDS", "sets of categories"), ("MAX_COLUMNS", "tests")])
+def test_trees_that_take_too_much_room_are_refused(limit: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     table = read_trees(TEXT)
     arrange(table)
-    monkeypatch.setattr(forest_layout, "MAX_SET_WORDS", 3)
-    with pytest.raises(BundleRefused, match="sets of categories"):
+    monkeypatch.setattr(forest_layout, limit, 3)
+    with pytest.raises(BundleRefused, match=reason):
         arrange(table)
 
 

@@ -7,6 +7,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -43,10 +44,14 @@ def is_signed(key_folder: Path, message: bytes, signature: bytes) -> bool:
 
 
 def lab_key(key_folder: Path) -> str:
-    """The key that allows changing who serves; made at first use."""
+    """The key that allows changing who serves; made at first use. Of workers that start side by side, the first one makes it for all."""
     file = key_folder / _LAB
     if not file.exists():
-        _write_once(file, secrets.token_urlsafe(32).encode())
+        mine = file.with_name(f"{_LAB}.{os.getpid()}")
+        _write_once(mine, secrets.token_urlsafe(32).encode())
+        with suppress(FileExistsError):
+            os.link(mine, file)
+        mine.unlink()
     return file.read_text()
 
 

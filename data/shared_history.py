@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.history import History, Payed
-from data.prediction_store import Payment
-from data.shared_log import Arrival, Exchange
+from data.prediction_store import FraudReport
+from data.shared_log import Exchange
 
 KEPT: Final = 4_096  # payments whose features are at hand for a process that has to answer in another's place; 1.7 MB
 
@@ -28,15 +28,17 @@ class SharedHistory:
 
     def follow(self, exchange: Exchange) -> None:
         """Advance by what arrived."""
-        waiting: list[Arrival] = []
-        for arrival in exchange.arrivals:
-            event = arrival.event
-            if isinstance(event, Payment):
-                waiting.append(arrival)
-                continue
-            self._pay(waiting)
-            self._history.report(card_id=event.card_id, terminal_id=event.terminal_id, report_time_s=event.report_time_s)
-        self._pay(waiting)
+        keys: list[str] = []
+        payments: list[Payed] = []
+        for key, _, event in exchange.arrivals:
+            if isinstance(event, FraudReport):
+                self._pay(keys, payments)
+                keys, payments = [], []
+                self._history.report(card_id=event.card_id, terminal_id=event.terminal_id, report_time_s=event.report_time_s)
+            else:
+                keys.append(key)
+                payments.append(event)
+        self._pay(keys, payments)
         self.position = exchange.position
 
     def features(self, transaction_id: str) -> NDArray[np.float64] | None:
@@ -47,14 +49,11 @@ class SharedHistory:
         """Write the state after `position`. Raises DiskFull."""
         self._history.save(path)
 
-    def _pay(self, arrivals: list[Arrival]) -> None:
-        """Advance by these payments, together, and empty the list."""
-        if not arrivals:
+    def _pay(self, keys: list[str], payments: list[Payed]) -> None:
+        """Advance by these payments, together, and keep their features."""
+        if not payments:
             return
-        payments: list[Payed] = [arrival.event[1:] for arrival in arrivals]  # type: ignore[misc]
-        rows = self._history.advance_many(payments)
-        self._features.update(zip((arrival.transaction_id for arrival in arrivals), rows, strict=True))
+        self._features.update(zip(keys, self._history.advance_many(payments), strict=True))
         for key in list(islice(self._features, max(0, len(self._features) - KEPT))):
             del self._features[key]
         self.newest_s = max(self.newest_s, max(payment[2] for payment in payments))
-        arrivals.clear()

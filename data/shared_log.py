@@ -15,18 +15,15 @@ values instead would write a busy terminal's weeks, some hundred kilobytes, for 
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from data.errors import LogUnavailable
-from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, PredictionStore
+from data.history import Payed
+from data.prediction_store import Answer, FraudReport, PredictionRecord, PredictionStore
 from data.schema import Label, Transaction
 
-
-class Arrival(NamedTuple):
-    """An event that the features see, in its place of the order."""
-
-    transaction_id: str
-    event: Payment | FraudReport
+# Transaction id, place in the order, and an event that the features see: a payment as the history takes it, or a report.
+Arrival: TypeAlias = tuple[str, int, Payed | FraudReport]
 
 
 class Outcome(NamedTuple):

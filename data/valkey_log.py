@@ -83,7 +83,8 @@ class ValkeyLog:
         self, identity: LogIdentity, position: int, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
     ) -> Exchange:
         """See `SharedLog`."""
-        words: list[Any] = [identity.name, identity.origin or "", position, MOST_ARRIVALS, write_arrivals(arriving), *map(write_answer, answers)]
+        caller = (identity.name, identity.origin or "", position, MOST_ARRIVALS)
+        words: list[Any] = [*caller, write_arrivals(arriving), *map(write_answer, answers)]
         with self._reaching():
             taken, events, outcomes, stored = await self._call_on_line(keys=_NAMES, args=words)
         arrivals, last = read_arrivals(events, position)
@@ -156,8 +157,8 @@ class ValkeyLog:
             with self._reaching():
                 entries = self._client.xrange(_ARRIVALS, f"{sequence + 1}-0", "+", _TOGETHER)
             arrivals, sequence = read_arrivals(b"[%b]" % b",".join(entry[b"event"] for _, entry in entries), sequence)
-            for arrival in arrivals:
-                yield arrival.event
+            for _, place, event in arrivals:
+                yield event if isinstance(event, FraudReport) else Payment(place, *event)
             if not entries:
                 return
 

@@ -6,6 +6,7 @@ Each check is a function from settings to a finding and never raises; nothing is
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -132,7 +133,12 @@ _HEADINGS = ("setting", "value", "meaning")
 def setting_rows(settings: Settings) -> list[tuple[str, str, str]]:
     """(variable, value in force, meaning) of every setting."""
     fields = type(settings).model_fields
-    return [(f"LAB_{name.upper()}", str(getattr(settings, name)), field.description or "") for name, field in fields.items()]
+    return [(f"LAB_{name.upper()}", _shown(str(getattr(settings, name))), field.description or "") for name, field in fields.items()]
+
+
+def _shown(value: str) -> str:
+    """A value without the password of an address."""
+    return re.sub(r"(?<=://)[^@/]*@", "…@", value)
 
 
 def _print_findings(findings: list[Finding]) -> None:

@@ -3,8 +3,8 @@
     python -m services.keeper <host> <port> <workers> <command ...>
 
 - SIGHUP ends the processes as SIGTERM does, and starts the next ones; who connects meanwhile waits in a socket's queue.
-- A process that ran for a while and then died is started again, more and more slowly; one that cannot even start ends the
-  keeper with its status, so that whoever started it hears why.
+- A process that ran for a while and then died, or was killed, is started again, more and more slowly; one that cannot even
+  start ends the keeper with its status, so that whoever started it hears why.
 - SIGTERM ends the processes and then the keeper.
 
 A process finds its socket as LAB_LISTEN_FD. Never two processes behind one socket: the next one reads what the last one
@@ -45,7 +45,7 @@ class Keeper:
             began = time.monotonic()
             status = self._run_once()
             replaced, self._replacing = self._replacing, False
-            if replaced or time.monotonic() - began > STEADY_S:
+            if replaced or time.monotonic() - began > STEADY_S or status == -signal.SIGKILL:  # a kill is somebody else's doing
                 steady, pause = True, FIRST_PAUSE_S
             if self._leaving.is_set() or not steady:
                 return status
@@ -59,9 +59,10 @@ class Keeper:
         self._end_process()
 
     def leave(self) -> None:
-        """End the process, and keep none."""
-        self._leaving.set()
-        self._end_process()
+        """End the process, and keep none. It is told once: a second signal would cut its own end short."""
+        if not self._leaving.is_set():
+            self._leaving.set()
+            self._end_process()
 
     def _run_once(self) -> int:
         descriptor = self._listener.fileno()

@@ -7,12 +7,14 @@ The models that were asked for last also stay loaded, so that going back to one 
 for tens of milliseconds, which the callers of a small machine feel. Only the courier uses it, from one thread.
 """
 
+import fcntl
 import json
 import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,8 +47,9 @@ class ModelStore:
         self._trial = trial
         self._loaded: dict[str, Model] = {}  # by version, the one asked for last at the end
         folder.mkdir(parents=True, exist_ok=True)
-        for left_over in folder.glob("*.partial"):
-            shutil.rmtree(left_over)
+        with self._alone():
+            for left_over in folder.glob("*.partial"):
+                shutil.rmtree(left_over)
 
     def model(self, version: str, download: Callable[[Path], None] | None = None) -> Model:
         """The model of one version, from memory, disk or through `download`. Raises BundleRefused, and what `download` raises."""
@@ -88,11 +91,15 @@ class ModelStore:
         except BundleRefused:
             if download is None:
                 raise
-            self._admit(version, download)
+            with self._alone():
+                self._admit(version, download)
         return Model.load(folder, version)
 
     def _admit(self, version: str, download: Callable[[Path], None]) -> None:
-        """Download aside, verify, try, then publish by one rename."""
+        """Download aside, verify, try, then publish by one rename; nothing when a worker beside us has just done so."""
+        with suppress(BundleRefused):
+            verify_bundle(self._folder / version, key_folder=self._key_folder)
+            return
         partial = self._folder / f"{version}.{os.getpid()}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -107,6 +114,13 @@ class ModelStore:
             _sync(self._folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No worker beside us changes the folder meanwhile."""
+        with (self._folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # let go of when it is closed, or its process dies
+            yield
 
     def _refuse_replay(self, version: str, manifest: Manifest) -> None:
         """A later version carries a later seal; otherwise somebody passes an old, correctly signed bundle for a new one."""

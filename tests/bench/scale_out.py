@@ -32,7 +32,7 @@ from tests.bench.wrk import ensure_wrk, run_wrk
 from tests.valkey_server import PROGRAM, ValkeyServer
 
 LENGTHS = {"quick": (2, 3), "usual": (3, 5), "full": (5, 10)}  # rounds, seconds
-CONNECTIONS = 64
+CONNECTIONS = 64  # to each worker, so that each has the load of the one: N workers are there for N times the callers
 GOAL = 0.8
 ALONE = 0  # workers of the variant that shares nothing
 _START_LIMIT_S = 60.0
@@ -84,7 +84,9 @@ def bench(folder: Path, rounds: int, seconds: int) -> int:
             sys.stdout.write(f"round {number + 1}/{rounds}  {title(workers)}: {run.rate:,.0f} req/s, {run.workers_us:.0f} us CPU\n")
             sys.stdout.flush()
     sync = disk_sync_us(folder)
-    return show(runs, cores, f"{rounds} rounds of {seconds} s, {CONNECTIONS} connections; to append 4 KB and sync takes {sync[0]:,.0f} us")
+    return show(
+        runs, cores, f"{rounds} rounds of {seconds} s, {CONNECTIONS} connections a worker; to append 4 KB and sync takes {sync[0]:,.0f} us"
+    )
 
 
 def title(workers: int) -> str:
@@ -95,10 +97,11 @@ def measure(material: Material, folder: Path, workers: int, number: int, seconds
     """Start so many workers, load them, stop them."""
     with serving(material, folder, workers) as (server, store):
         url, bodies = f"http://127.0.0.1:{server.port}{OURS.path}", material.folder / OURS.bodies
-        warm = run_wrk(url, bodies, connections=CONNECTIONS, seconds=WARM_UP_S, first=0, span_s=SPAN_S)
+        connections = CONNECTIONS * max(1, workers)
+        warm = run_wrk(url, bodies, connections=connections, seconds=WARM_UP_S, first=0, span_s=SPAN_S)
         before, busy, began = (*cpu_of(server, store),), machine_seconds(), time.monotonic()
-        sent = warm.requests + CONNECTIONS
-        load = run_wrk(url, bodies, connections=CONNECTIONS, seconds=seconds, first=sent, span_s=SPAN_S)
+        sent = warm.requests + connections
+        load = run_wrk(url, bodies, connections=connections, seconds=seconds, first=sent, span_s=SPAN_S)
         after, busy, took = (*cpu_of(server, store),), machine_seconds() - busy, time.monotonic() - began
         each = [ended - begun for begun, ended in zip(before[0], after[0], strict=True)]
         store_s = after[1] - before[1]

@@ -89,3 +89,8 @@ def test_the_findings_are_there_for_a_program_too(tmp_path: Path, monkeypatch: p
     facts = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
     assert len(facts["findings"]) == len(CHECKS)
     assert not (tmp_path / "lab").exists()  # looking changes nothing
+
+
+def test_the_password_of_an_address_is_not_shown(settings: Settings) -> None:
+    shared = settings.model_copy(update={"store_url": "valkey://lab:hunter2@127.0.0.1:6379/0"})
+    assert "valkey://…@127.0.0.1:6379/0" in [value for _, value, _ in setting_rows(shared)]

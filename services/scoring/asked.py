@@ -1,9 +1,11 @@
 """What somebody asked of an engine, and what becomes of it."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+_log = logging.getLogger(__name__)
 Entry = TypeVar("Entry")
 Result = TypeVar("Result")
 
@@ -57,4 +59,7 @@ class Asked(Generic[Entry, Result]):
         self.ended, self._result, self._error = True, result, error
         waiters, self._waiters = self._waiters, []  # they hold on to this; only the garbage collector would part the two
         for work in waiters:
-            work()
+            try:
+                work()
+            except Exception:  # of one who waits; the others wait for their own
+                _log.exception("what follows an answer failed")

@@ -27,9 +27,10 @@ from services.scoring.scorer import Receipt, never_scored, prediction_record, re
 from services.scoring.slots import Slots
 
 BUFFER_S = 0.05  # how long answers gather that do not wait for their commit: a commit costs the same for one and for hundreds
-MOST_BUFFERED = 20_000  # of them; a disk that hangs must not fill the memory
+MOST_UNDER_WAY = 20_000  # payments that are not on the disk: one that hangs must not fill the memory
 NOT_LOGGED = ("x-lab-logged", "no")  # the header of an Unlogged answer
-CHUNK = 100  # payments decided between two looks at the connections: about 2 ms
+TURN_S = 0.002  # what is decided between two looks at the connections, so that none of them waits long to be heard
+QUEUE_S = 0.004  # what may wait to be decided; more than that is refused at once, as it would be late anyway
 Pay: TypeAlias = Asked[Transaction, Answer]
 _log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Engine:
         self._answers_without_log = answers_without_log
         self._answers_before_commit = answers_before_commit
         self._stale = False  # the history may hold what the log does not
+        self._payment_s = 50e-6  # to decide one, as it has lately been
         self._asked: dict[str, Pay] = {}  # payments under way: not answered, or not on the disk
         self._turn: list[Pay] = []  # those among them that are not decided yet
         self._reported: set[str] = set()  # payments whose first fraud report is on its way to the disk
@@ -84,9 +86,10 @@ class Engine:
         """
         self._horizon.admit_all([transaction.event_time for transaction in transactions])
         asked: list[Pay] = []
-        for start in range(0, len(transactions), CHUNK):
-            asked += [self.begin(transaction, request_id) for transaction in transactions[start : start + CHUNK]]
-            await asyncio.sleep(0)  # let single payments in between
+        while rest := transactions[len(asked) :]:
+            asked += [self.begin(transaction, request_id) for transaction in rest[: self._most_in_a_turn()]]
+            while self._turn:
+                await asyncio.sleep(0)  # the turn is taken, and single payments come in between
         return [await each.wait() for each in asked]
 
     def begin(self, transaction: Transaction, request_id: str) -> Pay:
@@ -108,10 +111,9 @@ class Engine:
         return asked
 
     @property
-    def waiting(self) -> int:
-        """Payments whose callers wait."""
-        buffers = self._answers_before_commit and len(self._asked) < MOST_BUFFERED
-        return len(self._turn) if buffers else len(self._asked)
+    def is_full(self) -> bool:
+        """Whether one more payment would wait too long."""
+        return len(self._turn) * self._payment_s >= QUEUE_S or len(self._asked) >= MOST_UNDER_WAY
 
     async def add_labels(self, labels: Sequence[Label]) -> Receipt:
         """Take labels in, durably; a fraud counts in the features from its report time on. Raises LogUnavailable.
@@ -177,8 +179,9 @@ class Engine:
             self._take_turn()
 
     def _take_turn(self) -> None:
-        """Everything up to the commit for what has arrived; what is beyond a chunk waits for the next turn."""
-        turn, self._turn = self._turn[:CHUNK], self._turn[CHUNK:]
+        """Everything up to the commit for what has arrived; what takes longer than a turn may waits for the next."""
+        most = self._most_in_a_turn()
+        turn, self._turn = self._turn[:most], self._turn[most:]
         if self._turn:
             asyncio.get_running_loop().call_soon(self._take_turn)
         try:
@@ -188,6 +191,9 @@ class Engine:
         except Exception as error:  # whatever it is, it belongs to those who wait
             for asked in turn:
                 self._fail(asked, error)
+
+    def _most_in_a_turn(self) -> int:
+        return max(1, int(TURN_S / self._payment_s))
 
     def _unanswered(self, turn: Sequence[Pay]) -> list[Pay]:
         """Those that the log does not hold and that may be answered; the others end here."""
@@ -232,6 +238,7 @@ class Engine:
             raise
         judged = judge_each(serving, [each[0] for each in seen], matrix, self._patience)
         seconds = (time.perf_counter() - started) / len(admitted)
+        self._payment_s += 0.1 * (min(seconds, 2 * self._payment_s) - self._payment_s)  # one pause in it is no trend
         for pay, row, judgement in zip(admitted, matrix, judged, strict=True):
             if isinstance(judgement, Exception):
                 self._stale = True  # the history has moved on for a payment that nobody will find in the log

@@ -48,15 +48,20 @@ class _Scoring:
         self.response_complete = self.disconnected = False
 
 
+class Together:
+    """What all connections know."""
+
+    def __init__(self) -> None:
+        self.waiting = 0  # requests under way here
+        self.heads: dict[bytes, int] = {}  # request line and headers that were found ordinary -> the length that they give the body
+
+
 class FastPath(Wire):
     """One connection. Answers ordinary requests to score one payment; the framework gets all others."""
 
-    def __init__(
-        self, *arguments: Any, engine: Scorer, metrics: Metrics, hosts: frozenset[bytes], heads: dict[bytes, int], **more: Any
-    ) -> None:
-        """`heads`: request line and headers that were found ordinary, and the length that they give the body."""
+    def __init__(self, *arguments: Any, engine: Scorer, metrics: Metrics, hosts: frozenset[bytes], together: Together, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._heads = heads
+        self._all = together
         self._engine = engine
         self._metrics = metrics
         self._hosts = hosts
@@ -65,7 +70,7 @@ class FastPath(Wire):
         """A program sends the same head again and again: one that was found ordinary, whole and alone needs no parser."""
         head, _, body = data.partition(_END_OF_HEAD)
         begins = self.is_between_requests()
-        if begins and self._heads.get(head) == len(body) and self._is_free() and not self.is_full():
+        if begins and self._all.heads.get(head) == len(body) and self._is_free() and not self.is_full():
             self.idle_since = self.since = None
             scoring = _Scoring("", body)
             self.cycle = scoring  # type: ignore[assignment]
@@ -77,13 +82,13 @@ class FastPath(Wire):
         arrived: object = self.cycle
         whole = begins and self.is_between_requests() and arrived is not before and isinstance(arrived, _Scoring)
         if whole and arrived.body == body and not arrived.given_id:  # type: ignore[attr-defined]
-            if len(self._heads) >= _MOST_HEADS:
-                self._heads.clear()
-            self._heads[head] = len(body)
+            if len(self._all.heads) >= _MOST_HEADS:
+                self._all.heads.clear()
+            self._all.heads[head] = len(body)
 
     def is_full(self) -> bool:
         """Whether as many requests wait as can be answered in time, with those that wait here."""
-        return len(self.tasks) + self._engine.waiting >= MOST_WAITING
+        return self._engine.is_full or self._all.waiting + len(self.tasks) >= MOST_WAITING
 
     def on_message_begin(self) -> None:
         """A request begins. What only the framework needs is made when it gets one."""
@@ -163,11 +168,13 @@ class FastPath(Wire):
         except Exception as error:
             self._fail(cycle, error)
         else:
+            self._all.waiting += 1
             asked.then(partial(self._settled, cycle, asked))
         return True
 
     def _settled(self, cycle: _Scoring, asked: Asked[Transaction, Answer]) -> None:
         """The answer may be given now, or never."""
+        self._all.waiting -= 1
         try:
             answer = asked.result()
         except Exception as error:
@@ -199,4 +206,4 @@ class FastPath(Wire):
 def connections(service: Service, hosts: frozenset[str]) -> Any:
     """What uvicorn makes a connection with, for its `http` option."""
     names = frozenset(host.encode() for host in hosts)
-    return partial(FastPath, engine=service.engine, metrics=service.metrics, hosts=names, heads={})
+    return partial(FastPath, engine=service.engine, metrics=service.metrics, hosts=names, together=Together())

@@ -29,8 +29,8 @@ class Scorer(Protocol):
     """Scores payments and takes labels in; belongs to the event loop's thread."""
 
     @property
-    def waiting(self) -> int:
-        """Payments taken in whose callers wait for their answer."""
+    def is_full(self) -> bool:
+        """Whether one more payment would wait too long, and is better refused."""
         ...
 
     def begin(self, transaction: Transaction, request_id: str) -> Asked[Transaction, Answer]:

@@ -28,6 +28,7 @@ from services.scoring.scorer import Receipt, never_scored, prediction_record, re
 from services.scoring.shared_snapshots import SharedSnapshots
 from services.scoring.slots import Slots
 
+MOST_UNDER_WAY = 2_000  # payments not answered yet
 CHUNK = 100  # payments judged between two looks at other requests: about 4 ms
 FOLLOW_EVERY_S = 1.0  # an idle process takes in what the others do, so that its next payment need not wait for it
 
@@ -71,9 +72,9 @@ class SharedEngine:
         self._restore()
 
     @property
-    def waiting(self) -> int:
-        """Payments that were taken in and are not answered yet."""
-        return len(self._asked)
+    def is_full(self) -> bool:
+        """Whether one more payment would wait too long."""
+        return len(self._asked) >= MOST_UNDER_WAY
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
         """The answer to one payment, durable. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""

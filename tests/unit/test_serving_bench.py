@@ -59,7 +59,8 @@ def test_cpu_time_and_memory_of_a_server_include_its_children() -> None:
 def test_a_ratio_is_taken_within_its_round_and_shown_with_least_and_most() -> None:
     runs = [run(ANCHOR.name, n, rate) for n, rate in enumerate((1_000, 2_000, 4_000))]
     runs += [run(MLFLOW.name, n, 50) for n in range(3)]
-    runs += [run(name, n, rate, cpu_us=40.0) for name in (OURS.name, BUFFERED.name, SHADOW.name) for n, rate in enumerate((3_000, 4_000, 8_400))]
+    ours = [OURS.name, BUFFERED.name, SHADOW.name]
+    runs += [run(name, n, rate, cpu_us=40.0) for name in ours for n, rate in enumerate((3_000, 4_000, 8_400))]
     found = {finding.what: finding for finding in judge_load(runs) if finding.of == BUFFERED.name}
     over_empty = found["req/s over the empty one's, c=64"]
     assert over_empty.values == [3.0, 2.0, 2.1]

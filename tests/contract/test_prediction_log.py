@@ -118,6 +118,14 @@ def test_a_payment_is_reported_once_whatever_labels_follow(store: PredictionStor
     assert list(store.events_since(reports[0].sequence)) == []
 
 
+def test_the_same_label_again_takes_no_place_of_its_own(store: PredictionStore) -> None:
+    store.append([record(5)])
+    store.add_labels([fraud_label(5)])
+    last = store.last_sequence()
+    store.add_labels([fraud_label(5)])
+    assert store.last_sequence() == last
+
+
 def test_a_label_of_an_earlier_payment_finds_its_card_and_terminal(store: PredictionStore) -> None:
     store.append([record(5)])
     store.add_earlier([("tx_000001", "card_old", "term_old"), ("tx_000005", "card_other", "term_other")])

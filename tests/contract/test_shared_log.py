@@ -123,6 +123,23 @@ def test_a_payment_that_nobody_lived_to_answer_gets_the_features_of_its_place(va
     asyncio.run(work())
 
 
+def test_of_two_processes_that_answer_one_payment_the_first_is_right_for_both(valkey: ValkeyServer) -> None:
+    """Two models may be served side by side while a rollout reaches one process after the other."""
+
+    async def work() -> None:
+        await accept_only(valkey.url, [1])
+        log = ValkeyLog(valkey.url)
+        identity = log.identity()
+        ours, theirs = record(1, score=0.2), record(1, score=0.9)
+        first, second = [(await log.exchange(identity, 1, (), [answer])).stored for answer in (ours, theirs)]
+        assert first[0].kind == "new" and second[0].answer == ours.answer
+        assert log.find(["tx_000001"])["tx_000001"].answer == ours.answer
+        await log.aclose()
+        log.close()
+
+    asyncio.run(work())
+
+
 def test_a_process_that_idled_catches_up_before_its_next_payment(valkey: ValkeyServer, tmp_path: Path) -> None:
     async def work() -> None:
         async with scoring(tmp_path, valkey.url) as here:

@@ -63,7 +63,7 @@ class Engine:
         self._log = log
         self._recovery = recovery
         self._metrics = metrics
-        self._history = recovery.restore()
+        self._history, _ = recovery.restore()
         self._horizon = Horizon(clock, self._history.newest_s())
         self._patience = Patience(self._bench)
         self._answers_without_log = answers_without_log
@@ -158,7 +158,7 @@ class Engine:
         """Bring the history back from its snapshot and the log. Raises LogUnavailable."""
         self._drain()  # what is on its way to the disk belongs into the history, or is refused with what it followed
         self._log.check_writable()  # fails fast while the disk is full, before the costly part
-        self._history = self._recovery.restore()
+        self._history, _ = self._recovery.restore()
         self._horizon.newest_s = self._history.newest_s()
         self._stale = False
         self._metrics.history_rebuilds.inc()
@@ -168,7 +168,8 @@ class Engine:
         self._decide_all()
         self._rebuild_if_stale()
         self._drain()
-        self._recovery.save(self._history)
+        self._recovery.close()
+        self._recovery.save(self._history, self._log.last_sequence())
 
     async def stop(self) -> None:
         """The process ends."""
@@ -345,6 +346,8 @@ class Engine:
             else:
                 self._fail(asked, error if isinstance(error, Exception) else conflict())
         self._stale |= error is not None or bool(refused)
+        if error is None:
+            self._recovery.stored(len(commit.entries))
         if error is not None and self._answers_before_commit:
             self._metrics.unlogged.inc(len(commit.answers))
             _log.error("%d payments were answered and could not be logged", len(commit.answers))

@@ -3,15 +3,25 @@
     history/snapshot                training's: what happened before this log's first entry
     history/at-<sequence>.npz       ours: everything up to that place in the log
 
-A snapshot only saves time. Whatever is lost, snapshot and log together give the state to the last bit.
+A snapshot only saves time. Whatever is lost, snapshot and log together give the state to the last bit. One is saved when
+the service stops, and every EVERY entries meanwhile, by a child process that replays what the service has lived through: a
+start after a kill has at most so many entries to replay, and no payment ever waits for a copy of the state.
+
+    python -m services.scoring.recovery <home>
 """
 
+import os
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 from data.history import History, Payed
+from data.prediction_log import PredictionLog
 from data.prediction_store import FraudReport, Payment, PredictionStore
 
 FROM_TRAINING = "snapshot"
+EVERY = 100_000  # entries: half a second of replay
 _TOGETHER = 1_000  # payments that the history takes in one call
 
 
@@ -21,9 +31,11 @@ class Recovery:
     def __init__(self, folder: Path, log: PredictionStore) -> None:
         self._folder = folder
         self._log = log
+        self._since_saved = 0
+        self._child: subprocess.Popen[bytes] | None = None
 
-    def restore(self) -> History:
-        """The history after the log's last entry. Raises BadInput for a damaged snapshot, LogUnavailable for the log."""
+    def restore(self) -> tuple[History, int]:
+        """The history after the log's last entry, and that entry's place. Raises BadInput for a damaged snapshot, LogUnavailable."""
         history, sequence = self._nearest_snapshot()
         waiting: list[Payed] = []
         for event in self._log.events_since(sequence):
@@ -34,23 +46,36 @@ class Recovery:
                 waiting.append(event[1:])
             else:
                 history.report(card_id=event.card_id, terminal_id=event.terminal_id, report_time_s=event.report_time_s)
+            sequence = event.sequence
         history.advance_many(waiting)
-        return history
+        return history, sequence
 
-    def save(self, history: History) -> None:
-        """Keep `history`, which must be that of the log's last entry, and drop the snapshots before it."""
-        sequence = self._log.last_sequence()
-        kept = self._path(sequence)
-        history.save(kept)
-        for older in self._folder.glob("at-*.npz"):
-            if older != kept:
-                older.unlink()
+    def save(self, history: History, sequence: int) -> None:
+        """Keep `history`, which is that after the log's entry `sequence`, and drop the snapshots before it."""
+        history.save(self._path(sequence))
+        for older in self._places():
+            if older < sequence:
+                self._path(older).unlink(missing_ok=True)
+
+    def stored(self, entries: int) -> None:
+        """So many more entries are in the log: now and then, have a snapshot saved beside us."""
+        self._since_saved += entries
+        if self._since_saved < EVERY or (self._child is not None and self._child.poll() is None):
+            return
+        self._since_saved = 0
+        command = [sys.executable, "-m", "services.scoring.recovery", str(self._folder.parent)]
+        self._child = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL)
+
+    def close(self) -> None:
+        """Let nobody save any more."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
 
     def _nearest_snapshot(self) -> tuple[History, int]:
         last = self._log.last_sequence()
-        ours = sorted((int(file.stem.removeprefix("at-")) for file in self._folder.glob("at-*.npz")), reverse=True)
         # Ours come first once the log has entries: training may since have saved a later snapshot, which holds them too.
-        for sequence in ours if last > 0 else ():
+        for sequence in sorted(self._places(), reverse=True) if last > 0 else ():
             if sequence <= last:
                 return History.load(self._path(sequence)), sequence
         training = self._folder / FROM_TRAINING
@@ -61,5 +86,16 @@ class Recovery:
             history.save(self._path(0))  # the beginning of this log, whatever training saves later
         return history, 0
 
+    def _places(self) -> list[int]:
+        return [int(file.stem.removeprefix("at-")) for file in self._folder.glob("at-*.npz")]
+
     def _path(self, sequence: int) -> Path:
         return self._folder / f"at-{sequence:012d}.npz"
+
+
+if __name__ == "__main__":
+    os.nice(15)
+    home = Path(sys.argv[1])
+    with closing(PredictionLog(home / "predictions.db")) as log:
+        recovery = Recovery(home / "history", log)
+        recovery.save(*recovery.restore())

@@ -274,11 +274,10 @@ def _insert(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> i
 
 
 def _prediction_row(sequence: int, record: PredictionRecord) -> tuple[object, ...]:
-    r = record
+    transaction, features, score, decision, reasons, *rest = record
     return (
-        sequence, r.transaction.transaction_id, *payment_facts(r.transaction), r.features.astype("<f8", copy=False).tobytes(), r.score,
-        r.decision, json.dumps(r.reasons) if r.reasons else "[]", r.arm, r.model_version, r.champion_version, r.champion_score,
-        r.challenger_version, r.challenger_score, r.rollout_id, r.epoch, r.latency_us, r.request_id,
+        sequence, transaction.transaction_id, *payment_facts(transaction), features.astype("<f8", copy=False).tobytes(), score, decision,
+        json.dumps(reasons) if reasons else "[]", *rest,
     )  # fmt: skip
 
 

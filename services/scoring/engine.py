@@ -90,7 +90,10 @@ class Engine:
             asked += [self.begin(transaction, request_id) for transaction in rest[: self._most_in_a_turn()]]
             while self._turn:
                 await asyncio.sleep(0)  # the turn is taken, and single payments come in between
-        return [await each.wait() for each in asked]
+        for each in reversed(asked):  # groups are committed in order: whoever waits for the last waits for all
+            if not each.ended:
+                await each.wait()
+        return [each.result() for each in asked]
 
     def begin(self, transaction: Transaction, request_id: str) -> Pay:
         """A payment that is decided when this turn of the event loop is over, with all others that arrived in it.

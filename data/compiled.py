@@ -2,7 +2,7 @@
 
 numba compiles them once per machine (`data/kernel_build.py`, in a child process) to object code, which is kept beside
 the source or in the user's cache; every process then links it with LLVM alone. A call passes addresses, so arrays
-must be contiguous and stay alive meanwhile; `data/history.py` and `data/forest.py` are the only callers.
+must be contiguous and stay alive meanwhile; `data/history.py`, `data/forest.py` and `data/id_filter.py` are the only callers.
 """
 
 import ctypes
@@ -26,6 +26,7 @@ ENTRY_POINTS: Final = {
     "terminal_slots": "PNppnpn",
     "index_names": "pnppn",
     "hash_names": "ppnp",
+    "probe_filter": "pnppnpn",
     "margin": "PNpp",
     "margins": "PNpnnp",
 }

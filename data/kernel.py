@@ -485,3 +485,22 @@ def index_names(index, letters, ends, count):  # type: ignore[no-untyped-def]
         while index[seat] != 0:
             seat = (seat + np.uint64(1)) & np.uint64(len(index) - 1)
         index[seat] = slot + 1
+
+
+@_function
+def probe_filter(bits, key, adds):  # type: ignore[no-untyped-def]
+    """Whether the four bits of a key are set in a Bloom filter of a power of two of bytes; sets them when `adds` is not 0."""
+    key ^= key >> np.uint64(32)  # FNV alone tells similar names apart in its high bits
+    key *= np.uint64(0x9E3779B97F4A7C15)
+    step = (key >> np.uint64(32)) | np.uint64(1)  # two hashes make all others (Kirsch and Mitzenmacher, ESA 2006)
+    mask = np.uint64(8 * len(bits) - 1)
+    known = np.uint8(1)
+    for _ in range(4):
+        place = key & mask
+        bit = np.uint8(1) << np.uint8(place & np.uint64(7))
+        if bits[place >> np.uint64(3)] & bit == 0:
+            known = np.uint8(0)
+            if adds != 0:
+                bits[place >> np.uint64(3)] |= bit
+        key += step
+    return known

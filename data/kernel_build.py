@@ -118,6 +118,15 @@ def hash_names(letters, ends, count, keys):  # type: ignore[no-untyped-def]
     return 0
 
 
+def probe_filter(bits, length, letters, ends, count, found, adds):  # type: ignore[no-untyped-def]
+    """`kernel.probe_filter` of `count` names; name i is letters[ends[i] : ends[i + 1]]."""
+    bits, ends, found = carray(bits, length, _byte), carray(ends, count + 1, _integer), carray(found, count, _byte)
+    letters = carray(letters, ends[count], _byte)
+    for i in range(count):
+        found[i] |= kernel.probe_filter(bits, kernel.name_hash(letters, ends[i], ends[i + 1]), adds)
+    return 0
+
+
 @njit(forceinline=True)
 def _forest(at, n):  # type: ignore[no-untyped-def]
     """The forest behind its arrays' addresses and lengths, in the order of `ForestArrays`; behind the lengths, how many features."""
@@ -143,7 +152,18 @@ def margins(arrays, lengths, rows, count, in_blocks, results):  # type: ignore[n
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (advance, advance_one, card_slots, terminal_slots, index_names, hash_names, margin, margins)
+    function.__name__: function
+    for function in (
+        advance,
+        advance_one,
+        card_slots,
+        terminal_slots,
+        index_names,
+        hash_names,
+        probe_filter,
+        margin,
+        margins,
+    )
 }
 # What numba puts into every function for errors and reference counts, of which these have none.
 _NEVER_CALLED = re.compile(r"^declare (.*@(?:NRT|Py|numba)_?\w+\(.*?\)).*$", re.MULTILINE)

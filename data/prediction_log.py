@@ -9,7 +9,9 @@ same `PredictionStore` and passes the same contract tests.
 """
 
 import json
+import logging
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -23,8 +25,11 @@ import numpy as np
 from data.errors import LogUnavailable
 from data.features import FEATURE_SCHEMA_HASH
 from data.group_commit import GroupCommit
+from data.id_filter import IdFilter
 from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, Stored, conflict, payment_facts
 from data.schema import Label, Transaction, event_milliseconds
+
+_log = logging.getLogger(__name__)
 
 
 class PredictionLog:
@@ -40,6 +45,9 @@ class PredictionLog:
             self._reader = _connect(path)
         except sqlite3.Error as error:
             raise _unusable(path, str(error)) from error
+        self._ids = IdFilter()
+        self._loader: threading.Thread | None = None  # brings the ids of earlier runs into the filter
+        self._loaded, self._closing = threading.Event(), threading.Event()
         self._writer: GroupCommit[PredictionRecord | Label, frozenset[str]] = GroupCommit(lambda: _connect(path), _write, "prediction log")
 
     def submit(self, entries: Sequence[PredictionRecord | Label]) -> Future[frozenset[str]]:
@@ -51,6 +59,7 @@ class PredictionLog:
         submitted later, until `check_writable` finds the disk well again: what was decided after a payment that got
         lost counted it.
         """
+        self._ids.add([entry.transaction.transaction_id for entry in entries if not isinstance(entry, Label)])
         return self._writer.submit(entries)
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
@@ -80,6 +89,10 @@ class PredictionLog:
 
     def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]:
         """The stored answers among some transactions, by id. Raises LogUnavailable."""
+        if self._knows_all_ids():
+            transaction_ids = self._ids.maybe(transaction_ids)
+            if not transaction_ids:
+                return {}
         room = 1 << max(0, len(transaction_ids) - 1).bit_length()  # few different lengths: their prepared statements are kept
         query = f"{_FIND} IN ({', '.join('?' * room)})"
         keys = [*transaction_ids, *[None] * (room - len(transaction_ids))]
@@ -131,8 +144,30 @@ class PredictionLog:
 
     def close(self) -> None:
         """Commit what is queued and let go of the file."""
+        self._closing.set()
+        if self._loader is not None:
+            self._loader.join()
         self._writer.close()
         self._reader.close()
+
+    def _knows_all_ids(self) -> bool:
+        """Whether the filter holds every stored id. The first who asks has those of earlier runs brought in, meanwhile."""
+        if self._loader is None:
+            self._loader = threading.Thread(target=self._load_ids, name="prediction log ids", daemon=True)
+            self._loader.start()
+        return self._loaded.is_set()
+
+    def _load_ids(self) -> None:
+        try:
+            with closing(_connect(self.path)) as connection:
+                rows = connection.execute("SELECT transaction_id FROM predictions")
+                while (some := rows.fetchmany(_IDS_AT_ONCE)) and not self._closing.is_set():
+                    self._ids.add([key for (key,) in some])
+        except sqlite3.Error as error:  # every question then goes to the file, which is slower and will say the same
+            _log.warning("the ids of %s could not be read: %s", self.path.name, error)
+            return
+        if not self._closing.is_set():
+            self._loaded.set()
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
         try:
@@ -209,6 +244,7 @@ SELECT 0, l.sequence, coalesce(p.card_id, e.card_id), coalesce(p.terminal_id, e.
 ORDER BY 2
 """
 _ONE_ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
+_IDS_AT_ONCE: Final = 2_000  # a millisecond of holding the interpreter's lock
 _MOST_ROWS: Final = 256  # in one statement
 _INSERT_LABEL: Final = "INSERT INTO labels VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -160,3 +161,18 @@ def test_an_empty_window_has_the_same_columns_and_types(path: Path) -> None:
 def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"nowhere\.db"):
         window_frame(tmp_path / "nowhere.db", START, START + DAY)
+
+
+def test_what_an_earlier_run_stored_is_found_by_those_who_ask_the_memory_first(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.db"
+    with closing(PredictionLog(path)) as log:
+        log.append([record(i) for i in range(5_000)])
+    with closing(PredictionLog(path)) as log:
+        stored = record(4_321).transaction.transaction_id
+        assert log.find([stored, "tx_new"]).keys() == {stored}, "before its memory is complete"
+        assert log._loaded.wait(20)
+        assert log.find([stored, "tx_new"]).keys() == {stored}
+        log.append([record(5_000)])
+        assert log.find([record(5_000).transaction.transaction_id])
+        log._reader.close()
+        assert log.find(["tx_new", "tx_newer"]) == {}, "of new payments the file is not asked"

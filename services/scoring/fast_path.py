@@ -8,6 +8,7 @@ contract: it makes the OpenAPI page, and tests send it the same requests and com
 """
 
 import asyncio
+import re
 import time
 from functools import partial
 from typing import Any
@@ -22,11 +23,12 @@ from services.scoring.messages import decode
 from services.scoring.metrics import Metrics
 from services.scoring.routes import Service
 from services.scoring.scorer import Scorer
-from services.scoring.wire import MOST_HEAD_BYTES, MOST_WAITING, Wire, wire_bytes
+from services.scoring.wire import MOST_HEAD_BYTES, MOST_WAITING, Wire, overloaded, wire_bytes
 
 PATH = "/v1/score"
 _TARGET = PATH.encode()
 _END_OF_HEAD = b"\r\n\r\n"
+_GIVEN_ID = re.compile(rb"\r\n[Xx]-[Rr]equest-[Ii][Dd]: ([!-~]{1,64})(?=\r\n|$)")  # as most programs write it
 _MOST_HEADS = 512  # of some 200 bytes: there is one for each length of a body and each program
 _UNUSUAL = frozenset({b"origin", b"transfer-encoding", b"expect", b"content-encoding", b"upgrade"})
 _NOT_LOGGED = f"{NOT_LOGGED[0]}: {NOT_LOGGED[1]}\r\n"
@@ -53,7 +55,7 @@ class Together:
 
     def __init__(self) -> None:
         self.waiting = 0  # requests under way here
-        self.heads: dict[bytes, int] = {}  # request line and headers that were found ordinary -> the length that they give the body
+        self.heads: dict[bytes, int] = {}  # request line and headers that were found ordinary, less a request id -> the body's length
 
 
 class FastPath(Wire):
@@ -68,11 +70,17 @@ class FastPath(Wire):
 
     def data_received(self, data: bytes) -> None:
         """A program sends the same head again and again: one that was found ordinary, whole and alone needs no parser."""
-        head, _, body = data.partition(_END_OF_HEAD)
+        whole_head, _, body = data.partition(_END_OF_HEAD)
+        head, given_id = _apart(whole_head)
         begins = self.is_between_requests()
-        if begins and self._all.heads.get(head) == len(body) and self._is_free() and not self.is_full():
-            self.idle_since = self.since = None
-            scoring = _Scoring("", body)
+        if begins and self._all.heads.get(head) == len(body) and self._is_free():
+            self.since = None
+            if self.is_full():
+                self.idle_since = self.loop.time()
+                self.transport.write(overloaded(given_id))
+                return
+            self.idle_since = None
+            scoring = _Scoring(given_id, body)
             self.cycle = scoring  # type: ignore[assignment]
             if self._score(scoring):
                 return
@@ -81,7 +89,7 @@ class FastPath(Wire):
         super().data_received(data)
         arrived: object = self.cycle
         whole = begins and self.is_between_requests() and arrived is not before and isinstance(arrived, _Scoring)
-        if whole and arrived.body == body and not arrived.given_id:  # type: ignore[attr-defined]
+        if whole and arrived.body == body and arrived.given_id == given_id:  # type: ignore[attr-defined]
             if len(self._all.heads) >= _MOST_HEADS:
                 self._all.heads.clear()
             self._all.heads[head] = len(body)
@@ -201,6 +209,12 @@ class FastPath(Wire):
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+
+def _apart(head: bytes) -> tuple[bytes, str]:
+    """A head without the caller's request id, which differs from one request to the next, and that id; empty when there is none."""
+    found = _GIVEN_ID.search(head)
+    return (head[: found.start()] + head[found.end() :], found[1].decode("latin-1")) if found else (head, "")
 
 
 def connections(service: Service, hosts: frozenset[str]) -> Any:

@@ -66,7 +66,8 @@ class Wire(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.head_arrived()
         if self.is_full() and self.url not in PROBES:
-            self.transport.write(_overloaded())
+            given_id = next((value for name, value in self.headers if name == b"x-request-id"), b"")
+            self.transport.write(overloaded(given_id.decode("latin-1")))
             self.cycle = _Answered()  # type: ignore[assignment]
             return
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MOST_HEAD_BYTES:
@@ -149,16 +150,17 @@ def _head_too_large() -> HeadTooLarge:
 
 
 @cache
-def _overloaded_with(blank: str) -> bytes:
+def _overloaded_around(length: int) -> list[bytes]:
+    """What stands around a request id of this length, in the refusal of an overloaded service."""
+    blank = "@" * length
     error = Overloaded("More requests wait than can be answered in time.", next_step="Send it again in a second; it is safe to repeat.")
-    return wire_bytes(error_response(error, blank))
+    return wire_bytes(error_response(error, blank)).split(blank.encode())
 
 
-def _overloaded() -> bytes:
-    """A refusal must cost a small part of an answer: all but the request id is made once."""
-    request_id = request_id_of("")
-    blank = "@" * len(request_id)
-    return _overloaded_with(blank).replace(blank.encode(), request_id.encode())
+def overloaded(given_id: str) -> bytes:
+    """A refusal must cost a small part of an answer: all but the request id is made once. `given_id`: the caller's; may be empty."""
+    request_id = request_id_of(given_id)
+    return request_id.encode().join(_overloaded_around(len(request_id)))
 
 
 _watching: set[asyncio.AbstractEventLoop] = set()

@@ -74,6 +74,13 @@ def received(connection: socket.socket, answers: int) -> bytes:
     return found
 
 
+def parted(answer: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of one answer."""
+    head, _, content = answer.partition(b"\r\n\r\n")
+    status, *headers = head.decode().split("\r\n")
+    return int(status.split()[1]), dict(header.split(": ", 1) for header in headers), content
+
+
 def payment(number: int) -> bytes:
     return json.dumps(body(number)).encode()
 
@@ -159,6 +166,36 @@ def test_a_head_that_was_seen_before_changes_no_answer(service: Service) -> None
         connection.sendall(asked[-1][-1:] + raw(payment(5).rjust(400)))
         statuses += re.findall(rb"HTTP/1\.1 (\d+)", received(connection, 2))
     assert statuses == [b"200", b"200", b"422", b"200", b"200", b"200", b"200"]
+
+
+def test_each_answer_bears_the_request_id_of_its_request(service: Service) -> None:
+    given = [b"one", b"two", b"4111111111111111", b"not/one", b"x" * 65, b"three"]
+    with serve_service(service) as client, connected(client) as connection:
+        answered = []
+        for number, request_id in enumerate(given):
+            connection.sendall(raw(payment(number).rjust(400)).replace(b"\r\n\r\n", b"\r\nX-Request-ID: " + request_id + b"\r\n\r\n", 1))
+            answered += re.findall(rb"200 OK\r\n.*x-request-id: (\S+)", received(connection, 1), re.DOTALL)
+    assert [answered[0], answered[1], answered[5]] == [b"one", b"two", b"three"]
+    assert len(set(answered)) == len(given) and not set(answered) & set(given[2:5])
+
+
+def test_an_overloaded_service_refuses_under_the_callers_request_id(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, new = raw(payment(1).rjust(400)), raw(payment(2).rjust(401))
+    with serve_service(service) as client, connected(client) as connection:
+        connection.sendall(known)
+        assert b"200 OK" in received(connection, 1)
+        monkeypatch.setattr("services.scoring.fast_path.MOST_WAITING", 0)
+        for request_id, request in ((b"call-7", known), (b"call-8", new), (b"4111111111111111", known), (b"", new)):
+            connection.sendall(request.replace(b"\r\n\r\n", b"\r\nx-request-id: " + request_id + b"\r\n\r\n", 1))
+            refusal = parted(received(connection, 1))
+            error, answered = json.loads(refusal[2])["error"], refusal[1]["x-request-id"]
+            assert (refusal[0], error["code"], refusal[1]["retry-after"]) == (503, "overloaded", "1")
+            assert error["request_id"] == answered and int(refusal[1]["content-length"]) == len(refusal[2])
+            assert (answered == request_id.decode()) == request_id.startswith(b"call")
+        assert client.get("/live").status_code == 200
+        monkeypatch.undo()
+        connection.sendall(new)
+        assert b"200 OK" in received(connection, 1)
 
 
 def test_requests_sent_without_waiting_are_answered_in_order(service: Service) -> None:

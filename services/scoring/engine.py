@@ -31,6 +31,7 @@ MOST_UNDER_WAY = 20_000  # payments that are not on the disk: one that hangs mus
 NOT_LOGGED = ("x-lab-logged", "no")  # the header of an Unlogged answer
 TURN_S = 0.002  # what is decided between two looks at the connections, so that none of them waits long to be heard
 QUEUE_S = 0.004  # what may wait to be decided; more than that is refused at once, as it would be late anyway
+FEWEST_TO_TELL = 8  # payments of a turn that show what one more costs; a turn of one is mostly overhead
 Pay: TypeAlias = Asked[Transaction, Answer]
 _log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Engine:
         self._answers_without_log = answers_without_log
         self._answers_before_commit = answers_before_commit
         self._stale = False  # the history may hold what the log does not
-        self._payment_s = 50e-6  # to decide one, as it has lately been
+        self._payment_s = 30e-6  # to decide one more, as it has lately been
         self._asked: dict[str, Pay] = {}  # payments under way: not answered, or not on the disk
         self._turn: list[Pay] = []  # those among them that are not decided yet
         self._reported: set[str] = set()  # payments whose first fraud report is on its way to the disk
@@ -242,7 +243,8 @@ class Engine:
             raise
         judged = judge_each(serving, [each[0] for each in seen], matrix, self._patience)
         seconds = (time.perf_counter() - started) / len(admitted)
-        self._payment_s += 0.1 * (min(seconds, 2 * self._payment_s) - self._payment_s)  # one pause in it is no trend
+        if len(admitted) >= min(FEWEST_TO_TELL, self._most_in_a_turn()):
+            self._payment_s += 0.1 * (min(seconds, 2 * self._payment_s) - self._payment_s)  # one pause in it is no trend
         for pay, row, judgement in zip(admitted, matrix, judged, strict=True):
             if isinstance(judgement, Exception):
                 self._stale = True  # the history has moved on for a payment that nobody will find in the log

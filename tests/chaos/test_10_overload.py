@@ -5,13 +5,13 @@ hundred nor answers one later than the objective. Every payment has a request id
 
 A refusal takes about 13 us of the service's CPU (9 for any answer at all that uvloop gives), an answer 65 or more. So on one
 core two refusals for each answer leave some 70 % for the answers, and ten times the capacity is more than it can refuse: the
-promise of 90 % is not kept, the board says so, and what is wrong with it fails no run. Everything else that is promised is there.
+promise of 90 % is not kept: the board says so, and it fails no run. What does not hang on speed has a row of its own, which does.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -31,7 +31,6 @@ REJECTION_MS = 20.0
 BACK_TO_NORMAL_S = 5.0
 
 
-@pytest.mark.xfail(strict=False, reason="answers have become so cheap that refusing twice as many takes a quarter of the core")
 def test_overload_costs_those_who_are_too_many_and_nobody_else(lab: Lab, scoreboard: Scoreboard, tier: Callable[[int, int], int]) -> None:
     ensure_wrk()
     cores = Cores.of_this_machine()
@@ -54,26 +53,34 @@ def test_overload_costs_those_who_are_too_many_and_nobody_else(lab: Lab, scorebo
     rejected = sum(stormy.statuses.get(status, 0) for status in (429, 503))
     assert rejected >= 0.3 * sum(stormy.statuses.values()), "too little was too much: the capacity was measured too low"
     assert len(asked.seconds) >= 2 * seconds, "the probes were not asked"
-    wrong = {
-        f"goodput {stormy.admitted_per_s / capacity:.0%}": stormy.admitted_per_s < 0.9 * capacity,
-        f"p99 x{stormy.admitted_p99_ms / calm.admitted_p99_ms:.1f}": stormy.admitted_p99_ms > 2 * calm.admitted_p99_ms,
-        f"rejected in {stormy.rejected_p99_ms:.0f} ms": stormy.rejected_p99_ms > REJECTION_MS,
-        f"{stormy.rejected_without_retry} without Retry-After": stormy.rejected_without_retry > 0,
-        f"{stormy.unanswered} unanswered": stormy.unanswered + sum(n for s, n in stormy.statuses.items() if s not in (200, 429, 503)) > 0,
-        f"{stormy.missed} not sent for want of a connection": stormy.missed > 0.01 * stormy.offered * seconds,
-        f"{stormy.unmarked} under another request id": stormy.unmarked > 0,
-        f"{asked.failures} of {len(asked.seconds)} probes failed": asked.failures > 0,
-        f"normal after {back:.1f} s": back > BACK_TO_NORMAL_S,
+    polite = {
+        f"{stormy.rejected_without_retry} without Retry-After": stormy.rejected_without_retry == 0,
+        f"{stormy.unanswered} unanswered": stormy.unanswered + sum(n for s, n in stormy.statuses.items() if s not in (200, 429, 503)) == 0,
+        f"{stormy.unmarked} under another request id": stormy.unmarked == 0,
+        f"{asked.failures} of {len(asked.seconds)} probes failed": asked.failures == 0,
+        f"normal after {back:.1f} s": back <= BACK_TO_NORMAL_S,
     }
-    scoreboard.record(
-        promise=10,
-        name=f"{times} times the capacity for {seconds} s",
-        n=sum(stormy.statuses.values()),
-        failures=sum(wrong.values()),
-        figure=f"capacity {capacity:,.0f}/s, wrk used {stormy.generator_share:.0%} of its core; "
-        + "; ".join(f"{'NOT ' if bad else ''}{what}" for what, bad in wrong.items()),
-        passed=not any(wrong.values()),
-    )
+    fast = {
+        f"goodput {stormy.admitted_per_s / capacity:.0%}": stormy.admitted_per_s >= 0.9 * capacity,
+        f"admitted p99 x{stormy.admitted_p99_ms / calm.admitted_p99_ms:.1f}": stormy.admitted_p99_ms <= 2 * calm.admitted_p99_ms,
+        f"rejected in {stormy.rejected_p99_ms:.0f} ms": stormy.rejected_p99_ms <= REJECTION_MS,
+        f"{stormy.missed} not sent for want of a connection": stormy.missed <= 0.01 * stormy.offered * seconds,
+    }
+    name, sent = f"{times} times the capacity for {seconds} s", sum(stormy.statuses.values())
+    capacities = f"capacity {capacity:,.0f}/s, wrk used {stormy.generator_share:.0%} of its core; "
+    too_slow = not all(fast.values())
+    with pytest.raises(AssertionError) if too_slow else nullcontext():
+        row(scoreboard, f"{name}: how fast", sent, fast, capacities)
+    row(scoreboard, f"{name}: how politely", sent, polite)
+    if too_slow:
+        pytest.xfail("answers have become so cheap that refusing twice as many takes a quarter of the core")
+
+
+def row(board: Scoreboard, name: str, sent: int, found: dict[str, bool], before: str = "") -> None:
+    """One row of the board: what was found, and which of it is not as promised."""
+    figure = before + "; ".join(f"{'' if good else 'NOT '}{what}" for what, good in found.items())
+    failures = list(found.values()).count(False)
+    board.record(promise=10, name=name, n=sent, failures=failures, figure=figure, passed=not failures)
 
 
 def find_capacity(load: Callable[[float, int], Outcome]) -> float:

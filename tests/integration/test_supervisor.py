@@ -180,19 +180,21 @@ def test_an_owned_block_that_ends_well_can_leave_its_programs_up(make: Maker) ->
 
 
 OWNER = textwrap.dedent("""
-    import signal, sys
+    import signal, sys, time
     from pathlib import Path
     from data.settings import Settings
     from services.programs import Program
     from services.supervisor import Supervisor
     script, port, diary = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
     program = Program("a", "A", (sys.executable, "-c", script, "a", port, diary), int(port), "LAB_A_PORT",
                       f"http://127.0.0.1:{port}/", "")
     supervisor = Supervisor(Settings.load(), catalogue={"a": program})
     with supervisor.owning():
         supervisor.start()
         Path(diary + ".up").touch()
-        signal.pause()
+        while True:  # not signal.pause(): a signal just before it would be noticed after the next one
+            time.sleep(0.05)
 """)
 
 

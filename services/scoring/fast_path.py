@@ -1,7 +1,7 @@
 """The one place where the framework is stepped around: `POST /v1/score`, when nothing about the request is out of the ordinary.
 
-An empty FastAPI endpoint costs 120 us of CPU, more than twice a whole durable answer (`make bench-serving`); most of it
-is a task, a scope and a chain of callables that this one request has no use for. So the ordinary request is answered on
+An empty FastAPI endpoint costs 114 us of CPU, nearly twice what a whole durable answer does here (`make bench-serving`); most
+of it is a task, a scope and a chain of callables that this one request has no use for. So the ordinary request is answered on
 the connection itself, by the same decoder, engine and envelope. Everything else (another path, a header to think
 about, a body that does not decode) goes on to the framework, which knows what to say. The route there stays the
 contract: it makes the OpenAPI page, and tests send it the same requests and compare.

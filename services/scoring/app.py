@@ -32,7 +32,7 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastAPI
     app = FastAPIOffline(  # its /docs page needs no network
         title="Fraud scoring",
         version="1",
-        description="A card payment in; approve, review or decline out. Answers rest on the disk before they are given, unless set otherwise.",
+        description="A card payment in; approve, review or decline out. Answers are durable unless set otherwise.",
         lifespan=lifespan,
     )
     app.include_router(scoring_routes(service))

@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from data.errors import EmptyWindow
+from pipelines.detectors import Detection
 from pipelines.drift_profile import CATEGORICAL, Days, Floats, Integers, Mask, count_days, day_numbers, design_effect, season_weights
 from pipelines.drift_tests import MINIMUM_ALERT_RATIO, ColumnTest, Sample, ranked, rate_p_value, test_column
 from pipelines.fault_tests import MAY_BE_NULL, Pair, clock_finding, far_from_usual, null_findings, unit_finding, unseen_findings
 from pipelines.onset import Onset, estimate_onset
 from pipelines.performance import MINIMUM_FRAUDS, Performance, damage, matured_rows, measure
+from pipelines.portfolio import detections
 from pipelines.reference import Reference, WatchPlan, alert_days, caught_days, fraud_days
 from pipelines.verdict import RANKING_LOSS, AlertRate, Evidence, LabelFlow, RankingLoss, Verdict, decide
 from pipelines.window_checks import CheckedWindow, Finding, check_window
@@ -45,6 +47,7 @@ class WindowResult:
     performance: Performance | None
     damage: Performance | None
     verdict: Verdict
+    detections: tuple[Detection, ...]  # one per name in DETECTORS
 
     def to_json(self) -> dict[str, Any]:
         facts: dict[str, Any] = _plain(asdict(self) | {"verdict": self.verdict.to_json()})
@@ -84,6 +87,7 @@ def watch(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, no
     if onset is None and ranking is not None and ranking.relative >= RANKING_LOSS and ranking.p_value < plan.error_budget:
         onset = _performance_onset(seen, reference, known, now, plan)
     flow = _label_flow(seen, reference, known, now, plan, level)
+    deployed = bool(set(window["champion_version"].astype(str).unique()) - reference.versions)
     evidence = Evidence(
         moved=moved,
         findings=findings,
@@ -93,12 +97,12 @@ def watch(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, no
         damage=lost,
         ranking=ranking,
         knowable_on=None if lost else _knowable_on(seen, reference, onset, start, plan),
-        deployed=bool(set(window["champion_version"].astype(str).unique()) - reference.versions),
+        deployed=deployed,
         error_budget=plan.error_budget,
     )
     return WindowResult(
         start, now, len(window), tests, findings, alerts, flow, onset, onsets, _span(judged) if performance else None,
-        performance, lost, decide(evidence),
+        performance, lost, decide(evidence), detections(tests, findings, alerts, flow, deployed=deployed, end=now),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from data.errors import EmptyWindow
+from pipelines.detectors import DETECTORS, fired
 from pipelines.drift_profile import Days, design_effect, population_stability, season_weights
 from pipelines.drift_tests import rate_p_value
 from pipelines.metrics import average_precision, money_saved_per_thousand, recall_at_capacity
@@ -236,3 +237,14 @@ def test_the_timeline_has_a_value_per_day_and_no_recall_before_labels_mature() -
     assert max(values[:10]) < 0.1 < min(values[10:])
     assert [v is None for v in line.recall.values] == [False] * 7 + [True] * 7
     assert all(len(s.values) == 14 for s in (*line.distances, line.alert_rate, line.recall))
+
+
+def test_every_detector_says_one_thing_of_a_window_and_names_what_moved() -> None:
+    window = served(7, 700, seed=1, first_day=14)
+    moved = judge(window.assign(amount=window["amount"] * 1.5, latitude=window["latitude"].where(np.arange(len(window)) % 10 > 0)))
+    assert tuple(d.detector for d in moved.detections) == DETECTORS
+    assert {"inputs", "inputs:amount", "null_rate"} == set(fired(moved.detections))
+    said = {d.detector: d for d in moved.detections}
+    assert (said["inputs"].column, said["null_rate"].column) == ("amount", "latitude")
+    assert said["inputs"].first_alarm == START + timedelta(days=21)
+    assert not fired(judge(window).detections)

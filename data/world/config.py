@@ -10,6 +10,7 @@ from datetime import date
 from typing import Final, Literal
 
 from data.errors import BadInput
+from data.onset import Onset
 
 GENERATOR_VERSION: Final = 1  # raise it whenever equal configurations would give other rows
 MAX_FRAUD_SHARE: Final = 0.10  # campaigns are drawn at this share and thinned to the wanted one
@@ -33,12 +34,12 @@ class Change:
     strength: float = 1.0
     ramp_days: int = 0  # 0 = a step; otherwise the strength is reached evenly over so many days
     end: date | None = None  # first day on which it is over; None = it stays
+    days: int | None = None  # how long it lasts
+    every_days: int | None = None  # it comes back so many days after it began, again and again
 
     def level(self, day: date) -> float:
         """Its strength on one day."""
-        if day < self.start or (self.end is not None and day >= self.end):
-            return 0.0
-        return self.strength * min(1.0, ((day - self.start).days + 1) / (self.ramp_days + 1))
+        return self.strength * Onset(self.start, self.ramp_days, self.days, self.every_days, self.end).level_on(day)
 
 
 @dataclass(frozen=True)

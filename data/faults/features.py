@@ -51,12 +51,11 @@ def stretch_window(rows: Rows, dose: Dose) -> Floats:
     matrix = rows.matrix
     more = (dose.strength - 1) * dose.level / 6
     rest = matrix[:, _WEEK_COUNT] - matrix[:, _COUNT]
-    extra = np.minimum(np.floor(rest * more + dose.positions(rows.ids)), rest) * (dose.level > 0)
-    per_payment = np.divide(matrix[:, _WEEK_SUM] - matrix[:, _SUM], rest, out=np.zeros(len(matrix)), where=rest > 0)
+    extra = np.minimum(np.floor(rest * more + dose.positions(rows.ids)), rest)
+    some = np.flatnonzero(extra > 0)
     skewed = matrix.copy()
-    skewed[:, _COUNT] += extra
-    skewed[:, _SUM] += extra * per_payment
-    some = extra > 0
+    skewed[some, _COUNT] += extra[some]
+    skewed[some, _SUM] += extra[some] * (matrix[some, _WEEK_SUM] - matrix[some, _SUM]) / rest[some]
     skewed[some, _MEAN] = skewed[some, _SUM] / skewed[some, _COUNT]
     return skewed
 

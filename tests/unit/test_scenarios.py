@@ -1,11 +1,16 @@
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from data.errors import BadInput
+from data.features import FEATURE_COUNT, FEATURE_INDEX, FEATURES
+from data.onset import Onset
 from data.scenarios import DEMO_SCENARIO, SCENARIOS, apply_all, scenario
+from data.world import World, WorldConfig
+from pipelines.detectors import DETECTORS
 from tests.payments import transactions
 
 START = date(2026, 1, 8)  # the fourth day of the frames
@@ -24,9 +29,29 @@ def test_nothing_changes_before_the_start(name: str, payments: pd.DataFrame) -> 
     assert not touched[:before].any()
 
 
+def features(payments: pd.DataFrame) -> np.ndarray:
+    """Made up, with the relations that windows have; drawn once for all rows."""
+    rng = np.random.default_rng(3)
+    matrix = rng.lognormal(0, 1, (len(payments), FEATURE_COUNT))
+    week = rng.poisson(6, len(payments)).astype(np.float64)
+    matrix[:, FEATURE_INDEX["card_count_7d"]], matrix[:, FEATURE_INDEX["card_count_1d"]] = week, rng.binomial(week.astype(int), 1 / 7)
+    matrix[rng.random(matrix.shape) < 0.05] = np.nan
+    for name in ("card_count_1d", "card_count_7d"):
+        matrix[:, FEATURE_INDEX[name]] = np.nan_to_num(matrix[:, FEATURE_INDEX[name]])
+    matrix[:, FEATURE_INDEX["card_count_7d"]] = np.maximum(*(matrix[:, FEATURE_INDEX[f"card_count_{w}"]] for w in ("1d", "7d")))
+    return matrix
+
+
+def score(matrix: np.ndarray) -> np.ndarray:
+    """A model."""
+    return 1 / (1 + np.exp(3 - 0.1 * np.nan_to_num(matrix).sum(axis=1) / np.sqrt(FEATURE_COUNT)))
+
+
 @pytest.mark.parametrize("name", [s.name for s in SCENARIOS.values() if s.acts_on == "messages"])
 def test_a_fault_of_messages_touches_the_rows_that_it_changes_and_no_others(name: str, payments: pd.DataFrame) -> None:
-    changed, touched = scenario(name).inject(START, seed=1, strength=None if name != "unit_change" else 0.1).apply(payments)
+    changed, touched = (
+        scenario(name).inject(START, seed=1, strength=0.1 if "share" in scenario(name).strength_means else None).apply(payments)
+    )
     differs = np.zeros(len(payments), dtype=bool)
     for column in payments.columns:
         now, was = changed[column].astype(object), payments[column].astype(object)
@@ -42,12 +67,186 @@ def test_a_fault_keeps_the_columns_and_types_of_a_transaction(name: str, payment
     assert [str(t) for t in changed.dtypes] == [str(t) for t in payments.dtypes]
 
 
-@pytest.mark.parametrize("name", ["unit_change", "null_burst", "new_category"])
-def test_the_touched_rows_do_not_depend_on_how_the_stream_is_cut(name: str, payments: pd.DataFrame) -> None:
+MESSAGES = [s.name for s in SCENARIOS.values() if s.acts_on in ("messages", "arrivals")]
+FEATURE_FAULTS = [s.name for s in SCENARIOS.values() if s.acts_on == "features"]
+SCORE_FAULTS = [s.name for s in SCENARIOS.values() if s.acts_on == "scores"]
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_fault_is_the_same_however_the_stream_is_cut_into_batches(name: str, payments: pd.DataFrame) -> None:
     injection = scenario(name).inject(START, seed=1, strength=0.2)
-    whole = injection.apply(payments)[1]
-    parts = np.concatenate([injection.apply(payments.iloc[a : a + 700])[1] for a in range(0, len(payments), 700)])
-    assert (whole == parts).all()
+    whole, touched = injection.apply(payments)
+    parts = [injection.apply(payments.iloc[a : a + 700]) for a in range(0, len(payments), 700)]
+    together = pd.concat([part.astype(payments.dtypes) if name != "new_category" else part for part, _ in parts])
+    order = ["event_time", "transaction_id"]  # a retry may come after the next batch has begun
+    one, other = (f.sort_values(order).reset_index(drop=True).astype(object) for f in (whole, together))
+    pd.testing.assert_frame_equal(one, other)
+    hit = {key for part, rows in parts for key in part["transaction_id"][rows]}
+    assert hit == set(whole["transaction_id"][touched])
+
+
+@pytest.mark.parametrize("name", FEATURE_FAULTS)
+def test_a_fault_of_features_is_the_same_however_the_stream_is_cut_into_batches(name: str, payments: pd.DataFrame) -> None:
+    injection, matrix = scenario(name).inject(START, seed=1, strength=0.5 if name == "mis_join" else 1.5), features(payments)
+    whole, touched = injection.apply_features(matrix, payments)
+    parts, before = [], None
+    for a in range(0, len(payments), 333):
+        rows = slice(a, a + 333)
+        parts.append(injection.apply_features(matrix[rows], payments[rows], before))
+        before = matrix[rows][-1]
+    np.testing.assert_array_equal(whole, np.vstack([seen for seen, _ in parts]))
+    np.testing.assert_array_equal(touched, np.concatenate([hit for _, hit in parts]))
+
+
+@pytest.mark.parametrize("name", FEATURE_FAULTS)
+def test_a_fault_of_features_leaves_rows_that_it_does_not_name_as_they_were(name: str, payments: pd.DataFrame) -> None:
+    matrix = features(payments)
+    kept = matrix.copy()
+    seen, touched = scenario(name).inject(START, seed=1).apply_features(matrix, payments)
+    np.testing.assert_array_equal(matrix, kept)
+    early = (payments["event_time"] < pd.Timestamp(START, tz="UTC")).to_numpy()
+    assert touched.any()
+    assert not touched[early].any()
+    np.testing.assert_array_equal(seen[~touched], matrix[~touched])
+    moved = [FEATURES[k] for k in np.flatnonzero((np.nan_to_num(seen) != np.nan_to_num(matrix)).any(axis=0))]
+    assert set(moved) <= set(scenario(name).columns)
+
+
+def test_a_mis_join_keeps_every_columns_distribution_and_the_payments_own_features(payments: pd.DataFrame) -> None:
+    matrix = features(payments)
+    seen, _ = scenario("D9").inject(date(2026, 1, 5), seed=1).apply_features(matrix, payments)
+    card = [FEATURE_INDEX[name] for name in scenario("D9").columns]
+    np.testing.assert_array_equal(seen[1:, card], matrix[:-1][:, card])
+    own = [k for k in range(FEATURE_COUNT) if k not in card]
+    np.testing.assert_array_equal(seen[:, own], matrix[:, own])
+    assert {"amount", "hour", "terminal_count_1d"} <= {FEATURES[k] for k in own}
+
+
+def test_a_stretched_window_counts_whole_payments_and_never_more_than_the_week_has(payments: pd.DataFrame) -> None:
+    matrix = features(payments)
+    count, week = FEATURE_INDEX["card_count_1d"], FEATURE_INDEX["card_count_7d"]
+    seen, _ = scenario("D10").inject(date(2026, 1, 5), seed=1).apply_features(matrix, payments)
+    extra = seen[:, count] - matrix[:, count]
+    assert (extra == np.rint(extra)).all()
+    assert (extra >= 0).all()
+    assert (seen[:, count] <= matrix[:, week]).all()
+    expected = (matrix[:, week] - matrix[:, count]) / 6  # one more day of two
+    assert abs(extra.mean() - expected.mean()) < 0.05
+    longest, _ = scenario("D10").inject(date(2026, 1, 5), seed=1, strength=7.0).apply_features(matrix, payments)
+    np.testing.assert_array_equal(longest[:, count], matrix[:, week])
+
+
+@pytest.mark.parametrize("name", SCORE_FAULTS)
+def test_a_fault_of_scores_begins_with_the_deployment_and_says_which_rows_it_moved(name: str, payments: pd.DataFrame) -> None:
+    matrix = features(payments)
+    answered, touched = scenario(name).inject(START, seed=1).apply_scores(matrix, payments, score)
+    early = (payments["event_time"] < pd.Timestamp(START, tz="UTC")).to_numpy()
+    np.testing.assert_array_equal(answered[~touched], score(matrix)[~touched])
+    assert touched.any()
+    assert not touched[early].any()
+    assert ((answered >= 0) & (answered <= 1)).all()
+
+
+def test_a_lost_calibrator_raises_the_odds_and_keeps_the_ranking(payments: pd.DataFrame) -> None:
+    matrix, right = features(payments), score(features(payments))
+    answered, _ = scenario("lost_calibrator").inject(date(2026, 1, 5), seed=1, strength=10).apply_scores(matrix, payments, score)
+    np.testing.assert_allclose(answered / (1 - answered), 10 * right / (1 - right))
+    np.testing.assert_array_equal(np.argsort(answered, kind="stable"), np.argsort(right, kind="stable"))
+
+
+def reports(payments: pd.DataFrame) -> pd.DataFrame:
+    """Each twentieth payment, reported two days later."""
+    some = payments.iloc[::20]
+    facts = {"transaction_id": some["transaction_id"], "event_time": some["event_time"], "is_fraud": True, "source": "chargeback"}
+    return pd.DataFrame({**facts, "report_time": some["event_time"] + pd.Timedelta(days=2)}).reset_index(drop=True)
+
+
+def test_a_feed_that_stops_loses_what_would_have_been_reported_since_and_nothing_before(payments: pd.DataFrame) -> None:
+    labels = reports(payments)
+    left, touched = scenario("D14").inject(START, seed=1).apply_labels(labels)
+    late = (labels["report_time"] >= pd.Timestamp(START, tz="UTC")).to_numpy()
+    assert (touched == late).all()
+    assert left["transaction_id"].tolist() == labels["transaction_id"][~late].tolist()
+    half, some = scenario("D14").inject(START, seed=1, strength=0.5).apply_labels(labels)
+    assert len(half) == len(labels) - some.sum()
+    assert 0.3 < some[late].mean() < 0.7
+
+
+def test_a_feed_that_lags_delivers_the_same_reports_later(payments: pd.DataFrame) -> None:
+    labels = reports(payments)
+    left, touched = scenario("labels_late").inject(START, seed=1).apply_labels(labels)
+    lag = (left["report_time"] - labels["report_time"]).dt.days
+    assert lag.tolist() == np.where(touched, 30, 0).tolist()
+    assert left["report_time"].dtype == labels["report_time"].dtype
+    assert (touched == (labels["report_time"] >= pd.Timestamp(START, tz="UTC"))).all()
+
+
+def test_what_is_blocked_is_never_reported_unless_it_is_let_through(payments: pd.DataFrame) -> None:
+    labels = reports(payments)
+    since = (labels["event_time"] >= pd.Timestamp(START, tz="UTC")).to_numpy()
+    assert (scenario("D17").inject(START, seed=1).blocked(labels) == since).all()
+    let_through = ~scenario("D17").inject(START, seed=1, strength=0.9).blocked(labels) & since
+    assert 0 < let_through.sum() < 0.3 * since.sum()
+    assert not scenario("D14").inject(START, seed=1).blocked(labels).any()
+
+
+def test_a_retry_storm_repeats_payments_under_new_ids_on_the_same_day(payments: pd.DataFrame) -> None:
+    sent, added = scenario("D16").inject(START, seed=1).apply(payments)
+    assert sent["transaction_id"].is_unique
+    assert sent["event_time"].is_monotonic_increasing
+    pd.testing.assert_frame_equal(sent[~added].reset_index(drop=True), payments)
+    again = sent[added].assign(transaction_id=sent["transaction_id"].str.partition(".")[0]).merge(payments, on="transaction_id")
+    assert len(again) == added.sum() == 2 * again["transaction_id"].nunique()
+    assert (again["event_time_x"].dt.date == again["event_time_y"].dt.date).all()
+    assert (again["amount_minor_x"] == again["amount_minor_y"]).all()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_leaves_the_layers_alone_that_it_does_not_act_on(name: str, payments: pd.DataFrame) -> None:
+    one, matrix, labels = scenario(name).inject(START, seed=1), features(payments), reports(payments)
+    acts = {
+        "world": bool(one.changes),
+        "arrivals": one.apply_arrivals(payments)[1].any(),
+        "messages": one.apply_messages(payments)[1].any(),
+        "features": one.apply_features(matrix, payments)[1].any(),
+        "scores": one.apply_scores(matrix, payments, score)[1].any(),
+        "labels": one.apply_labels(labels)[1].any() or one.blocked(labels).any(),
+    }
+    assert {layer for layer, does in acts.items() if does} == one.scenario.layers
+
+
+def test_the_whole_catalogue_is_there_and_an_id_stands_for_its_first_scenario() -> None:
+    assert {s.catalogue_id for s in SCENARIOS.values()} == {f"D{n}" for n in range(18)}
+    assert [scenario(key).name for key in ("D2", "d9", "D12", "D14", "mis_join")] == [
+        "holiday", "mis_join", "new_pattern", "labels_stop", "mis_join",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_detector_that_a_scenario_names_exists_and_none_must_both_fire_and_be_silent(name: str) -> None:
+    one = scenario(name)
+    assert {d.partition(":")[0] for d in (*one.must_fire, *one.must_stay_silent)} <= set(DETECTORS)
+    assert not set(one.must_fire) & set(one.must_stay_silent)
+    assert bool(one.must_fire) == (one.catalogue_id != "D0")
+
+
+def test_the_quiet_control_allows_no_detector_to_fire() -> None:
+    assert set(scenario("D0").must_stay_silent) == set(DETECTORS)
+
+
+def test_a_recurring_drift_comes_back_and_goes_again() -> None:
+    onset = Onset(START, ramp_days=1, days=3, every_days=7)
+    levels = [onset.level_on(START + timedelta(days=n)) for n in range(-1, 15)]
+    assert levels == [0, 0.5, 1, 1, 0, 0, 0, 0, 0.5, 1, 1, 0, 0, 0, 0, 0.5]
+    assert Onset(START, days=3, every_days=7, until=START + timedelta(days=8)).level_on(START + timedelta(days=8)) == 0
+
+
+def test_a_recurring_change_of_the_world_is_quiet_in_between() -> None:
+    config = WorldConfig(start=date(2026, 1, 5), transactions_per_day=100)
+    recurring = replace(scenario("price_rise"), days=1, every_days=2, parts=scenario("D1").parts, strength=0.5)
+    changed = World(replace(config, changes=recurring.inject(START, seed=1).changes))
+    same = [World(config).day(START + timedelta(days=n)) == changed.day(START + timedelta(days=n)) for n in range(-1, 4)]
+    assert same == [True, False, True, False, True]
 
 
 def test_another_seed_touches_other_rows(payments: pd.DataFrame) -> None:

@@ -7,7 +7,6 @@ event time: `now` ends the window and decides which labels are known.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from math import ceil
 from typing import Any, Final
 
 import numpy as np
@@ -15,19 +14,21 @@ import pandas as pd
 
 from data.errors import EmptyWindow
 from pipelines.detectors import Detection
+from pipelines.drift_evidence import AlertRate, Deployment, Evidence, LabelFlow
 from pipelines.drift_profile import CATEGORICAL, Days, Floats, Integers, Mask, count_days, day_numbers, design_effect, season_weights
 from pipelines.drift_tests import MINIMUM_ALERT_RATIO, ColumnTest, Sample, ranked, rate_p_value, test_column
+from pipelines.estimate import Conditions, Estimate, estimate
 from pipelines.fault_tests import MAY_BE_NULL, Pair, clock_finding, far_from_usual, null_findings, unit_finding, unseen_findings
+from pipelines.label_evidence import SURE_QUANTILE, LabelEvidence, hear_labels
 from pipelines.onset import Onset, estimate_onset
-from pipelines.performance import MINIMUM_FRAUDS, Performance, damage, matured_rows, measure
+from pipelines.performance import Performance
 from pipelines.portfolio import detections
-from pipelines.reference import Reference, WatchPlan, alert_days, caught_days, fraud_days
-from pipelines.verdict import RANKING_LOSS, AlertRate, Evidence, LabelFlow, RankingLoss, Verdict, decide
+from pipelines.reference import Reference, WatchPlan, alert_days
+from pipelines.root_cause import Cause, root_causes
+from pipelines.verdict import Verdict, decide
 from pipelines.window_checks import CheckedWindow, Finding, check_window
 
 HOURS: Final = np.arange(25.0)
-SURE_QUANTILE: Final = 0.999  # how far a design effect estimated from few days is widened for an onset
-MISSING_LABELS: Final = 0.5  # fewer than this share of the expected frauds: the label feed is broken, not the fraudsters
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,28 @@ class WindowResult:
     damage: Performance | None
     verdict: Verdict
     detections: tuple[Detection, ...]  # one per name in DETECTORS
+    causes: tuple[Cause, ...]  # the likeliest first
+    estimate: Estimate | None  # None: the reference holds too few frauds to calibrate on, or the window no scores
 
     def to_json(self) -> dict[str, Any]:
         facts: dict[str, Any] = _plain(asdict(self) | {"verdict": self.verdict.to_json()})
         return facts
 
 
-def watch(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, now: datetime, plan: WatchPlan) -> WindowResult:
+def watch(
+    frame: pd.DataFrame,
+    reference: Reference,
+    labels: pd.DataFrame,
+    *,
+    now: datetime,
+    plan: WatchPlan,
+    deployments: Sequence[Deployment] = (),
+) -> WindowResult:
     """Judge the `plan.window_days` before `now`.
 
     `frame`: what was served since the reference, the window included (onset and matured payments need what came before
-    it); `labels`: LABEL_COLUMNS, those reported after `now` are left out. Raises EmptyWindow when nothing was served.
+    it); `labels`: LABEL_COLUMNS, those reported after `now` are left out. `deployments`: of the change log, since
+    the reference (`change_log.deployments`). Raises EmptyWindow when nothing was served.
     """
     start = now - timedelta(days=plan.window_days)
     known = labels[labels["report_time"] <= pd.Timestamp(now)]
@@ -79,31 +91,48 @@ def watch(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, no
     alerts = _alert_rate(window, reference, weights, level)
     moved = ranked(tests)
     onsets = _onsets(seen, reference, samples, moved, findings) | _alert_onset(seen, reference, alerts, plan)
-    onset = onsets[next(iter(onsets))] if onsets else None
-    judged = _judged(seen, onset, now, plan)
-    performance = measure(matured_rows(judged, known, plan.maturity), per_thousand=plan.per_thousand, costs=plan.costs, seed=plan.seed)
-    lost = damage(reference.performance, performance) if reference.performance and performance else None
-    ranking = _ranking_loss(reference, lost, plan)
-    if onset is None and ranking is not None and ranking.relative >= RANKING_LOSS and ranking.p_value < plan.error_budget:
-        onset = _performance_onset(seen, reference, known, now, plan)
-    flow = _label_flow(seen, reference, known, now, plan, level)
-    deployed = bool(set(window["champion_version"].astype(str).unique()) - reference.versions)
+    told = hear_labels(seen, reference, known, onsets[next(iter(onsets))] if onsets else None, now=now, plan=plan, level=level)
+    deployed = bool(set(window["champion_version"].astype(str).unique()) - reference.versions) or bool(deployments)
+    found = detections(tests, findings, alerts, told.flow, deployed=deployed, end=now)
+    causes = root_causes(Pair(checked.frame, reference.frame, weights, level), samples, moved, findings, onsets)
     evidence = Evidence(
         moved=moved,
         findings=findings,
-        onset=onset,
+        onset=told.onset,
         alert_rate=alerts,
-        label_flow=flow,
-        damage=lost,
-        ranking=ranking,
-        knowable_on=None if lost else _knowable_on(seen, reference, onset, start, plan),
+        label_flow=told.flow,
+        damage=told.damage,
+        ranking=told.ranking,
+        knowable_on=told.knowable_on,
         deployed=deployed,
         error_budget=plan.error_budget,
+        deployments=tuple(deployments),
+        detections=found,
+        causes=causes,
+        estimate=_estimate(checked, seen, reference, told, _conditions(moved, findings, alerts, found)),
+        payments=len(told.judged),
     )
     return WindowResult(
-        start, now, len(window), tests, findings, alerts, flow, onset, onsets, _span(judged) if performance else None,
-        performance, lost, decide(evidence), detections(tests, findings, alerts, flow, deployed=deployed, end=now),
+        start, now, len(window), tests, findings, alerts, told.flow, told.onset, onsets, told.span,
+        told.performance, told.damage, decide(evidence), found, causes, evidence.estimate,
     )  # fmt: skip
+
+
+def _conditions(moved: Sequence[ColumnTest], findings: Sequence[Finding], alerts: AlertRate, found: Sequence[Detection]) -> Conditions:
+    """What the label-free estimate must know of the window."""
+    roles = {test.role for test in moved}
+    caught = any(d.alarmed for d in found if d.detector == "caught_frauds")
+    return Conditions(findings, bool(roles - {"score"}), alerts.moved or "score" in roles, caught)
+
+
+def _estimate(
+    checked: CheckedWindow, seen: pd.DataFrame, reference: Reference, told: LabelEvidence, conditions: Conditions
+) -> Estimate | None:
+    if reference.calibrator is None or "score" not in checked.columns:
+        return None
+    quiet = seen[seen["event_time"] < pd.Timestamp(told.onset.day, tz="UTC")] if told.onset else seen.iloc[:0]
+    judged = None if told.performance is None else (told.judged, told.performance.alert_precision)
+    return estimate(reference.calibrator, checked.frame, reference.frame, quiet, conditions, judged=judged)
 
 
 def _samples(checked: CheckedWindow, reference: Reference, weights: Floats, level: float) -> list[Sample]:
@@ -199,62 +228,6 @@ def _mark_onset(now: Mask, before: Mask, day: Integers, day_before: Integers) ->
     last = int(np.flatnonzero(share > (peak + base) / 2)[-1])  # a burst may be over: what came after it says nothing of its start
     burst = Days(counts.days[: last + 1], counts.counts[: last + 1])
     return estimate_onset(burst, usual, counts.counts[int(share.argmax())], effect=effect)
-
-
-def _judged(seen: pd.DataFrame, onset: Onset | None, now: datetime, plan: WatchPlan) -> pd.DataFrame:
-    """Payments with matured labels: since the onset, or of the last whole window of them; two windows at most."""
-    end = pd.Timestamp(now - plan.maturity)
-    windows = 1 if onset is None else 2
-    start = end - pd.Timedelta(days=windows * plan.window_days)
-    if onset is not None:
-        start = max(start, pd.Timestamp(onset.day, tz="UTC"))
-    return seen[(seen["event_time"] >= start) & (seen["event_time"] < end)]
-
-
-def _performance_onset(seen: pd.DataFrame, reference: Reference, known: pd.DataFrame, now: datetime, plan: WatchPlan) -> Onset | None:
-    matured = seen[seen["event_time"] < pd.Timestamp(now - plan.maturity)]
-    caught = caught_days(matured, known, plan.maturity)
-    effect = design_effect(reference.caught, ordered=False, quantile=SURE_QUANTILE)
-    return estimate_onset(caught, reference.caught, caught.counts[-plan.window_days :].sum(axis=0), effect=effect)
-
-
-def _label_flow(
-    seen: pd.DataFrame, reference: Reference, known: pd.DataFrame, now: datetime, plan: WatchPlan, level: float
-) -> LabelFlow | None:
-    """Whether frauds become known as fast as they used to. None while no whole day is old enough."""
-    matured = _judged(seen, None, now, plan)
-    if len(matured) == 0:
-        return None
-    counts, before = fraud_days(matured, known, plan.maturity).counts.sum(axis=0), reference.frauds.counts.sum(axis=0)
-    effect = design_effect(reference.frauds, ordered=False, quantile=1 - level / 2)
-    expected = before[1] / before.sum() * counts.sum()
-    p = rate_p_value(counts[1] / effect, counts.sum() / effect, before[1] / effect, before.sum() / effect)
-    return LabelFlow(float(counts[1]), float(expected), p, bool(p < level and counts[1] < MISSING_LABELS * expected))
-
-
-def _ranking_loss(reference: Reference, lost: Performance | None, plan: WatchPlan) -> RankingLoss | None:
-    """The loss of recall at a fixed rate of false alerts, and how likely it is to be the luck of the campaigns."""
-    from scipy.special import ndtr
-
-    if reference.performance is None or lost is None:
-        return None
-    loss, before = lost.recall_at_false_alerts, reference.performance.recall_at_false_alerts.value
-    # Resampled cards do not know that one campaign hits many of them in a day: the days of the reference do.
-    effect = design_effect(reference.caught, ordered=False, quantile=1 - plan.error_budget)
-    error = max((loss.value - loss.low) / 1.96, 1e-9) * np.sqrt(effect)
-    return RankingLoss(loss.value / before if before else 0.0, float(ndtr(-loss.value / error)))
-
-
-def _knowable_on(seen: pd.DataFrame, reference: Reference, onset: Onset | None, start: datetime, plan: WatchPlan) -> date:
-    """The day on which enough frauds since the onset will have matured, at the reference's rate of frauds."""
-    counts = reference.frauds.counts.sum(axis=0)
-    first = onset.day if onset else start.date()
-    per_day = len(seen) / max(1, len(np.unique(day_numbers(seen["event_time"])))) * counts[1] / counts.sum()
-    return first + timedelta(days=min(365, ceil(MINIMUM_FRAUDS / max(per_day, 0.1))) + plan.maturity_days)
-
-
-def _span(frame: pd.DataFrame) -> tuple[date, date]:
-    return frame["event_time"].min().date(), frame["event_time"].max().date()
 
 
 def _plain(value: Any) -> Any:

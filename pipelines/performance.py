@@ -9,7 +9,8 @@ and `monitor`.
 """
 
 from dataclasses import dataclass, fields
-from datetime import timedelta
+from datetime import date, timedelta
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -17,12 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.costs import DecisionCosts
-from pipelines.drift_profile import Floats
+from pipelines.drift_profile import Floats, Integers
 from pipelines.metrics import Interval
 
 MINIMUM_FRAUDS: Final = 30  # under this an interval spans everything
 MINIMUM_FRAUD_CARDS: Final = 10
 PRIOR_FRAUDS: Final = 5.0
+_EPOCH: Final = date(1970, 1, 1)
 RESAMPLES: Final = 100  # a window is judged daily: half a second
 
 
@@ -101,6 +103,22 @@ def measure(rows: MaturedRows, *, per_thousand: float, costs: DecisionCosts, see
     draws = [judge.metrics(rng.multinomial(judge.cards, judge.even).astype(np.float64)) for _ in range(RESAMPLES)]
     low, high = np.nanquantile(np.array(draws), [0.025, 0.975], axis=0)
     return Performance(*(Interval(float(v), float(a), float(b)) for v, a, b in zip(value, low, high, strict=True)))
+
+
+def knowable_on(rows: MaturedRows, day: Integers, since: date, maturity: timedelta, *, frauds_per_day: float) -> date:
+    """The first day on which a damage since `since` could be measured: when MINIMUM_FRAUDS of its frauds had matured.
+
+    `rows` are judged payments, `day` their days since 1970, (n,). Where they hold too few frauds, the day is expected from
+    `frauds_per_day`, at most a year ahead.
+    """
+    first = (since - _EPOCH).days
+    counts = np.bincount(np.maximum(day - first, 0), rows.weight * rows.y * (day >= first))
+    enough = np.flatnonzero(np.cumsum(counts) >= MINIMUM_FRAUDS)
+    if len(enough):
+        days = float(enough[0] + 1)
+    else:
+        days = ceil(min(365.0, len(counts) + (MINIMUM_FRAUDS - counts.sum()) / max(frauds_per_day, 0.1)))
+    return since + timedelta(days=days) + maturity
 
 
 def damage(before: Performance, now: Performance) -> Performance:

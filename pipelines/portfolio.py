@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from pipelines.detectors import DETECTORS, Detection, Detector
+from pipelines.drift_evidence import AlertRate, LabelFlow
 from pipelines.drift_tests import ColumnTest
-from pipelines.verdict import AlertRate, LabelFlow
 from pipelines.window_checks import Finding, FindingKind
 
 DETECTOR_OF: Final[dict[FindingKind, Detector]] = {

@@ -18,6 +18,7 @@ from data.rules import rule_severity
 from data.schema import TRANSACTION_COLUMNS
 from pipelines.drift_profile import CATEGORICAL, Binning, Days, Floats, Integers, count_days, day_numbers, fit_binning, watched_columns
 from pipelines.drift_tests import ERROR_BUDGET
+from pipelines.estimate import Calibrator, fit_calibrator
 from pipelines.performance import Performance, matured_rows, measure
 from pipelines.window_checks import check_window
 
@@ -51,6 +52,7 @@ class Reference:
     caught: Days  # of the known frauds; bins: missed, alerted, (none)
     performance: Performance | None  # None: too few known frauds
     versions: frozenset[str]
+    calibrator: Calibrator | None  # None: too few known frauds
 
 
 def reference_frame(transactions: pd.DataFrame, features: Floats, scores: Floats, policy: Policy, version: str) -> pd.DataFrame:
@@ -84,6 +86,7 @@ def freeze_reference(frame: pd.DataFrame, labels: pd.DataFrame, plan: WatchPlan)
     codes = tuple(b.codes(checked.frame[b.column]) for b in binnings)
     day = day_numbers(frame["event_time"])
     rows = matured_rows(checked.frame, labels, plan.maturity)
+    caught = caught_days(frame, labels, plan.maturity)
     return Reference(
         frame=checked.frame,
         binnings=binnings,
@@ -91,9 +94,10 @@ def freeze_reference(frame: pd.DataFrame, labels: pd.DataFrame, plan: WatchPlan)
         days=tuple(count_days(c, day, b.size) for c, b in zip(codes, binnings, strict=True)),
         alerts=alert_days(frame),
         frauds=fraud_days(frame, labels, plan.maturity),
-        caught=caught_days(frame, labels, plan.maturity),
+        caught=caught,
         performance=measure(rows, per_thousand=plan.per_thousand, costs=plan.costs, seed=plan.seed),
         versions=frozenset(frame["champion_version"].astype(str).unique()),
+        calibrator=fit_calibrator(checked.frame, rows, caught),
     )
 
 

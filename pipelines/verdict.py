@@ -1,98 +1,18 @@
-"""From evidence to a decision: a pure function of what monitoring measured. No frames, no clock, no registry.
+"""From evidence to words: what to do, what changed, since when, where, how sure, at what cost, and which decision would be wrong.
 
-The table it follows, first row that fits:
-
-| evidence                                                               | decision     |
-|------------------------------------------------------------------------|--------------|
-| a schema, null, unit, clock or parity check fails                       | fix_pipeline |
-| too few payments to compare                                             | hold         |
-| labels stopped or are late                                              | hold         |
-| score or alerts moved, inputs did not, another model was just deployed  | roll_back    |
-| alerts up, precision down, ranking intact                               | recalibrate  |
-| recall or ranking down on matured labels                                | retrain      |
-| alerts up, precision and recall steady or better: more of the known     | recalibrate  |
-| score or alerts moved, labels of that time too few or not matured       | hold         |
-| inputs moved, no damage (or score and alerts steady)                    | ignore       |
-| nothing moved                                                           | ignore       |
+A pure function of what monitoring measured; the decision itself is the table's (`decision_table`). Called by `monitor`.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
 from typing import Any, Final
 
 from data.scenarios import Action
-from pipelines.drift_tests import ColumnTest
+from pipelines.decision_table import Row, find_row
+from pipelines.drift_evidence import Evidence
 from pipelines.metrics import Interval
-from pipelines.onset import Onset
-from pipelines.performance import Performance
-from pipelines.window_checks import NEED_ROWS, Finding
 
-RANKING_LOSS: Final = 0.10  # relative: a smaller loss of ranking is not worth a training, however significant
-
-
-@dataclass(frozen=True)
-class AlertRate:
-    """Share of payments reviewed or declined, against the reference."""
-
-    value: float
-    reference: float
-    p_value: float
-    moved: bool
-
-
-@dataclass(frozen=True)
-class LabelFlow:
-    """Frauds known in time, against what the reference promised for as many payments."""
-
-    known: float
-    expected: float
-    p_value: float
-    broken: bool
-
-
-@dataclass(frozen=True)
-class RankingLoss:
-    """How much worse the model tells fraud from honest payments: recall at a fixed rate of false alerts, against before."""
-
-    relative: float  # share of that recall lost; negative is a gain
-    p_value: float  # of no loss, one-sided; widened because a campaign's frauds are caught or missed together
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that the decision may rest on."""
-
-    moved: tuple[ColumnTest, ...]  # drifted columns, causes first
-    findings: tuple[Finding, ...]
-    onset: Onset | None
-    alert_rate: AlertRate
-    label_flow: LabelFlow | None  # None: no payment is old enough
-    damage: Performance | None  # None: too few matured frauds since the onset
-    ranking: RankingLoss | None  # known where damage is
-    knowable_on: date | None  # when labels will tell, where damage is not known
-    deployed: bool  # the window was answered by another version than the reference
-    error_budget: float
-
-    @property
-    def faults(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.findings if f.is_fault and not (self.too_few and f.kind in NEED_ROWS))
-
-    @property
-    def too_few(self) -> Finding | None:
-        return next((f for f in self.findings if f.kind == "small_window"), None)
-
-    @property
-    def inputs(self) -> tuple[ColumnTest, ...]:
-        return tuple(t for t in self.moved if t.role != "score")
-
-    @property
-    def ranking_lost(self) -> bool:
-        return self.ranking is not None and self.ranking.relative >= RANKING_LOSS and self.ranking.p_value < self.error_budget
-
-    @property
-    def outputs_moved(self) -> bool:
-        return self.alert_rate.moved or any(t.role == "score" for t in self.moved)
+GRADUAL_DAYS: Final = 3  # an onset no surer than this is a ramp, or a change of which little is seen
 
 
 @dataclass(frozen=True)
@@ -106,6 +26,10 @@ class Verdict:
     how_sure: str
     damage: str
     next_step: str
+    rule: str  # the row of the decision table that fits
+    false_decision: str  # what the same evidence tempts to, and what that would cost
+    root_cause: str | None  # the first cause, with the rows that hold it
+    estimate: str | None  # what scores promise before labels come; None: the reference holds too few frauds to tell
 
     @property
     def alarm(self) -> bool:
@@ -128,64 +52,22 @@ NEXT_STEP: Final[Mapping[Action, str]] = {
 
 def decide(evidence: Evidence) -> Verdict:
     """The verdict on one window."""
-    decision, headline = _decision(evidence)
+    row = find_row(evidence)
     changed = tuple(_describe(evidence))
     known = evidence.onset is not None and bool(changed)
     return Verdict(
-        decision=decision,
-        headline=headline,
+        decision=row.action,
+        headline=row.say(evidence),
         changed=changed,
         since=str(evidence.onset) if known else None,
         how_sure=_how_sure(evidence),
         damage=_damage(evidence),
-        next_step=_next_step(decision, evidence),
+        next_step=_next_step(row, evidence),
+        rule=row.name,
+        false_decision=f"not {row.false_decision.replace('_', ' ')}: {row.cost}",
+        root_cause=str(evidence.causes[0]) if evidence.causes else None,
+        estimate=None if evidence.estimate is None else str(evidence.estimate),
     )
-
-
-def _decision(e: Evidence) -> tuple[Action, str]:
-    if e.faults:
-        return "fix_pipeline", f"The pipeline is broken: {e.faults[0].message}"
-    if e.too_few:
-        return "hold", f"No verdict: {e.too_few.message}"
-    if e.label_flow is not None and e.label_flow.broken:
-        return "hold", f"Labels are missing: {e.label_flow.known:.0f} frauds known where {e.label_flow.expected:.0f} were expected."
-    if e.deployed and e.outputs_moved and not e.inputs:
-        return "roll_back", "The score moved while the payments did not, and another model answers: it is the wrong one."
-    if e.damage is not None:
-        return _with_labels(e, e.damage)
-    if e.outputs_moved:
-        when = f" Labels will tell on {e.knowable_on}." if e.knowable_on else ""
-        return "hold", f"Scores or alerts moved, and the labels of that time have not matured.{when}"
-    return _without_damage(e)
-
-
-def _with_labels(e: Evidence, damage: Performance) -> tuple[Action, str]:
-    alerts_up = e.alert_rate.moved and e.alert_rate.value > e.alert_rate.reference
-    if e.ranking_lost and e.ranking is not None:
-        return "retrain", f"The model lost {e.ranking.relative:.0%} of the frauds it used to catch at the same rate of false alerts."
-    if alerts_up and _lost(damage.alert_precision):
-        return "recalibrate", "More alerts with fewer frauds among them, while the ranking holds: the threshold is off, not the model."
-    if alerts_up:
-        return "recalibrate", "More alerts, as good as ever: there is more fraud of the known kinds. Capacity and threshold must follow."
-    if e.outputs_moved and e.ranking is not None and e.ranking.relative >= RANKING_LOSS:
-        return "hold", f"Scores moved and {e.ranking.relative:.0%} fewer frauds are caught, which may still be luck: more labels will tell."
-    return _without_damage(e)
-
-
-def _without_damage(e: Evidence) -> tuple[Action, str]:
-    unseen = [f for f in e.findings if f.kind == "unseen_level"]
-    if unseen:
-        return "ignore", f"{unseen[0].message} No damage shows; plan a training that knows it."
-    if e.moved and e.damage is None:
-        return "ignore", "Payments changed; scores and alerts did not. Labels have not told yet."
-    if e.moved:
-        return "ignore", "Payments changed, and the model does as well as before."
-    return "ignore", "Nothing is wrong."
-
-
-def _lost(difference: Interval) -> bool:
-    """Whether the interval of "reference less window" lies above zero."""
-    return difference.low > 0
 
 
 def _describe(e: Evidence) -> list[str]:
@@ -195,10 +77,17 @@ def _describe(e: Evidence) -> list[str]:
         f"{t.column} moved {t.direction}: {t.method} {t.value:.3f} (alarms from {t.threshold:.3f}), PSI {t.population_stability:.2f}"
         for t in e.moved
     ]
-    if e.alert_rate.moved:
+    if e.alert_rate.moved or e.alarmed("alert_rate_stream"):
         lines.append(f"alert rate {e.alert_rate.value:.2%}, {e.alert_rate.reference:.2%} in the reference")
-    if e.label_flow is not None and e.label_flow.broken:
-        lines.append(f"{e.label_flow.known:.0f} known frauds, {e.label_flow.expected:.0f} expected")
+    flow = e.label_flow
+    if flow is not None and (flow.broken or e.alarmed("label_flow")):
+        lines.append(f"{flow.known:.0f} known frauds, {flow.expected:.0f} expected")
+    if flow is not None and flow.one_sided:
+        lines.append(f"{flow.caught:.0f} of the known frauds had been alerted, {flow.expected_caught:.0f} expected")
+    if e.alarmed("label_age"):
+        lines.append("labels come later than they used to")
+    if e.alarmed("caught_frauds"):
+        lines.append("fewer of the frauds reported lately had been alerted")
     if e.ranking_lost and e.damage is not None:
         lines.append(f"recall at capacity fell by {e.damage.recall_at_capacity.value:.2f}")
     return lines
@@ -209,26 +98,44 @@ def _how_sure(e: Evidence) -> str:
     p += [e.alert_rate.p_value] if e.alert_rate.moved else []
     p += [e.ranking.p_value] if e.ranking is not None and e.ranking_lost else []
     if p:
-        chance = f"p {max(min(p), 1e-99):.1g}, where {e.error_budget:.0%} of quiet windows would raise any alarm"
+        chance = f"p {max(min(p), 1e-99):.1g}, where {_share(e.error_budget)} of quiet windows would raise any alarm"
         return f"{'Practically certain' if min(p) < 1e-9 else 'Very likely'}: {chance}."
-    return f"No test alarmed; quiet windows do so in {e.error_budget:.0%} of cases."
+    if any(d.alarmed for d in e.detections):
+        return f"A sequential detector alarmed; {_share(e.error_budget)} of quiet windows would raise any alarm."
+    return f"No test alarmed; quiet windows do so in {_share(e.error_budget)} of cases."
+
+
+def _share(budget: float) -> str:
+    return f"{budget:.1%}" if budget < 0.01 else f"{budget:.0%}"
 
 
 def _damage(e: Evidence) -> str:
     if e.damage is None:
         return f"Not known before {e.knowable_on}." if e.knowable_on else "Not known: too few labels have matured."
-    recall, money = e.damage.recall_at_capacity, e.damage.saved_per_thousand
+    ap, recall, money = e.damage.average_precision, e.damage.recall_at_capacity, e.damage.saved_per_thousand
+    total = f", {_change(money, 0, e.payments / 1000)} over {e.payments:,} payments" if e.payments else ""
+    known = f" Labels could tell from {e.knowable_on} on." if e.knowable_on else ""
     return (
-        f"Recall at capacity {-recall.value:+.2f} (95 %: {-recall.high:+.2f} to {-recall.low:+.2f}); "
-        f"money saved {-money.value:+.0f} EUR per thousand payments ({-money.high:+.0f} to {-money.low:+.0f})."
+        f"Average precision {_change(ap, 3)}; recall at capacity {_change(recall, 2)}; "
+        f"money saved {_change(money, 0)} EUR per thousand payments{total}.{known}"
     )
 
 
-def _next_step(decision: Action, e: Evidence) -> str:
-    if decision == "ignore" and e.moved:
+def _change(loss: Interval, digits: int, scale: float = 1.0) -> str:
+    """A loss as a signed change with its 95 % interval."""
+    value, low, high = (f"{-part * scale:+,.{digits}f}" for part in (loss.value, loss.high, loss.low))
+    return f"{value} (95 %: {low} to {high})"
+
+
+def _next_step(row: Row, e: Evidence) -> str:
+    if row.name == "harmless drift":
         return "Nothing to do now. Note the day, and let the next reference include it."
-    if decision == "hold" and e.too_few:
+    if row.name == "too few payments":
         return "Send more payments, then check again: `lab drift check`."
-    if decision == "hold" and e.knowable_on is not None:
+    if row.name == "labels fail" and e.label_flow is not None and e.label_flow.one_sided:
+        return "Let a random part of what would be declined through (LAB_RANDOM_APPROVE_SHARE), and judge on that part."
+    if row.action == "hold" and e.knowable_on is not None and e.damage is None:
         return f"Wait for labels until {e.knowable_on}, then check again: `lab drift check`."
-    return NEXT_STEP[decision]
+    if row.action == "retrain" and e.onset is not None and (e.onset.high - e.onset.low).days >= GRADUAL_DAYS:
+        return f"{NEXT_STEP['retrain']} The change came gradually: keep the newest weeks and leave the older ones out."
+    return NEXT_STEP[row.action]

@@ -3,11 +3,12 @@ from datetime import date
 
 import pytest
 
+from pipelines.drift_evidence import AlertRate, Evidence, LabelFlow, RankingLoss
 from pipelines.drift_tests import ColumnTest
 from pipelines.metrics import Interval
 from pipelines.onset import Onset
 from pipelines.performance import Performance
-from pipelines.verdict import AlertRate, Evidence, LabelFlow, RankingLoss, decide
+from pipelines.verdict import decide
 from pipelines.window_checks import Finding
 
 STEADY = Interval(0.0, -0.05, 0.05)

@@ -154,7 +154,7 @@ class Injection:
         return transactions, touched
 
     def apply_features(self, matrix: Floats, transactions: pd.DataFrame, before: Floats | None = None) -> tuple[Floats, Mask]:
-        """What the model sees, and which rows differ. `before`: the features of the payment before the first, (k,)."""
+        """What the model sees, and which rows differ. `before`: the features of the payment before the first, (k,), if any."""
         seen, ids = matrix, list(transactions["transaction_id"])
         for mechanism, strength, _ in self._of(FeatureChange):
             seen = mechanism.act(Rows(seen, ids, before), self._dose(strength, transactions["event_time"]))

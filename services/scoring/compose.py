@@ -14,6 +14,7 @@ from services.scoring.courier import Courier, PlanSource
 from services.scoring.engine import Engine
 from services.scoring.explain import Explainer
 from services.scoring.explain_process import ExplainProcess, child_command
+from services.scoring.feature_fault import FeatureFaults
 from services.scoring.metrics import Metrics
 from services.scoring.model_store import ModelStore
 from services.scoring.recovery import Recovery
@@ -27,7 +28,8 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
     """Open the log, bring the history back, and connect the parts. Raises LogUnavailable, BadInput, BadSetting."""
     home, keys = settings.home, settings.home / "keys"
     slots, metrics, clock = Slots(), Metrics(), SystemClock()
-    log, engine = _shared(settings, slots, metrics, clock) if settings.store_url else _alone(settings, slots, metrics, clock)
+    faults = None if settings.store_url else FeatureFaults()
+    log, engine = _alone(settings, slots, metrics, clock, faults) if faults else _shared(settings, slots, metrics, clock)
 
     def on_swap(serving: Serving) -> None:
         metrics.serves(serving)
@@ -51,15 +53,16 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
         metrics=metrics,
         clock=clock,
         lab_key=lab_key(keys),
+        faults=faults,
     )
 
 
-def _alone(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) -> tuple[PredictionStore, Scorer]:
+def _alone(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock, faults: FeatureFaults) -> tuple[PredictionStore, Scorer]:
     """Log and history of one process that owns both."""
     log = PredictionLog(settings.home / "predictions.db")
     recovery = Recovery(settings.home / "history", log)
     choices = {"answers_without_log": settings.log_failure == "open", "answers_before_commit": settings.log_write == "buffered"}
-    return log, Engine(slots, log, recovery, metrics, clock, **choices)
+    return log, Engine(slots, log, recovery, metrics, clock, faults=faults, **choices)
 
 
 def _shared(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) -> tuple[PredictionStore, Scorer]:

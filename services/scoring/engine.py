@@ -19,6 +19,7 @@ from data.schema import Label, Transaction, event_seconds
 from services.scoring.asked import Asked
 from services.scoring.commit import Commit, Refused
 from services.scoring.decide import judge_each
+from services.scoring.feature_fault import FeatureFaults
 from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
 from services.scoring.patience import Patience
@@ -54,6 +55,7 @@ class Engine:
         clock: Clock,
         *,
         answers_without_log: bool = False,
+        faults: FeatureFaults | None = None,
         answers_before_commit: bool = False,
     ) -> None:
         """`clock` only tells which payments come from the future.
@@ -68,6 +70,7 @@ class Engine:
         self._horizon = Horizon(clock, self._history.newest_s())
         self._patience = Patience(self._bench)
         self._answers_without_log = answers_without_log
+        self._faults = faults or FeatureFaults()
         self._answers_before_commit = answers_before_commit
         self._stale = False  # the history may hold what the log does not
         self._payment_s = 30e-6  # to decide one more, as it has lately been
@@ -241,6 +244,8 @@ class Engine:
         except Exception:
             self._stale = True  # nobody knows what the history has taken in
             raise
+        if self._faults.asked:
+            matrix = self._faults.apply(matrix, [pay.entry for pay in admitted])
         judged = judge_each(serving, [each[0] for each in seen], matrix, self._patience)
         seconds = (time.perf_counter() - started) / len(admitted)
         if len(admitted) >= min(FEWEST_TO_TELL, self._most_in_a_turn()):

@@ -1,8 +1,8 @@
 """The HTTP messages that only the scoring API knows, and how a body becomes a message."""
 
 import json
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import date, datetime
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -35,6 +35,25 @@ class LabelReceipt(Message):
 
     accepted: int
     unknown: tuple[str, ...] = Field(description="transaction ids that were never scored here")
+
+
+class AskedFault(Message):
+    """A fault that is to be done to the features that the models see."""
+
+    mechanism: Literal["mis_join", "stretch_window"] = Field(description="see data/faults/features.py")
+    strength: float = Field(gt=0, description="in the unit of the mechanism")
+    seed: int = Field(ge=0, description="of the rows that it touches")
+    start: date = Field(description="first day, by event time")
+    ramp_days: int = Field(0, ge=0)
+    days: int | None = Field(None, ge=1)
+    every_days: int | None = Field(None, ge=1)
+    until: date | None = Field(None, description="first day without it")
+
+
+class FaultList(Message):
+    """The faults of features at work; none: no fault."""
+
+    faults: tuple[AskedFault, ...] = Field(max_length=10)
 
 
 class Problem(Message):
@@ -87,8 +106,8 @@ def _quotes(message: Message) -> int:
     return count
 
 
-_TEXTS = frozenset({str, datetime})
-_PLACES = {name for kind in (Transaction, Label, TransactionBatch, LabelBatch) for name in kind.model_fields}
+_TEXTS = frozenset({str, date, datetime})
+_PLACES = {name for kind in (Transaction, Label, TransactionBatch, LabelBatch, AskedFault, FaultList) for name in kind.model_fields}
 
 
 def _known_place(part: int | str) -> str:

@@ -19,7 +19,8 @@ from services.scoring.courier import Courier
 from services.scoring.engine import NOT_LOGGED, Unlogged
 from services.scoring.explain import Explainer
 from services.scoring.explain_messages import Explanation
-from services.scoring.messages import ErrorEnvelope, LabelBatch, LabelReceipt, PredictionBatch, TransactionBatch, decode
+from services.scoring.feature_fault import FeatureFaults
+from services.scoring.messages import ErrorEnvelope, FaultList, LabelBatch, LabelReceipt, PredictionBatch, TransactionBatch, decode
 from services.scoring.metrics import Metrics
 from services.scoring.scorer import Scorer
 from services.scoring.slots import Slots
@@ -37,6 +38,7 @@ class Service:
     metrics: Metrics
     clock: Clock  # only to tell people how old something is
     lab_key: str
+    faults: FeatureFaults | None = None  # what may be done to the features; None where no such fault can be injected
 
 
 def scoring_routes(service: Service) -> APIRouter:
@@ -113,10 +115,28 @@ def _add_control(router: APIRouter, service: Service) -> None:
     @router.post("/v1/reload")
     async def reload(request: Request) -> JSONResponse:
         """Look at the registry now. Needs the lab's key in X-Lab-Key."""
-        if not hmac.compare_digest(request.headers.get("x-lab-key", "").encode(), service.lab_key.encode()):
-            raise NotAllowed("The X-Lab-Key header is missing or wrong.", next_step="Use the key in keys/lab.key.", where="x-lab-key")
+        _require_key(request, service)
         await asyncio.to_thread(service.courier.reload)
         return JSONResponse(_serving(service))
+
+    @router.put("/v1/faults", openapi_extra=_takes(FaultList))
+    async def faults(request: Request) -> JSONResponse:
+        """Do these faults to the features that the models see, and no others; none ends them. Needs the lab's key in X-Lab-Key."""
+        _require_key(request, service)
+        asked = decode(FaultList, await request.body()).faults
+        if service.faults is None:
+            raise NotAllowed(
+                "Several scoring processes share this lab; a fault of features would reach one of them.",
+                next_step="Unset LAB_STORE_URL and start again, or inject a fault of messages.",
+                where="LAB_STORE_URL",
+            )
+        service.faults.ask(asked)
+        return JSONResponse(_serving(service))
+
+
+def _require_key(request: Request, service: Service) -> None:
+    if not hmac.compare_digest(request.headers.get("x-lab-key", "").encode(), service.lab_key.encode()):
+        raise NotAllowed("The X-Lab-Key header is missing or wrong.", next_step="Use the key in keys/lab.key.", where="x-lab-key")
 
 
 def _told_of(answers: Sequence[Answer]) -> dict[str, str]:
@@ -140,6 +160,7 @@ def _serving(service: Service) -> dict[str, Any]:
         "refused": service.slots.refused,
         "registry_problem": service.courier.problem,
         "log_sequence": service.log.last_sequence(),
+        "faults": service.faults.to_json() if service.faults else [],
     }
     return facts | (_source(service) if current else {"source": "none"})
 

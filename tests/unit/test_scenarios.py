@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from data.errors import BadInput
+from data.faults.dose import Dose
+from data.faults.features import FEATURE_FAULTS, Rows
 from data.features import FEATURE_COUNT, FEATURE_INDEX, FEATURES
 from data.onset import Onset
 from data.scenarios import DEMO_SCENARIO, SCENARIOS, apply_all, scenario
@@ -68,7 +70,6 @@ def test_a_fault_keeps_the_columns_and_types_of_a_transaction(name: str, payment
 
 
 MESSAGES = [s.name for s in SCENARIOS.values() if s.acts_on in ("messages", "arrivals")]
-FEATURE_FAULTS = [s.name for s in SCENARIOS.values() if s.acts_on == "features"]
 SCORE_FAULTS = [s.name for s in SCENARIOS.values() if s.acts_on == "scores"]
 
 
@@ -85,20 +86,23 @@ def test_a_fault_is_the_same_however_the_stream_is_cut_into_batches(name: str, p
     assert hit == set(whole["transaction_id"][touched])
 
 
-@pytest.mark.parametrize("name", FEATURE_FAULTS)
-def test_a_fault_of_features_is_the_same_however_the_stream_is_cut_into_batches(name: str, payments: pd.DataFrame) -> None:
-    injection, matrix = scenario(name).inject(START, seed=1, strength=0.5 if name == "mis_join" else 1.5), features(payments)
-    whole, touched = injection.apply_features(matrix, payments)
+@pytest.mark.parametrize("fault", FEATURE_FAULTS)
+def test_a_fault_of_features_is_the_same_however_the_stream_is_cut_into_batches(fault: str, payments: pd.DataFrame) -> None:
+    matrix, ids, act = features(payments), list(payments["transaction_id"]), FEATURE_FAULTS[fault]
+    level = np.linspace(0, 1, len(payments))
+
+    def dose(rows: slice) -> Dose:
+        return Dose(0.5 if fault == "mis_join" else 1.5, level[rows], 1)
+
     parts, before = [], None
     for a in range(0, len(payments), 333):
         rows = slice(a, a + 333)
-        parts.append(injection.apply_features(matrix[rows], payments[rows], before))
+        parts.append(act(Rows(matrix[rows], ids[rows], before), dose(rows)))
         before = matrix[rows][-1]
-    np.testing.assert_array_equal(whole, np.vstack([seen for seen, _ in parts]))
-    np.testing.assert_array_equal(touched, np.concatenate([hit for _, hit in parts]))
+    np.testing.assert_array_equal(act(Rows(matrix, ids), dose(slice(None))), np.vstack(parts))
 
 
-@pytest.mark.parametrize("name", FEATURE_FAULTS)
+@pytest.mark.parametrize("name", ["mis_join", "feature_skew"])
 def test_a_fault_of_features_leaves_rows_that_it_does_not_name_as_they_were(name: str, payments: pd.DataFrame) -> None:
     matrix = features(payments)
     kept = matrix.copy()

@@ -3,7 +3,7 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint bench bench-quick bench-serving chaos lock clean
+.PHONY: help install demo up down test lint bench bench-quick bench-serving bench-drift chaos lock clean
 
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ chaos: $(READY) ## break the scoring service on purpose and count what it promis
 
 bench-serving: $(READY) ## load the scoring service with wrk, beside what people use instead: 15 minutes (ARGS=--only=shadow)
 	@$(BIN)/python -m tests.bench.serving --full $(ARGS)
+
+bench-drift: $(READY) ## the report card of drift monitoring, ten seeds (ARGS=--nightly for a hundred, ARGS=--ci for two)
+	@$(BIN)/python -m tests.bench.drift $(or $(ARGS),--quick)
 
 lock: ## resolve pyproject.toml into requirements.lock, with hashes (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-strip-extras --generate-hashes --no-annotate \

@@ -18,6 +18,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON for 
 
 Data = Annotated[Path | None, typer.Option(help="Payments to use instead of the synthetic world: a Parquet or CSV file.")]
 
+Scenarios = Annotated[Path | None, typer.Option(help="Scenarios of your own beside the catalogue's: a TOML file.")]
+
 
 class _Lab(TyperGroup):
     """Turns every exception of a command into the message and exit status that belong to it."""
@@ -50,6 +52,8 @@ drift_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Name 
 app.add_typer(drift_app, name="drift")
 rollout_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring a challenger into service by shadow and canary.")
 app.add_typer(rollout_app, name="rollout")
+ci_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Exercises as checks for continuous integration.")
+app.add_typer(ci_app, name="ci")
 
 
 @app.callback()
@@ -223,6 +227,44 @@ def drift_check(json: Json = False) -> None:
     from labs.commands import drift
 
     raise typer.Exit(drift.check(as_json=json))
+
+
+@drift_app.command("run")
+def drift_run(
+    scenario: Annotated[str, typer.Argument(help="By name or id, as `lab drift list` shows them: D9, or mis_join.")],
+    strength: Annotated[float | None, typer.Option(help="Its dose; the scenario's own when absent.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the world and of the drift.")] = 7,
+    scenarios: Scenarios = None,
+    json: Json = False,
+) -> None:
+    """Run one exercise without servers: inject, watch, decide, and compare with the truth.
+
+    Exit status 0 as expected, 1 unexpected, 2 inconclusive.
+    """
+    from labs.commands import drift_run
+
+    raise typer.Exit(drift_run.run(scenario, strength, seed, scenarios, as_json=json))
+
+
+@ci_app.command("drift")
+def ci_drift(
+    scenario: Annotated[list[str] | None, typer.Option(help="By name or id; may be given again. All of them when absent.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="The whole catalogue; the default.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="How many, from LAB_SEED on.")] = 1,
+    form: Annotated[str, typer.Option("--format", help="text, junit, json or github.")] = "text",
+    expect: Annotated[Path | None, typer.Option(help="Expected outcomes under review (TOML) instead of the catalogue's.")] = None,
+    scenarios: Scenarios = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the JSON and the page of each exercise.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; one per core when absent.")] = None,
+) -> None:
+    """Run drift exercises and check what monitoring made of them.
+
+    Exit status 0 as expected, 1 unexpected, 2 inconclusive; any other says that the command failed.
+    """
+    from labs.commands import ci
+
+    names = () if every or scenario is None else scenario
+    raise typer.Exit(ci.drift(names, seeds=seeds, form=form, expect=expect, scenarios=scenarios, out=out, jobs=jobs))
 
 
 @rollout_app.command("start")

@@ -1,5 +1,7 @@
 """Puts the evidence report together: one HTML file without scripts or anything to fetch."""
 
+from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 
 from labs.report.facts import DemoFacts
@@ -29,13 +31,17 @@ def write_report(facts: DemoFacts, path: Path) -> Path:
 
 def render(facts: DemoFacts) -> str:
     """The page as text. Parts that the demo did not reach are left out."""
-    parts = [section(facts) for section in SECTIONS]
-    style = (_HERE / "page.css").read_text()
+    return document("Evidence report", (section(facts) for section in SECTIONS))
+
+
+def document(title: str, parts: Iterable[str], style: str = "") -> str:
+    """A page of these parts, empty ones left out, in the report's dress and, after it, `style`. Other pages of the lab use it too."""
+    dress = (_HERE / "page.css").read_text() + style
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>Evidence report</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{dress}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(part for part in parts if part)
         + "\n</main>\n</body>\n</html>\n"
     )

@@ -38,7 +38,7 @@ BENCHES: Mapping[str, Bench] = {
     "serving": Bench("the scoring service beside an empty endpoint and what people write instead", ("--quick",), ("--full",)),
     "batch_scoring": Bench("Parquet scored out of core, beside the model alone and MLflow's own way", ("--quick",), ("--full",)),
     "scale_out": Bench("one, two and four scoring processes over a shared store", ("--quick",), ("--full",)),
-    "drift": Bench("false alarms, verdicts, and what a retraining wins back", ("--seeds", "0"), ("--seeds", "20")),
+    "drift": Bench("the report card of drift monitoring, and what a retraining wins back", ("--ci",), ("--nightly",)),
 }
 
 

@@ -1,0 +1,170 @@
+"""The output contract of a drift exercise: what was done, what each monitor said, what it cost, what was decided, and whether it was right.
+
+`Outcome.to_json` is what `lab drift run --json` and `lab ci drift --format json` print. Its form has a version, which changes
+when a field changes its meaning or goes; the same scenario, seed, strength and source give the same bytes.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from data.scenarios import Action, GroundTruth
+from pipelines.metrics import Interval
+
+SCHEMA: Final = "drift-exercise/1"
+DIGITS: Final = 6  # significant: beyond them, another machine's mathematical library may differ
+
+Role = Literal["must fire", "must stay silent", "may fire"]
+Result = Literal["as expected", "unexpected", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """The first alarm after the onset, and what had passed since then."""
+
+    on: date  # the day it was raised, event time
+    payments: int  # served since the onset
+    windows: int  # looked at since the onset, this one included
+    labelled_frauds: int  # frauds since the onset that had been reported by then
+    column: str  # of the strongest evidence; "" where there is none to name
+    effect: float  # in the detector's own unit
+
+
+@dataclass(frozen=True)
+class MonitorOutcome:
+    """One monitor before and after the onset."""
+
+    name: str
+    role: Role
+    first_alarm: Alarm | None
+    alarming_windows: int  # after the onset
+    quiet_windows: int  # before it
+    false_alarms: int  # among those
+    false_alarms_per_1000: Interval  # exact 95 % interval; wide, as one exercise has few quiet windows
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether it fired or stayed silent as it must."""
+        return self.role == "may fire" or (self.first_alarm is not None) == (self.role == "must fire")
+
+
+@dataclass(frozen=True)
+class ColumnOutcome:
+    """One column's test in the window of the first decision, the largest effect first."""
+
+    column: str
+    method: str
+    effect: float
+    p_value: float
+    drifted: bool
+
+
+@dataclass(frozen=True)
+class WindowOutcome:
+    """One look: what alarmed, and what was decided."""
+
+    end: date
+    payments: int
+    alarms: tuple[str, ...]
+    decision: Action
+    headline: str
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What the model lost since the onset: the reference less matured payments, 95 % intervals. Positive is a loss."""
+
+    knowable_on: date  # the first look at which labels told
+    average_precision: Interval
+    recall_at_capacity: Interval
+    saved_per_thousand: Interval  # EUR
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What this exercise must end in; the scenario's own, or one that a team has written down."""
+
+    decisions: tuple[Action, ...]
+    must_fire: tuple[str, ...]
+    must_stay_silent: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One exercise."""
+
+    scenario: str
+    catalogue_id: str
+    seed: int
+    strength: float
+    source: str
+    error_budget: float  # chance that a quiet window raises any alarm at all
+    truth: GroundTruth
+    first_transaction: str  # id of the first payment at or after the onset
+    monitors: tuple[MonitorOutcome, ...]
+    causes: tuple[str, ...]  # columns behind the first alarm after the onset, the likeliest first
+    columns: tuple[ColumnOutcome, ...]
+    windows: tuple[WindowOutcome, ...]
+    damage: Damage | None  # None: labels have not told
+    decision: Action
+    decided_on: date
+    evidence: tuple[str, ...]
+    expected: Expectation
+
+    @property
+    def decision_result(self) -> Result:
+        """Holding is no wrong action: labels may be too few."""
+        if self.decision in self.expected.decisions:
+            return "as expected"
+        return "inconclusive" if self.decision == "hold" else "unexpected"
+
+    @property
+    def result(self) -> Result:
+        """Of monitors and decision together."""
+        return self.decision_result if all(m.as_expected for m in self.monitors) else "unexpected"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the result is not as expected; empty where it is."""
+        words = {"must fire": "stayed silent and must fire", "must stay silent": "fired and must stay silent"}
+        wrong = [f"{m.name} {words[m.role]}" for m in self.monitors if not m.as_expected]
+        if self.decision_result != "as expected":
+            wrong.append(f"decided {said(self.decision)} where {' or '.join(map(said, self.expected.decisions))} is right")
+        return tuple(wrong)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, in the order of the contract."""
+        facts = asdict(self) | {"truth": self.truth.to_json()}
+        monitors = [asdict(m) | {"as_expected": m.as_expected} for m in self.monitors]
+        ends = {"decision_result": self.decision_result, "result": self.result, "reasons": self.reasons}
+        plain: dict[str, Any] = _plain({"schema": SCHEMA} | facts | {"monitors": monitors} | ends)
+        return plain
+
+    def to_bytes(self) -> bytes:
+        """The JSON document; equal for equal exercises."""
+        return (json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n").encode()
+
+
+def said(action: str) -> str:
+    """An action in words."""
+    return action.replace("_", " ")
+
+
+def _plain(value: Any) -> Any:
+    """Dates, tuples and numbers as JSON has them; numbers that are none become null."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, Interval):
+        return _plain(value._asdict())
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+    return value

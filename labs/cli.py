@@ -5,6 +5,7 @@ once. Failures become one sentence, the next command to run, and the exit status
 """
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -211,11 +212,39 @@ def explain(
 
 
 @drift_app.command("list")
-def drift_list(json: Json = False) -> None:
+def drift_list(scenarios: Scenarios = None, json: Json = False) -> None:
     """Name the drifts that can be injected, and the right answer to each."""
     from labs.commands import drift
 
-    drift.list_scenarios(as_json=json)
+    drift.list_scenarios(scenarios, as_json=json)
+
+
+@drift_app.command("inject")
+def drift_inject(
+    scenario: Annotated[str, typer.Argument(help="By name or id, as `lab drift list` shows them: D9, or mis_join.")],
+    strength: Annotated[float | None, typer.Option(help="Its dose; the scenario's own when absent.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the rows that it touches.")] = 7,
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="Its first day; the next one to be sent when absent.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=0, help="How many days of it to send now.")] = 7,
+    data: Data = None,
+    scenarios: Scenarios = None,
+    json: Json = False,
+) -> None:
+    """Inject a drift into the payments of the running lab, and send them."""
+    from labs.commands import drift_inject
+
+    first = since.date() if since else None
+    drift_inject.inject(drift_inject.Request(scenario, strength, seed, first, days, data, scenarios), as_json=json)
+
+
+@drift_app.command("stop")
+def drift_stop(json: Json = False) -> None:
+    """End every drift that is under way, from the next day to be sent on."""
+    from labs.commands import drift_inject
+
+    drift_inject.stop(as_json=json)
 
 
 @drift_app.command("check")

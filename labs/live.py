@@ -1,22 +1,26 @@
 """What arrives at a running lab, and how far it has come: whoever sends payments goes on where the last sender stopped.
 
-The prediction log says which payments were sent; `live.json` in the lab's folder says where they come from and which drift is
-in them, so that a process started later sends the same ones. Payments and labels may be sent twice: the service stores one.
+The prediction log says which payments were sent; `live.json` in the lab's folder says where they come from and which drifts
+were ever in them, so that a process started later sends the same ones. Payments and labels may be sent twice: the service stores one.
 """
 
 import json
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from data.errors import BadInput
+from data.errors import BadInput, NoTrafficLeft
 from data.prediction_frames import logged_days, logged_decisions
 from data.prediction_log import PredictionLog
+from data.scenarios import Injection, scenario
 from data.settings import Settings
-from labs.replay import LABELS_EVERY, LiveDay, Replay
+from labs.drifts import known_scenarios
+from labs.injecting import arm
+from labs.replay import LABELS_EVERY, Replay
 from labs.stream import FileStream, Stream, midnight, open_stream
 
 REPORTED_FOR_DAYS = 30  # the longest window of the features that count reports
@@ -25,32 +29,56 @@ _FILE = "live.json"
 
 
 @dataclass(frozen=True)
+class LiveDrift:
+    """A drift that was injected, as it can be injected again."""
+
+    scenario: str
+    since: date  # its first day
+    seed: int
+    strength: float
+    until: date | None = None  # first day without it
+    file: Path | None = None  # the team's own scenarios, if it is one of them
+
+    def injection(self) -> Injection:
+        """Raises what `known_scenarios` and `scenario` raise when its file has changed."""
+        chosen = scenario(self.scenario, known_scenarios(self.file))
+        return chosen.inject(self.since, seed=self.seed, strength=self.strength, until=self.until)
+
+    def is_over(self, day: date) -> bool:
+        """Whether it was stopped by then."""
+        return self.until is not None and self.until <= day
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> "LiveDrift":
+        since, until, file = date.fromisoformat(facts["since"]), facts["until"], facts["file"]
+        return cls(**{**facts, "since": since, "until": until and date.fromisoformat(until), "file": file and Path(file)})
+
+
+@dataclass(frozen=True)
 class LiveSource:
-    """Where a lab's payments come from: a file, or (None) the synthetic world; and the drift in them, if any."""
+    """Where a lab's payments come from: a file, or (None) the synthetic world; and every drift that was ever in them."""
 
     data: Path | None = None
-    scenario: str | None = None
-    since: date | None = None  # first day of the drift
-    seed: int = 0  # of the drift
+    drifts: tuple[LiveDrift, ...] = ()
 
     @classmethod
     def of(cls, stream: Stream) -> "LiveSource":
-        """What `open` would make this stream of."""
+        """What `open` would make this stream of, its drifts being of the catalogue."""
         data = stream.path if isinstance(stream, FileStream) else None
-        drift = stream.injection
-        return cls(data, drift.scenario.name, drift.start, drift.seed) if drift else cls(data)
+        drifts = (LiveDrift(one.scenario.name, one.start, one.seed, one.scenario.strength) for one in stream.drifts.injections)
+        return cls(data, tuple(drifts))
 
     def open(self, settings: Settings) -> Stream:
-        """The stream, its drift under way. Raises what `open_stream` and `Stream.inject` raise."""
+        """The stream, its drifts under way. Raises what `open_stream`, `Stream.inject` and `LiveDrift.injection` raise."""
         stream = open_stream(settings, self.data, 0)
-        if self.scenario is not None and self.since is not None:
-            stream.inject(self.scenario, self.since, self.seed)
+        for drift in self.drifts:
+            stream.inject(drift.injection())
         return stream
 
     def save(self, home: Path) -> None:
         """Whole or not at all."""
         partial = home / f"{_FILE}.new"
-        facts = {"data": self.data and str(self.data.resolve()), "scenario": self.scenario, "since": self.since, "seed": self.seed}
+        facts = {"data": self.data and self.data.resolve(), "drifts": [asdict(drift) for drift in self.drifts]}
         partial.write_text(json.dumps(facts, default=str) + "\n")
         partial.replace(home / _FILE)
 
@@ -61,8 +89,8 @@ class LiveSource:
         if not file.exists():
             return cls()
         facts = json.loads(file.read_text())
-        data, since = facts["data"], facts["since"]
-        return cls(data and Path(data), facts["scenario"], since and date.fromisoformat(since), facts["seed"])
+        data = facts["data"]
+        return cls(data and Path(data), tuple(LiveDrift.from_json(drift) for drift in facts["drifts"]))
 
 
 def take_up(settings: Settings, stream: Stream, stands: datetime, days: float) -> Replay:
@@ -73,16 +101,13 @@ def take_up(settings: Settings, stream: Stream, stands: datetime, days: float) -
     log = settings.home / "predictions.db"
     earlier, end = _last_delivery_before(stands, stream), stands + timedelta(days=days)
     decisions = logged_decisions(log, earlier - timedelta(days=REPORTED_FOR_DAYS + 1), stands + timedelta(days=1))
-    declined = {key for key, decision in decisions.items() if decision == "decline"}
-
-    def day(day: date) -> LiveDay:
-        arriving = stream.day(day)
-        return replace(arriving, labels=arriving.labels[~arriving.labels["transaction_id"].isin(declined)])
-
-    replay = Replay(settings.scoring_url, day, earlier, end if stream.end is None else min(end, midnight(stream.end)))
+    last = end if stream.end is None else min(end, midnight(stream.end))
+    replay = Replay(settings.scoring_url, stream.day, earlier, last, stream.drifts.feed)
+    replay.remember(decisions)
+    arm(settings, stream.drifts, stands.date())
     replay.expect(hand_over(stream, log, earlier))
     for sent in pd.date_range(_first_reported(stream.live, earlier), earlier.date(), inclusive="left"):
-        labels = day(sent.date()).labels
+        labels = stream.day(sent.date()).labels
         replay.expect(labels[labels["transaction_id"].isin(decisions)])
     replay.run_until(stands)
     return replay
@@ -126,6 +151,16 @@ def where_it_stands(stream: Stream, log: Path) -> datetime:
             where="prediction log",
         )
     return midnight(stream.live)
+
+
+def require_traffic(stream: Stream, stands: datetime) -> None:
+    """Raises NoTrafficLeft when every payment of a file has been sent."""
+    if stream.end is not None and stands >= midnight(stream.end):
+        raise NoTrafficLeft(
+            f"Every payment of {stream.name} has been sent, up to {stream.end - timedelta(days=1)}.",
+            next_step="Give a longer file with --data, or begin anew: `lab demo`.",
+            where=stream.name,
+        )
 
 
 def _last_delivery_before(stands: datetime, stream: Stream) -> datetime:

@@ -2,11 +2,12 @@
 
 Payments go out in order of arrival, through the batch endpoint. A label goes out once it is known, after the payments
 that came before; never when its payment was declined: nobody disputes a payment that never happened.
+What the feed of labels may lose or hold back on the way is said by whoever made the stream.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -14,6 +15,7 @@ import httpx
 import pandas as pd
 
 from data.errors import ServiceDown, StepFailed
+from data.faults.dose import Mask
 
 BATCH_ROWS = 1_000  # rows per request: the service answers one in some tens of milliseconds
 
@@ -37,6 +39,7 @@ class Replay:
     day_of: Callable[[date], LiveDay]
     now: datetime  # event time: everything that arrived before it has been sent
     end: datetime  # there are no payments from here on
+    feed: Callable[[pd.DataFrame, Mask], pd.DataFrame] = lambda labels, _: labels  # `Drifts.feed`
     timeout_s: float = 30.0
     sent: int = 0
     failed: int = 0
@@ -45,7 +48,7 @@ class Replay:
     _day: date | None = None
     _today: LiveDay | None = None
     _pending: list[pd.DataFrame] = field(default_factory=list)
-    _declined: set[str] = field(default_factory=set)
+    _alerted: dict[str, str] = field(default_factory=dict)  # decisions other than to approve
 
     def run_until(self, until: datetime) -> datetime:
         """Send what arrives before `until`, or before the end; returns how far it came.
@@ -81,13 +84,19 @@ class Replay:
             self.decisions.update(a["decision"] for a in answers)
             self.last_version = answers[-1]["model_version"]
             self.sent += len(answers)
-            self._declined.update(a["transaction_id"] for a in answers if a["decision"] == "decline")
+            self.remember({a["transaction_id"]: a["decision"] for a in answers})
+
+    def remember(self, decisions: Mapping[str, str]) -> None:
+        """Who is not to be reported, or may not be, because the service had doubts."""
+        self._alerted.update((key, decision) for key, decision in decisions.items() if decision != "approve")
 
     def _send_labels(self, client: httpx.Client) -> None:
         pending = pd.concat(self._pending, ignore_index=True)
-        due = pending["report_time"] <= pd.Timestamp(self.now)
-        self._pending = [pending[~due]]
-        reports = pending[due & ~pending["transaction_id"].isin(self._declined)]
+        decision = pending["transaction_id"].map(self._alerted)
+        pending, decision = pending[decision != "decline"], decision[decision != "decline"]
+        reports = self.feed(pending, decision.notna().to_numpy())
+        reports = reports[reports["report_time"] <= pd.Timestamp(self.now)]
+        self._pending = [pending.drop(reports.index)]
         reports = reports.sort_values(["report_time", "transaction_id"], kind="stable")
         for chunk in _chunks(reports[["transaction_id", "report_time", "is_fraud", "source"]]):
             self._post(

@@ -28,6 +28,14 @@ def reload(settings: Settings) -> dict[str, Any]:
     return facts
 
 
+def reload_if_up(settings: Settings) -> dict[str, Any] | None:
+    """The same; None while the service does not run."""
+    try:
+        return reload(settings)
+    except ServiceDown:
+        return None
+
+
 def serving_once_ready(settings: Settings) -> dict[str, Any]:
     """Who serves, as soon as a verified model does; the service is alive before it is ready. Raises ServiceDown at the deadline."""
     deadline = time.monotonic() + settings.start_timeout_s

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Protocol
-
-import pandas as pd
+from typing import ClassVar, Protocol
 
 from data.dataset import Dataset, to_frame
 from data.errors import EmptyWindow
-from data.scenarios import DEMO_SCENARIO, Injection, Source, scenario
+from data.scenarios import Injection, Source
 from data.settings import Settings
 from data.sources import import_file
 from data.world import World, WorldConfig, make_days
+from labs.drifts import Drifts
 from labs.replay import LiveDay
 from pipelines.request import FileSource, WorldSource
 from pipelines.train import dataset_folder
@@ -30,7 +29,11 @@ class Stream(Protocol):
     first: date  # first day of the history
     live: date  # first day after it
     end: date | None  # first day without payments; None: there is always another
-    injection: Injection | None  # the drift, once there is one
+    drifts: Drifts
+
+    @property
+    def kind(self) -> Source:
+        """Whose payments they are, which says what can drift in them."""
 
     @property
     def source(self) -> WorldSource | FileSource: ...
@@ -38,8 +41,8 @@ class Stream(Protocol):
     def make_history(self, on_day: Callable[[date], None]) -> None:
         """Put the history's days on disk; quick when they are there."""
 
-    def inject(self, name: str | None, start: date, seed: int) -> Injection:
-        """Let a drift begin on `start`. Raises BadInput when it cannot act on these payments."""
+    def inject(self, injection: Injection) -> None:
+        """One drift more. Raises BadInput when it cannot act on these payments."""
 
     def day(self, day: date) -> LiveDay:
         """One live day."""
@@ -50,10 +53,11 @@ class WorldStream:
     """The synthetic world."""
 
     settings: Settings
-    injection: Injection | None = None
+    kind: ClassVar[Source] = "world"
 
     def __post_init__(self) -> None:
         s = self.settings
+        self.drifts = Drifts()
         self.config = WorldConfig(seed=s.seed, start=s.world_start, transactions_per_day=s.transactions_per_day)
         self.name = f"synthetic world, seed {s.seed}"
         self.dataset = Dataset(dataset_folder(self.source, s.home))
@@ -69,14 +73,13 @@ class WorldStream:
     def make_history(self, on_day: Callable[[date], None]) -> None:
         make_days(self.config, self.dataset, self.settings.world_days, on_day=on_day)
 
-    def inject(self, name: str | None, start: date, seed: int) -> Injection:
-        self.injection = scenario(name or DEMO_SCENARIO["world"]).inject(start, seed=seed)
-        self._world = World(replace(self.config, changes=self.injection.changes))
-        return self.injection
+    def inject(self, injection: Injection) -> None:
+        self.drifts.injections.append(injection)
+        self._world = World(replace(self.config, changes=self.drifts.changes))
 
     def day(self, day: date) -> LiveDay:
         tables = self._world.day(day)
-        return _as_it_arrives(self.injection, to_frame(tables["transactions"], "transactions"), to_frame(tables["labels"], "labels"))
+        return self.drifts.arriving(to_frame(tables["transactions"], "transactions"), to_frame(tables["labels"], "labels"))
 
 
 @dataclass
@@ -85,9 +88,10 @@ class FileStream:
 
     settings: Settings
     path: Path
-    injection: Injection | None = None
+    kind: ClassVar[Source] = "handbook"
 
     def __post_init__(self) -> None:
+        self.drifts = Drifts()
         self.name = self.path.name
         self.dataset = Dataset(dataset_folder(self.source, self.settings.home))
         facts = import_file(self.path, self.dataset, label_delay_days=self.settings.label_delay_days)
@@ -104,15 +108,13 @@ class FileStream:
             if day < self.live:
                 on_day(day)
 
-    def inject(self, name: str | None, start: date, seed: int) -> Injection:
-        source: Source = "handbook"
-        self.injection = scenario(name or DEMO_SCENARIO[source]).inject(start, seed=seed)
-        self.injection.require(self.dataset.read("transactions", self.first, self.first + timedelta(days=1)), source)
-        return self.injection
+    def inject(self, injection: Injection) -> None:
+        injection.require(self.dataset.read("transactions", self.first, self.first + timedelta(days=1)), self.kind)
+        self.drifts.injections.append(injection)
 
     def day(self, day: date) -> LiveDay:
         after = day + timedelta(days=1)
-        return _as_it_arrives(self.injection, self.dataset.read("transactions", day, after), self.dataset.read("labels", day, after))
+        return self.drifts.arriving(self.dataset.read("transactions", day, after), self.dataset.read("labels", day, after))
 
 
 def open_stream(settings: Settings, data: Path | None, live_days: int) -> Stream:
@@ -133,8 +135,3 @@ def open_stream(settings: Settings, data: Path | None, live_days: int) -> Stream
 def midnight(day: date) -> datetime:
     """The moment a day begins, UTC."""
     return datetime.combine(day, time(), UTC)
-
-
-def _as_it_arrives(injection: Injection | None, transactions: pd.DataFrame, labels: pd.DataFrame) -> LiveDay:
-    sent = transactions if injection is None else injection.apply(transactions)[0]
-    return LiveDay(sent, transactions["event_time"], labels)

@@ -1,4 +1,4 @@
-"""How facts look in a terminal: at most 80 columns, fine without colour. Used by the commands of `lab`."""
+"""How facts look in a terminal: at most 80 columns (a table that needs them, 100), fine without colour. Used by the commands of `lab`."""
 
 import json
 import sys
@@ -11,10 +11,10 @@ WIDTH = 80
 COLOURS = {"approve": "green", "review": "yellow", "decline": "red"}  # of a decision
 
 
-def console(*, to_stderr: bool = False) -> Console:
-    """A console never wider than 80 columns, so that a log reads like a screen; on stderr when stdout carries JSON."""
+def console(*, to_stderr: bool = False, width: int = WIDTH) -> Console:
+    """A console never wider than `width` columns, so that a log reads like a screen; on stderr when stdout carries JSON."""
     plain = Console(highlight=False, stderr=to_stderr)
-    return plain if plain.width <= WIDTH else Console(highlight=False, stderr=to_stderr, width=WIDTH)
+    return plain if plain.width <= width else Console(highlight=False, stderr=to_stderr, width=width)
 
 
 def table(*headings: str) -> Table:

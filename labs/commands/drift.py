@@ -1,34 +1,51 @@
-"""`lab drift`: which drifts can be injected, and what monitoring says of the payments served last."""
+"""`lab drift list` and `lab drift check`: which drifts there are, and what monitoring says of the payments served last."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from data.dataset import Dataset
 from data.errors import EmptyWindow, MissingFile, NoModel
 from data.prediction_frames import logged_span
-from data.scenarios import DEMO_SCENARIO, SCENARIOS
+from data.scenarios import DEMO_SCENARIO, Scenario
 from data.settings import Settings
+from labs.drifts import known_scenarios
 from labs.service import ask_serving
 from labs.terminal import console, print_json, table
 
 if TYPE_CHECKING:
     from pipelines.monitor import WindowResult
 
+TABLE_WIDTH = 100
 MILLISECOND = timedelta(milliseconds=1)  # the resolution of event time: the window ends just after the last payment
 
 
-def list_scenarios(*, as_json: bool) -> None:
-    """Print every scenario: what it does, how strongly, and the decision that is right."""
+def list_scenarios(file: Path | None, *, as_json: bool) -> None:
+    """Print every scenario, and those of a team's file: what it does, on which layer, and the decision that is right.
+
+    Raises what `load_scenarios` raises.
+    """
+    known = known_scenarios(file)
     if as_json:
-        kept = ("name", "catalogue_id", "mechanism", "strength", "strength_means", "columns", "expected", "acts_on")
-        print_json([{key: getattr(one, key) for key in kept} for one in SCENARIOS.values()])
+        print_json([_facts(one) for one in known.values()])
         return
-    rows = table("scenario", "what it does", "right decision")
-    for one in SCENARIOS.values():
-        rows.add_row(one.name, one.mechanism, " or ".join(one.expected).replace("_", " "))
-    out = console()
+    rows = table("id", "scenario", "acts on", "what happens", "right decision")
+    for one in known.values():
+        right = " or ".join(one.expected).replace("_", " ")
+        rows.add_row(one.catalogue_id if one.catalogue_id != one.name else "", one.name, one.acts_on, one.mechanism, right)
+    out = console(width=TABLE_WIDTH)
     out.print(rows)
     out.print(f"\nThe demo injects {DEMO_SCENARIO['world']}, or another with [bold]lab demo --scenario NAME[/].")
+    out.print("Into a running lab: [bold]lab drift inject NAME[/]. As an exercise without servers: [bold]lab drift run NAME[/].")
+
+
+def _facts(one: Scenario) -> dict[str, Any]:
+    kept = (
+        "name", "catalogue_id", "mechanism", "acts_on", "strength", "strength_means", "ramp_days", "days", "every_days", "columns",
+        "needs", "expected", "must_fire", "must_stay_silent",
+    )  # fmt: skip
+    parts = [{"mechanism": p.mechanism.name, "strength": p.strength, "columns": p.columns or p.mechanism.columns} for p in one.parts]
+    return {key: getattr(one, key) for key in kept} | {"parts": parts}
 
 
 def check(*, as_json: bool) -> int:

@@ -5,18 +5,18 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from data.errors import MissingFile, ServiceDown, StepFailed
+from data.errors import MissingFile, StepFailed
 from data.ledger import Entry, Ledger
 from data.prediction_frames import logged_span
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.settings import Settings
-from labs.service import reload
+from labs.service import reload_if_up
 from labs.terminal import console, print_json, table
 from pipelines.rollback import roll_back
 from pipelines.rollout_actions import PREVIOUS_CHAMPION
 
 _SHOWN_ENTRIES = 8
-_TOLD = ("version", "champion", "challenger", "result", "verdict", "reason", "reasons")
+_TOLD = ("version", "scenario", "champion", "challenger", "result", "verdict", "reason", "reasons")
 
 
 def show(*, as_json: bool) -> None:
@@ -55,7 +55,7 @@ def rollback(to: str | None, reason: str, *, as_json: bool) -> None:
     answers: list[dict[str, Any] | None] = []
     with closing(_registry(settings)) as registry:
         done = roll_back(
-            registry, ledger, lambda: answers.append(_reload(settings)), to=to, reason=reason, at=_event_time(settings, ledger)
+            registry, ledger, lambda: answers.append(reload_if_up(settings)), to=to, reason=reason, at=_event_time(settings, ledger)
         )
     serving = answers[-1]
     if serving is not None and serving["champion"] != done.champion:
@@ -75,14 +75,6 @@ def rollback(to: str | None, reason: str, *, as_json: bool) -> None:
 
 def _registry(settings: Settings) -> Registry:
     return Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
-
-
-def _reload(settings: Settings) -> dict[str, Any] | None:
-    """Who serves after the service looked at the registry; None while it does not run."""
-    try:
-        return reload(settings)
-    except ServiceDown:
-        return None
 
 
 def _event_time(settings: Settings, ledger: Ledger) -> datetime:

@@ -14,7 +14,6 @@ from data.errors import (
     BadInput,
     LabError,
     NoRollout,
-    NoTrafficLeft,
     RegistryUnavailable,
     RolloutInterrupted,
     RolloutOpen,
@@ -25,11 +24,10 @@ from data.errors import (
 from data.ledger import Ledger
 from data.registry import Registry
 from data.settings import Settings
-from labs.live import LiveSource, take_up, where_it_stands
+from labs.live import LiveSource, require_traffic, take_up, where_it_stands
 from labs.replay import Replay
 from labs.rollout import headline, is_verdict, promises, roll_out
 from labs.service import ask_serving, reload, serving_once_ready
-from labs.stream import Stream, midnight
 from labs.terminal import console, print_json
 from pipelines.rollout import RolloutOutcome, contenders
 from pipelines.rollout_actions import Opened, Result, read_open
@@ -91,7 +89,7 @@ class _Session:
             stream = source.open(self.settings)
             stands = where_it_stands(stream, self.settings.home / "predictions.db")
             if opened is None:
-                _require_traffic(stream, stands)
+                require_traffic(stream, stands)
             replay = take_up(self.settings, stream, stands, days)
             source.save(self.settings.home)
             self._begin(versions, replay.now, opened)
@@ -178,15 +176,6 @@ def _require_not_running(ledger: Ledger, opened: Opened) -> None:
             f"{opened.rollout_id} is being run by another process.",
             next_step="Wait until it ends; `lab rollout status` shows it.",
             where=opened.rollout_id,
-        )
-
-
-def _require_traffic(stream: Stream, stands: datetime) -> None:
-    if stream.end is not None and stands >= midnight(stream.end):
-        raise NoTrafficLeft(
-            f"Every payment of {stream.name} has been sent, up to {stream.end - timedelta(days=1)}.",
-            next_step="Give a longer file with --data, or begin anew: `lab demo`.",
-            where=stream.name,
         )
 
 

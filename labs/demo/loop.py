@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from data.ledger import Entry, Ledger
 from data.registry import CHALLENGER, CHAMPION, Registry
-from data.scenarios import DEMO_SCENARIO, Injection
+from data.scenarios import DEMO_SCENARIO, Injection, scenario
 from data.settings import Settings
 from labs.demo.load import run_load
 from labs.demo.schedule import Schedule
 from labs.demo.story import Story
+from labs.injecting import arm, require_possible
 from labs.live import LiveSource, hand_over
 from labs.replay import Replay
 from labs.report.facts import LatencyFacts
@@ -77,7 +78,8 @@ class Loop:
         self.found = Found(now=midnight(stream.live))
         self.registry = Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
         self.ledger = Ledger(settings.home / "ledger.jsonl")
-        self.replay = Replay(settings.scoring_url, stream.day, midnight(stream.live), midnight(schedule.end(stream.live)))
+        first, end = midnight(stream.live), midnight(schedule.end(stream.live))
+        self.replay = Replay(settings.scoring_url, stream.day, first, end, stream.drifts.feed)
         self.log = settings.home / "predictions.db"
         self._evidently: EvidentlyJob | None = None
 
@@ -139,10 +141,10 @@ class Loop:
         )
         self.story.expect(summary.met, "latency and errors within the objective of tests/load/slo.toml", "the objective was missed")
 
-    def drift(self, scenario: str | None) -> None:
+    def drift(self, name: str | None) -> None:
         """Step 4."""
         self.found.drift_day = self.schedule.drift(self.stream.live)
-        self.found.injection = self.stream.inject(scenario, self.found.drift_day, self.settings.seed)
+        self.found.injection = self._inject(name or DEMO_SCENARIO[self.stream.kind], self.found.drift_day)
         LiveSource.of(self.stream).save(self.settings.home)  # `lab rollout resume` goes on with a killed demo's payments
         watcher = self._watcher()
         for week, day in enumerate(self.schedule.windows(self.stream.live), 1):
@@ -155,6 +157,13 @@ class Loop:
         self.found.timeline = watcher.timeline(self.replay.now)
         self._evidently = watcher.start_evidently(self.found.windows[-1])
         self._tell_verdict(self.found.windows[-1])
+
+    def _inject(self, name: str, day: date) -> Injection:
+        injection = scenario(name).inject(day, seed=self.settings.seed)
+        require_possible(injection, self.registry, self.found.served_before)
+        self.stream.inject(injection)
+        arm(self.settings, self.stream.drifts, day)
+        return injection
 
     def retrain(self) -> None:
         """Step 5, first half: a challenger from matured labels."""

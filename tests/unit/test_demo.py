@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from data.errors import BadInput, EmptyWindow, StepFailed
+from data.scenarios import scenario
 from data.settings import Settings
 from labs.demo import PREVIOUS, set_aside
 from labs.demo.schedule import Schedule
@@ -53,7 +54,7 @@ def test_a_drift_of_the_world_leaves_the_days_before_it_as_they_were(settings: S
     stream = WorldStream(settings)
     drift = stream.live + timedelta(days=2)
     before = [stream.day(stream.live + timedelta(days=n)).transactions for n in (0, 3)]
-    stream.inject("new_tactic", drift, seed=7)
+    stream.inject(scenario("new_tactic").inject(drift, seed=7))
     after = [stream.day(stream.live + timedelta(days=n)).transactions for n in (0, 3)]
     pd.testing.assert_frame_equal(before[0], after[0])
     assert not before[1].equals(after[1])
@@ -61,7 +62,7 @@ def test_a_drift_of_the_world_leaves_the_days_before_it_as_they_were(settings: S
 
 def test_a_clock_fault_moves_event_times_but_not_the_order_of_arrival(settings: Settings) -> None:
     stream = WorldStream(settings)
-    stream.inject("time_zone", stream.live, seed=7)
+    stream.inject(scenario("time_zone").inject(stream.live, seed=7))
     day = stream.day(stream.live)
     assert day.arrival.is_monotonic_increasing
     assert (day.transactions["event_time"] != day.arrival).any()
@@ -70,7 +71,7 @@ def test_a_clock_fault_moves_event_times_but_not_the_order_of_arrival(settings: 
 def test_recorded_payments_refuse_a_drift_of_behaviour_and_name_those_that_can_act(tmp_path: Path, settings: Settings) -> None:
     stream = FileStream(replace_days(settings, 21), recorded(tmp_path, days=24))
     with pytest.raises(BadInput, match="price_fall"):
-        stream.inject("new_tactic", stream.live, seed=7)
+        stream.inject(scenario("new_tactic").inject(stream.live, seed=7))
 
 
 def test_a_file_that_is_too_short_for_the_loop_says_how_many_days_it_needs(tmp_path: Path, settings: Settings) -> None:

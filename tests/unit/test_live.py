@@ -14,9 +14,10 @@ from data.dataset import Dataset, to_table
 from data.errors import BadInput
 from data.prediction_frames import logged_decisions
 from data.prediction_log import PredictionLog
-from data.scenarios import Injection
+from data.scenarios import scenario
 from data.schema import Label, Transaction
 from data.settings import Settings
+from labs.drifts import Drifts
 from labs.live import BY_HAND, LiveSource, hand_over, take_up, where_it_stands
 from labs.replay import LiveDay, Replay
 from labs.stream import FileStream, Stream, WorldStream, midnight
@@ -33,9 +34,10 @@ class Days(Stream):
     """Twelve payments a day, one every two hours; all are frauds, the n-th reported n half-days later."""
 
     name, first, live, end = "twelve a day", LIVE - timedelta(days=3), LIVE, None
-    injection: Injection | None = None
+    kind = "world"
 
     def __init__(self, folder: Path) -> None:
+        self.drifts = Drifts()
         self.dataset = Dataset(folder)
         for number in range(3):
             day = self.day(self.first + timedelta(days=number))
@@ -215,10 +217,10 @@ def test_the_history_hands_over_only_what_was_not_known_when_it_went_live(stream
 def test_where_payments_come_from_is_kept_with_their_drift(tmp_path: Path, settings: Settings) -> None:
     assert LiveSource.load(tmp_path) == LiveSource()
     world = WorldStream(settings)
-    world.inject("new_tactic", world.live + timedelta(days=2), seed=5)
+    world.inject(scenario("new_tactic").inject(world.live + timedelta(days=2), seed=5))
     LiveSource.of(world).save(tmp_path)
     again = LiveSource.load(tmp_path).open(settings)
-    assert again.injection == world.injection
+    assert again.drifts == world.drifts
     day = world.live + timedelta(days=3)
     pd.testing.assert_frame_equal(again.day(day).transactions, world.day(day).transactions)
 

@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.drift_profile import Binning, Days, Floats, Role, design_effect, population_stability, to_deciles
+from pipelines.drift_profile import Binning, Floats, Profile, Role, Season, design_effect, population_stability, to_deciles
 
-ERROR_BUDGET: Final = 0.01  # chance that a quiet window raises any alarm at all
+ERROR_BUDGET: Final = 0.001  # chance that a quiet window raises any alarm at all: one false alarm per thousand windows
 # Smallest differences worth an alarm. Quiet weeks of the world move by less (measured: `python -m tests.bench.drift`).
 MINIMUM_DISTANCE: Final = 0.03  # largest gap between distribution functions, or total variation of levels
 MINIMUM_NULL_RISE: Final = 0.005  # of a column's rows
@@ -48,11 +48,13 @@ class Sample:
     reference_rows: float
 
     @classmethod
-    def of(cls, binning: Binning, current: Floats, reference: Floats, days: Days, *, kish: float, level: float) -> "Sample":
-        """`days`: the reference by day; `kish`: effective share of its rows after weighting; `level`: error of one test."""
-        effect = design_effect(days, ordered=binning.ordered, quantile=1 - level / 2)
-        rows = float(days.counts[:, :-1].sum())
-        return cls(binning, current, reference, float(current[:-1].sum()) / effect, rows * kish / effect)
+    def of(cls, binning: Binning, current: Floats, profile: Profile, season: Season, level: float, noise: float | None = None) -> "Sample":
+        """`current` counts (bins,) against a reference, for a test at `level`.
+
+        `noise`: the design effect where it was measured (see `calibration`); estimated from the reference's days where not.
+        """
+        effect = design_effect(profile.days, ordered=binning.ordered, quantile=1 - level / 2) if noise is None else noise
+        return cls(binning, current, profile.expected(season), float(current[:-1].sum()) / effect, profile.rows(season) / effect)
 
     @property
     def harmonic(self) -> float:
@@ -84,6 +86,24 @@ def test_column(sample: Sample, level: float) -> ColumnTest:
     )
 
 
+@dataclass(frozen=True)
+class Rate:
+    """A share of a window's rows, its reference's, and the p-value for their being equal."""
+
+    value: float
+    before: float
+    p_value: float
+
+
+def compare_marks(profile: Profile, marked: float, rows: float, season: Season, level: float, noise: float | None = None) -> Rate:
+    """So many marked `rows` of a window against the reference's `profile` of marks; `noise` as in `Sample.of`."""
+    usual = profile.expected(season)
+    before = float(usual[1] / max(usual[:-1].sum(), 1e-9))
+    effect = design_effect(profile.days, ordered=False, quantile=1 - level / 2) if noise is None else noise
+    m = profile.rows(season) / effect
+    return Rate(marked / rows, before, rate_p_value(marked / effect, rows / effect, before * m, m))
+
+
 def rate_p_value(current: float, current_rows: float, reference: float, reference_rows: float) -> float:
     """Two-sided p-value for equal rates of rare rows in two samples.
 
@@ -110,21 +130,33 @@ def _kolmogorov(distance: float, rows: float, level: float) -> tuple[float, floa
     return float(kolmogorov(distance * scale)), float(kolmogi(level) / scale)
 
 
-def _homogeneity(p: Floats, q: Floats, sample: Sample, level: float) -> tuple[float, float]:
-    """Two-sample chi-square p-value, and about the total variation at which it would reach `level`.
+def homogeneity_p_value(p: Floats, q: Floats, rows: float, reference_rows: float) -> float:
+    """Two-sample chi-square p-value for equal shares `p` and `q` of the same levels.
 
     Levels too rare to expect five rows on either side are taken together (Cochran 1954).
     """
-    from scipy.special import chdtrc, chdtri
+    from scipy.special import chdtrc
 
-    pooled = (p * sample.current_rows + q * sample.reference_rows) / max(sample.current_rows + sample.reference_rows, 1e-9)
-    rare = pooled * min(sample.current_rows, sample.reference_rows) < 5
+    statistic, freedom = _chi_square(p, q, rows, reference_rows)
+    return float(chdtrc(freedom, statistic)) if freedom else 1.0
+
+
+def _chi_square(p: Floats, q: Floats, rows: float, reference_rows: float) -> tuple[float, int]:
+    pooled = (p * rows + q * reference_rows) / max(rows + reference_rows, 1e-9)
+    rare = pooled * min(rows, reference_rows) < 5
     p, q, pooled = (np.append(x[~rare], x[rare].sum()) for x in (p, q, pooled))
     there = pooled > 0
-    freedom = int(there.sum()) - 1
-    if freedom < 1:
+    harmonic = rows * reference_rows / max(rows + reference_rows, 1e-9)
+    return harmonic * float(np.sum((p - q)[there] ** 2 / pooled[there])), max(int(there.sum()) - 1, 0)
+
+
+def _homogeneity(p: Floats, q: Floats, sample: Sample, level: float) -> tuple[float, float]:
+    """The p-value, and about the total variation at which it would reach `level`."""
+    from scipy.special import chdtrc, chdtri
+
+    statistic, freedom = _chi_square(p, q, sample.current_rows, sample.reference_rows)
+    if not freedom:
         return 1.0, 1.0
-    statistic = sample.harmonic * float(np.sum((p - q)[there] ** 2 / pooled[there]))
     distance = float(np.abs(p - q).sum() / 2)
     critical = distance * np.sqrt(chdtri(freedom, level) / statistic) if statistic > 0 else 1.0
     return float(chdtrc(freedom, statistic)), float(critical)

@@ -2,18 +2,19 @@
 
 Distribution tests miss these (a thirtieth of rows times a hundred moves no quantile; nulls are dropped before a
 distribution is drawn), and they ask for another decision: mend the pipeline, do not retrain on its rows. All rates are
-compared given what explains them honestly: nulls within a channel, amounts within a terminal. Called by `monitor`.
+compared given what explains them honestly: nulls within a channel, amounts within a terminal. Called by `portfolio`;
+`value_tests` holds those that look at single values.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from pipelines.drift_profile import Binning, Floats, Mask
-from pipelines.drift_tests import MINIMUM_NULL_RISE, MINIMUM_UNSEEN, rate_p_value
+from pipelines.drift_profile import Binning, Floats, Integers, Mask, Profile, Season, day_numbers, hour_of_week, places
+from pipelines.drift_tests import MINIMUM_NULL_RISE, MINIMUM_UNSEEN, compare_marks, homogeneity_p_value, rate_p_value
 from pipelines.window_checks import Finding
 
 MAY_BE_NULL: Final = ("latitude", "device_id")  # longitude goes with latitude
@@ -24,35 +25,83 @@ CLOCK_DISTANCE: Final = 0.05
 
 
 @dataclass(frozen=True)
+class Usual:
+    """What is usual of single rows in a reference: what each terminal charges, and what each channel leaves out."""
+
+    terminals: pd.Index
+    log_amount: Floats  # (terminals,) mean
+    far: Profile  # rows far from their terminal's usual amount
+    channels: pd.Index
+    nulls: Mapping[str, Floats]  # per column that may be null: its rate in each channel, then overall (channels + 1,)
+    null_effects: Mapping[str, float]  # how much more those vary from day to day than independent rows would
+    rows: int
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "Usual":
+        """Of the reference's rows."""
+        terminals, log_amount, far = pd.Index([]), np.empty(0), np.zeros(len(frame), dtype=np.bool_)
+        if {"amount", "terminal_id"} <= set(frame):
+            terminals = pd.Index(frame["terminal_id"].astype(object).unique())
+            place, paid = places(frame["terminal_id"], terminals), _log_amount(frame)
+            log_amount = np.bincount(place, weights=paid, minlength=len(terminals)) / np.bincount(place, minlength=len(terminals))
+            far = np.abs(paid - log_amount[place]) > np.log(UNIT_FACTOR)
+        channels = pd.Index(frame["channel"].astype(object).dropna().unique() if "channel" in frame else [])
+        channel = places(frame["channel"], channels) if len(channels) else np.full(len(frame), -1)
+        nulls, effects = {}, {}
+        for name in MAY_BE_NULL:
+            if name in frame:
+                null = frame[name].isna().to_numpy().astype(np.float64)
+                nulls[name] = _rates(null, channel, len(channels))
+                effects[name] = _excess_variation(null, nulls[name][channel], day_numbers(frame["event_time"]))
+        profile = Profile.of_marks(far, frame["event_time"])
+        return cls(terminals, log_amount, profile, channels, nulls, effects, len(frame))
+
+    def log_ratio(self, frame: pd.DataFrame) -> Floats:
+        """Log of each amount over its terminal's usual one, less a general rise of prices; 0 at terminals not known."""
+        place = places(frame["terminal_id"], self.terminals)
+        off, known = np.zeros(len(frame)), place >= 0
+        if known.any():
+            off[known] = _log_amount(frame)[known] - self.log_amount[place[known]]
+            off[known] -= np.median(off[known])
+        return off
+
+    def null_rate(self, name: str, frame: pd.DataFrame) -> Floats:
+        """The null rate of each row's channel, (n,)."""
+        channel = places(frame["channel"], self.channels) if "channel" in frame else np.full(len(frame), -1)
+        return self.nulls[name][channel]
+
+
+@dataclass(frozen=True)
 class Pair:
-    """The rows of a window and of its season-weighted reference, with the error level of one test."""
+    """The rows of a window and of its reference, with the season that they have in common and the error level of one test."""
 
     current: pd.DataFrame
     reference: pd.DataFrame
-    weights: Floats  # (reference rows,)
+    season: Season
     level: float
+    usual: Usual
+    noise: Mapping[str, float] = field(default_factory=dict)  # measured design effects by "detector:column"; see `calibration`
 
-    def rates(self, current: Floats, reference: Floats) -> tuple[float, float, float]:
-        """Share of rows in the window, in the reference, and the p-value for their being equal."""
-        n, m = len(self.current), self.weights.sum() ** 2 / max((self.weights**2).sum(), 1e-9)
-        before = float(self.weights @ reference / self.weights.sum())
-        return float(current.mean()), before, rate_p_value(float(current.sum()), n, before * m, m)
+    @property
+    def weights(self) -> Floats:
+        """Of the reference's rows, (n,): what gives them the window's season."""
+        weights: Floats = self.season.weights[hour_of_week(self.reference["event_time"])]
+        return weights
 
 
 def null_findings(pair: Pair) -> list[Finding]:
     """Columns that are null on more rows than their channels explain (direct standardisation)."""
     findings = []
-    for name in MAY_BE_NULL:
-        if name not in pair.current or name not in pair.reference:
+    for name in pair.usual.nulls:
+        if name not in pair.current:
             continue
-        null = pair.current[name].isna().to_numpy().astype(np.float64)
-        before = pair.reference[name].isna().to_numpy().astype(np.float64)
-        usual = _usual_by_channel(pair, before)
-        excess = float(null.mean() - usual.mean())
+        null, usual = pair.current[name].isna().to_numpy().astype(np.float64), pair.usual.null_rate(name, pair.current)
+        excess, rows = float(null.mean() - usual.mean()), len(null)
         if excess < MINIMUM_NULL_RISE:
             continue
-        rows = len(null)
-        p = rate_p_value(float(null.sum()), rows, float(usual.sum()), rows)
+        effect = pair.noise.get(f"null_rate:{name}", pair.usual.null_effects[name])
+        n, m = rows / effect, pair.usual.rows / effect
+        p = rate_p_value(float(null.mean()) * n, n, float(usual.mean()) * m, m)
         if p < pair.level:
             text = f"Column {name} is null on {null.mean():.1%} of rows where {usual.mean():.1%} is usual for their channels."
             findings.append(Finding("null_rate", name, text, round(excess * rows), excess, p))
@@ -66,9 +115,12 @@ def unseen_findings(pair: Pair, binnings: Sequence[Binning]) -> list[Finding]:
         if binning.ordered:
             continue
         values = pair.current[binning.column]
-        new = ~values.isin(binning.levels) & values.notna()
-        share, _, p = pair.rates(new.to_numpy().astype(np.float64), np.zeros(len(pair.reference)))
-        if share >= MINIMUM_UNSEEN and p < pair.level:
+        new = (binning.codes(values) == binning.size - 1) & values.notna().to_numpy()
+        share = float(new.mean())
+        if share < MINIMUM_UNSEEN:
+            continue
+        p = rate_p_value(float(new.sum()), len(new), 0.0, pair.usual.rows)
+        if p < pair.level:
             top = values[new].astype(str).value_counts().index[0]
             count = values[new].nunique()
             text = f"Column {binning.column} holds {count} level(s) never seen before, {top} the commonest, on {share:.1%} of rows."
@@ -78,19 +130,22 @@ def unseen_findings(pair: Pair, binnings: Sequence[Binning]) -> list[Finding]:
 
 def unit_finding(pair: Pair) -> list[Finding]:
     """Amounts far from their own terminal's usual one, again and again at the same terminals."""
-    far, far_before, off = far_from_usual(pair.current, pair.reference)
-    share, before, p = pair.rates(far.astype(np.float64), far_before.astype(np.float64))
+    off = pair.usual.log_ratio(pair.current)
+    far = np.abs(off) > np.log(UNIT_FACTOR)
+    rate = compare_marks(pair.usual.far, float(far.sum()), len(far), pair.season, pair.level, pair.noise.get("unit:amount"))
+    if rate.value - rate.before < MINIMUM_UNIT_SHARE or rate.p_value >= pair.level:
+        return []
     hits = pair.current.loc[far, "terminal_id"].astype(object).value_counts()
     repeated = hits[hits >= 3]  # a unit error hits a terminal each time; a rare large purchase does not
-    if share - before < MINIMUM_UNIT_SHARE or p >= pair.level or repeated.sum() < 0.5 * far.sum():
+    if repeated.sum() < 0.5 * far.sum():
         return []
     factor = float(np.exp(np.median(off[far])))
     size = f"{factor:.0f} times" if factor > 1 else f"1/{1 / factor:.0f} of"
     text = (
         f"Amounts at {len(repeated)} terminals, {repeated.index[0]} first, are {size} what is usual there:"
-        f" {share:.2%} of rows, {before:.2%} before. Cents taken for euros, or the reverse?"
+        f" {rate.value:.2%} of rows, {rate.before:.2%} before. Cents taken for euros, or the reverse?"
     )
-    return [Finding("unit", "amount", text, int(far.sum()), share, p)]
+    return [Finding("unit", "amount", text, int(far.sum()), rate.value, rate.p_value)]
 
 
 def far_from_usual(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[Mask, Mask, Floats]:
@@ -99,16 +154,10 @@ def far_from_usual(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[Mask
     Usual is the reference's geometric mean there, after a general rise of prices is taken out. The third array is the
     current rows' log ratio to it, 0 at terminals that the reference does not know.
     """
-    terminals = pd.Index(reference["terminal_id"].astype(object).unique())
-    now, before = (terminals.get_indexer(pd.Index(f["terminal_id"].astype(object))) for f in (current, reference))
-    log_now, log_before = (np.log(np.maximum(f["amount"].to_numpy(dtype=np.float64), 0.01)) for f in (current, reference))
-    usual = np.bincount(before, weights=log_before, minlength=len(terminals)) / np.bincount(before, minlength=len(terminals))
-    known = now >= 0
-    off = np.zeros(len(now))
-    if known.any():
-        off[known] = log_now[known] - usual[now[known]]
-        off[known] -= np.median(off[known])
-    return np.abs(off) > np.log(UNIT_FACTOR), np.abs(log_before - usual[before]) > np.log(UNIT_FACTOR), off
+    usual = Usual.of(reference)
+    off = usual.log_ratio(current)
+    before = _log_amount(reference) - usual.log_amount[places(reference["terminal_id"], usual.terminals)]
+    return np.abs(off) > np.log(UNIT_FACTOR), np.abs(before) > np.log(UNIT_FACTOR), off
 
 
 def clock_finding(pair: Pair, current: Floats, reference: Floats) -> list[Finding]:
@@ -118,8 +167,8 @@ def clock_finding(pair: Pair, current: Floats, reference: Floats) -> list[Findin
     profile; only a wrong clock turns it whole.
     """
     p, q = current / max(current.sum(), 1), reference / max(reference.sum(), 1e-9)
-    distance = float(np.abs(p - q).sum() / 2)
-    if distance < CLOCK_DISTANCE:
+    chance = homogeneity_p_value(p, q, float(current.sum()), float(pair.usual.rows))
+    if float(np.abs(p - q).sum() / 2) < CLOCK_DISTANCE or chance >= pair.level:
         return []
     best, fit, part = 0, 0.0, 0.0
     for turn in [*range(-11, 0), *range(1, 13)]:
@@ -131,18 +180,27 @@ def clock_finding(pair: Pair, current: Floats, reference: Floats) -> list[Findin
     if fit < CLOCK_FIT:
         return []
     text = f"The hours of {part:.0%} of payments are turned by {best:+d} h: a time zone or a clock, not people."
-    return [Finding("clock", "event_time", text, round(part * len(pair.current)), part)]
+    return [Finding("clock", "event_time", text, round(part * len(pair.current)), part, chance)]
 
 
-def _usual_by_channel(pair: Pair, null_before: Floats) -> Floats:
-    """The null rate that each current row's channel had in the reference, (n,)."""
-    if "channel" not in pair.current or "channel" not in pair.reference:
-        return np.full(len(pair.current), pair.weights @ null_before / pair.weights.sum())
-    channels = pd.Index(pair.reference["channel"].astype(object).unique())
-    before = channels.get_indexer(pd.Index(pair.reference["channel"].astype(object)))
-    rows = np.bincount(before, weights=pair.weights, minlength=len(channels))
-    nulls = np.bincount(before, weights=pair.weights * null_before, minlength=len(channels))
-    overall = nulls.sum() / max(rows.sum(), 1e-9)
-    rates = np.append(np.where(rows > 0, nulls / np.maximum(rows, 1e-9), overall), overall)  # the last for a new channel
-    now: Floats = rates[channels.get_indexer(pd.Index(pair.current["channel"].astype(object)))]
-    return now
+def _log_amount(frame: pd.DataFrame) -> Floats:
+    paid: Floats = np.log(np.maximum(frame["amount"].to_numpy(dtype=np.float64), 0.01))
+    return paid
+
+
+def _rates(null: Floats, channel: Integers, channels: int) -> Floats:
+    """Null rates by channel, and the overall one last, where channels never seen find it."""
+    overall = null.mean() if len(null) else 0.0
+    known = channel >= 0
+    rows = np.bincount(channel[known], minlength=channels)
+    sums = np.bincount(channel[known], weights=null[known], minlength=channels)
+    return np.append(np.where(rows > 0, sums / np.maximum(rows, 1), overall), overall)
+
+
+def _excess_variation(null: Floats, usual: Floats, day: Integers) -> float:
+    """Between-day variance of nulls given their channels, over that of independent rows; at least 1."""
+    _, index = np.unique(day, return_inverse=True)
+    residual = np.bincount(index, weights=null - usual)
+    independent = float((usual * (1 - usual)).sum())
+    freedom = max(len(residual) - 1, 1)
+    return max(1.0, float(residual @ residual) * len(residual) / freedom / independent) if independent > 0 else 1.0

@@ -7,7 +7,7 @@ event time: `now` ends the window and decides which labels are known.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,20 +15,18 @@ import pandas as pd
 from data.errors import EmptyWindow
 from pipelines.detectors import Detection
 from pipelines.drift_evidence import AlertRate, Deployment, Evidence, LabelFlow
-from pipelines.drift_profile import CATEGORICAL, Days, Floats, Integers, Mask, count_days, day_numbers, design_effect, season_weights
-from pipelines.drift_tests import MINIMUM_ALERT_RATIO, ColumnTest, Sample, ranked, rate_p_value, test_column
+from pipelines.drift_profile import CATEGORICAL, Days, Integers, Mask, count_days, day_numbers, design_effect
+from pipelines.drift_tests import ColumnTest, Sample
 from pipelines.estimate import Conditions, Estimate, estimate
-from pipelines.fault_tests import MAY_BE_NULL, Pair, clock_finding, far_from_usual, null_findings, unit_finding, unseen_findings
+from pipelines.fault_tests import MAY_BE_NULL, far_from_usual
 from pipelines.label_evidence import SURE_QUANTILE, LabelEvidence, hear_labels
 from pipelines.onset import Onset, estimate_onset
 from pipelines.performance import Performance
-from pipelines.portfolio import detections
+from pipelines.portfolio import detections, examine, sequential
 from pipelines.reference import Reference, WatchPlan, alert_days
 from pipelines.root_cause import Cause, root_causes
 from pipelines.verdict import Verdict, decide
 from pipelines.window_checks import CheckedWindow, Finding, check_window
-
-HOURS: Final = np.arange(25.0)
 
 
 @dataclass(frozen=True)
@@ -81,20 +79,18 @@ def watch(
         raise EmptyWindow(
             f"No payments between {start:%Y-%m-%d} and {now:%Y-%m-%d}.", next_step="Send traffic, then check again.", where="window"
         )
-    checked = check_window(window, reference.frame, watched, words=CATEGORICAL)
+    # A log that has just begun fills only part of its first window: the season is that of the part.
+    begun = max(start, window["event_time"].min().floor("h").to_pydatetime())
+    examined = examine(window, reference, start=begun, end=now, plan=plan)
     seen = check_window(raw, reference.frame, watched, words=CATEGORICAL).frame
-    weights, season = season_weights(reference.frame["event_time"], start, now)
-    level = plan.error_budget / (len(reference.binnings) + len(CATEGORICAL) + len(MAY_BE_NULL) + 2)
-    samples = _samples(checked, reference, weights, level)
-    tests = tuple(test_column(sample, level) for sample in samples)
-    findings = checked.findings + _faults(checked, reference, weights, level) + _season(season)
-    alerts = _alert_rate(window, reference, weights, level)
-    moved = ranked(tests)
+    samples, tests, findings, alerts, level = examined.samples, examined.tests, examined.findings, examined.alert_rate, examined.level
+    moved = examined.moved
     onsets = _onsets(seen, reference, samples, moved, findings) | _alert_onset(seen, reference, alerts, plan)
     told = hear_labels(seen, reference, known, onsets[next(iter(onsets))] if onsets else None, now=now, plan=plan, level=level)
     deployed = bool(set(window["champion_version"].astype(str).unique()) - reference.versions) or bool(deployments)
-    found = detections(tests, findings, alerts, told.flow, deployed=deployed, end=now)
-    causes = root_causes(Pair(checked.frame, reference.frame, weights, level), samples, moved, findings, onsets)
+    remembered = sequential(seen, reference, known, start=start, now=now, plan=plan)
+    found = detections(examined, remembered, told.flow, deployed=deployed, end=now)
+    causes = root_causes(examined.pair, samples, moved, findings, onsets)
     evidence = Evidence(
         moved=moved,
         findings=findings,
@@ -109,7 +105,7 @@ def watch(
         deployments=tuple(deployments),
         detections=found,
         causes=causes,
-        estimate=_estimate(checked, seen, reference, told, _conditions(moved, findings, alerts, found)),
+        estimate=_estimate(examined.checked, seen, reference, told, _conditions(moved, findings, alerts, found)),
         payments=len(told.judged),
     )
     return WindowResult(
@@ -133,47 +129,6 @@ def _estimate(
     quiet = seen[seen["event_time"] < pd.Timestamp(told.onset.day, tz="UTC")] if told.onset else seen.iloc[:0]
     judged = None if told.performance is None else (told.judged, told.performance.alert_precision)
     return estimate(reference.calibrator, checked.frame, reference.frame, quiet, conditions, judged=judged)
-
-
-def _samples(checked: CheckedWindow, reference: Reference, weights: Floats, level: float) -> list[Sample]:
-    kish = float(weights.sum() ** 2 / (len(weights) * (weights**2).sum()))
-    samples = []
-    for binning, codes, days in zip(reference.binnings, reference.codes, reference.days, strict=True):
-        if binning.column not in checked.columns:
-            continue
-        current = np.bincount(binning.codes(checked.frame[binning.column]), minlength=binning.size).astype(np.float64)
-        before = np.bincount(codes, weights=weights, minlength=binning.size).astype(np.float64)
-        samples.append(Sample.of(binning, current, before, days, kish=kish, level=level))
-    return samples
-
-
-def _faults(checked: CheckedWindow, reference: Reference, weights: Floats, level: float) -> tuple[Finding, ...]:
-    pair = Pair(checked.frame, reference.frame, weights, level)
-    words = [b for b in reference.binnings if b.column in checked.columns]
-    found = null_findings(pair) + unseen_findings(pair, words)
-    if {"amount", "terminal_id"} <= set(checked.frame) and "amount" in checked.columns:
-        found += unit_finding(pair)
-    if "hour" in checked.columns:
-        profiles = (np.histogram(checked.frame["hour"], HOURS)[0], np.histogram(reference.frame["hour"], HOURS, weights=weights)[0])
-        found += clock_finding(pair, *(profile.astype(np.float64) for profile in profiles))
-    return tuple(found)
-
-
-def _season(season: str) -> tuple[Finding, ...]:
-    text = {"day": "The reference lacks some weekdays of this window; hours of the day are matched instead.",
-            "none": "The reference lacks some hours of this window; no season is matched."}  # fmt: skip
-    return (Finding("season", "event_time", text[season]),) if season in text else ()
-
-
-def _alert_rate(window: pd.DataFrame, reference: Reference, weights: Floats, level: float) -> AlertRate:
-    effect = design_effect(reference.alerts, ordered=False, quantile=1 - level / 2)
-    value = float((window["decision"] != "approve").mean())
-    before = float(weights @ (reference.frame["decision"] != "approve").to_numpy() / weights.sum())
-    n, m = len(window) / effect, float(weights.sum() ** 2 / (weights**2).sum()) / effect
-    p = rate_p_value(value * n, n, before * m, m)
-    ratio = value / before if before else np.inf
-    large = ratio >= MINIMUM_ALERT_RATIO or ratio <= 1 / MINIMUM_ALERT_RATIO
-    return AlertRate(value, before, p, bool(p < level and large))
 
 
 def _onsets(

@@ -1,47 +1,144 @@
-"""The portfolio: one `Detection` for every name in `DETECTORS`, gathered from what tests and checks found in a window.
+"""The portfolio: every detector over one window, under one error budget, and one `Detection` for each name in `DETECTORS`.
 
-Called by `monitor`.
+The budget is the chance that a quiet window raises any alarm at all. Half of it goes to tests of the window, in equal
+parts (Bonferroni); half to the sequential detectors, whose mean run length to a false alarm is that many windows. Checks that
+are certain (a missing column, another version) cost nothing. Called by `monitor` and `calibration`.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
+
+import numpy as np
+import pandas as pd
 
 from pipelines.detectors import DETECTORS, Detection, Detector
 from pipelines.drift_evidence import AlertRate, LabelFlow
-from pipelines.drift_tests import ColumnTest
-from pipelines.window_checks import Finding, FindingKind
+from pipelines.drift_profile import CATEGORICAL, Season
+from pipelines.drift_tests import MINIMUM_ALERT_RATIO, ColumnTest, Sample, compare_marks, ranked, test_column
+from pipelines.fault_tests import MAY_BE_NULL, Pair, clock_finding, null_findings, unit_finding, unseen_findings
+from pipelines.label_tests import age_detection
+from pipelines.reference import Reference, WatchPlan
+from pipelines.streams import StreamPlan, watch_streams
+from pipelines.value_tests import RANGED, SPIKING, range_findings, spike_findings
+from pipelines.volume_tests import volume_findings
+from pipelines.window_checks import CheckedWindow, Finding, FindingKind, check_window
 
 DETECTOR_OF: Final[dict[FindingKind, Detector]] = {
     "missing_column": "schema", "duplicate_column": "schema", "mixed_types": "schema", "not_numeric": "schema",
     "all_null": "schema", "infinite": "schema", "constant": "schema",
-    "null_rate": "null_rate", "unseen_level": "unseen_level", "unit": "unit", "clock": "clock", "volume": "volume", "parity": "parity",
+    "null_rate": "null_rate", "range": "range", "unit": "unit", "unseen_level": "unseen_level", "value_spike": "value_spike",
+    "clock": "clock", "volume": "volume", "duplicates": "volume", "parity": "parity",
 }  # fmt: skip
+STREAM_SHARE: Final = 0.5  # of the budget, for the three sequential detectors
+STREAMS: Final = 3
+# Tests besides those of the binned columns and of their unseen levels: unit, clock, alert rate, volume, duplicates, label
+# age, and the window's label flow, of all frauds and of those alerted.
+OTHER_TESTS: Final = 8
+HOURS: Final = np.arange(25.0)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the tests of one window found, before labels are judged."""
+
+    checked: CheckedWindow
+    pair: Pair
+    samples: tuple[Sample, ...]
+    tests: tuple[ColumnTest, ...]
+    findings: tuple[Finding, ...]
+    alert_rate: AlertRate
+    level: float
+
+    @property
+    def moved(self) -> tuple[ColumnTest, ...]:
+        """The columns that moved, causes first."""
+        return ranked(self.tests)
+
+
+def test_level(reference: Reference, plan: WatchPlan) -> float:
+    """The error level of one test of a window."""
+    tests = len(reference.binnings) + len(CATEGORICAL) + len(MAY_BE_NULL) + len(RANGED) + len(SPIKING) + OTHER_TESTS
+    return plan.error_budget * (1 - STREAM_SHARE) / tests
+
+
+def examine(window: pd.DataFrame, reference: Reference, *, start: datetime, end: datetime, plan: WatchPlan) -> Examined:
+    """All tests that need no labels, over the rows of one window [start, end)."""
+    level = test_level(reference, plan)
+    checked = check_window(window, reference.frame, [b.column for b in reference.binnings], words=CATEGORICAL)
+    season = reference.season(start, end)
+    pair = Pair(checked.frame, reference.frame, season, level, reference.usual, plan.noise)
+    samples = _samples(checked, reference, season, level, plan.noise)
+    tests = tuple(test_column(sample, level) for sample in samples)
+    found = checked.findings + _faults(pair, checked, reference, tests, (end - start) / timedelta(days=1)) + _season(season)
+    return Examined(checked, pair, samples, tests, found, _alert_rate(window, reference, season, level, plan.noise), level)
+
+
+def sequential(
+    seen: pd.DataFrame, reference: Reference, known: pd.DataFrame, *, start: datetime, now: datetime, plan: WatchPlan
+) -> tuple[Detection, ...]:
+    """The detectors that remember, over all rows served since the reference and the labels known by `now`."""
+    streams = StreamPlan(STREAMS / (plan.error_budget * STREAM_SHARE), plan.window_days, plan.noise)
+    said = watch_streams(seen, known, reference.streams, start=start, now=now, maturity_days=plan.maturity_days, plan=streams)
+    return (*said, age_detection(seen, known, reference.delays, start=start, now=now, level=test_level(reference, plan)))
 
 
 def detections(
-    tests: Sequence[ColumnTest],
-    findings: Iterable[Finding],
-    alerts: AlertRate,
-    flow: LabelFlow | None,
-    *,
-    deployed: bool,
-    end: datetime,
+    examined: Examined, remembered: Iterable[Detection], flow: LabelFlow | None, *, deployed: bool, end: datetime
 ) -> tuple[Detection, ...]:
     """One result per detector, in the order of DETECTORS; those with nothing to look at are silent."""
-    said = {d.detector: d for d in (_of_tests("inputs", tests), _of_tests("score", tests))}
-    for finding in findings:
+    alerts = examined.alert_rate
+    said = {d.detector: d for d in (_of_tests("inputs", examined.tests), _of_tests("score", examined.tests), *remembered)}
+    for finding in examined.findings:
         if finding.kind in DETECTOR_OF:
             name = DETECTOR_OF[finding.kind]
             said[name] = _with_finding(said.get(name, Detection(name, False)), finding)
-    rise = _ratio(alerts.value, alerts.reference)
+    rise = alerts.value / alerts.reference if alerts.reference else 0.0
     said["alert_rate"] = Detection("alert_rate", alerts.moved, alerts.p_value, column="decision", effect=rise)
-    if flow is not None:
-        said["label_flow"] = Detection("label_flow", flow.broken, flow.p_value, effect=_ratio(flow.known, flow.expected))
+    if flow is not None and (flow.broken or flow.one_sided) and not said["label_flow"].alarmed:
+        said["label_flow"] = replace(said["label_flow"], alarmed=True, p_value=min(flow.p_value, flow.caught_p_value))
     said["change_log"] = Detection("change_log", deployed)
     every = (said.get(name, Detection(name, False)) for name in DETECTORS)
     return tuple(replace(d, first_alarm=end) if d.alarmed and d.first_alarm is None else d for d in every)
+
+
+def _samples(checked: CheckedWindow, reference: Reference, season: Season, level: float, noise: Mapping[str, float]) -> tuple[Sample, ...]:
+    samples = []
+    for binning, profile in zip(reference.binnings, reference.profiles, strict=True):
+        if binning.column in checked.columns:
+            current = np.bincount(binning.codes(checked.frame[binning.column]), minlength=binning.size).astype(np.float64)
+            name = "score" if binning.role == "score" else "inputs"
+            samples.append(Sample.of(binning, current, profile, season, level, noise.get(f"{name}:{binning.column}")))
+    return tuple(samples)
+
+
+def _faults(pair: Pair, checked: CheckedWindow, reference: Reference, tests: Sequence[ColumnTest], days: float) -> tuple[Finding, ...]:
+    if len(pair.current) == 0:
+        return ()
+    found = null_findings(pair) + unseen_findings(pair, [b for b in reference.binnings if b.column in checked.columns])
+    unit = unit_finding(pair) if {"amount", "terminal_id"} <= set(checked.frame) and "amount" in checked.columns else []
+    # Amounts in another unit lie out of range too: the more telling of the two is said.
+    found += unit or range_findings(pair, reference.values, {t.column: t.value for t in tests if t.drifted})
+    found += spike_findings(pair, reference.values)
+    if "hour" in checked.columns:
+        now, before = np.histogram(checked.frame["hour"], HOURS)[0].astype(np.float64), reference.traffic.repeats.hours_of_day(pair.season)
+        found += clock_finding(pair, now, before)
+    return tuple(found + volume_findings(pair, reference.traffic, days))
+
+
+def _season(season: Season) -> tuple[Finding, ...]:
+    text = {"day": "The reference lacks some weekdays of this window; hours of the day are matched instead.",
+            "none": "The reference lacks some hours of this window; no season is matched."}  # fmt: skip
+    return (Finding("season", "event_time", text[season.name]),) if season.name in text else ()
+
+
+def _alert_rate(window: pd.DataFrame, reference: Reference, season: Season, level: float, noise: Mapping[str, float]) -> AlertRate:
+    alerted = (window["decision"] != "approve").to_numpy()
+    rate = compare_marks(reference.alert_profile, float(alerted.sum()), len(window), season, level, noise.get("alert_rate:decision"))
+    ratio = rate.value / rate.before if rate.before else np.inf
+    large = ratio >= MINIMUM_ALERT_RATIO or ratio <= 1 / MINIMUM_ALERT_RATIO
+    return AlertRate(rate.value, rate.before, rate.p_value, bool(rate.p_value < level and large))
 
 
 def _of_tests(name: Detector, tests: Sequence[ColumnTest]) -> Detection:
@@ -60,7 +157,3 @@ def _with_finding(so_far: Detection, finding: Finding) -> Detection:
     if so_far.alarmed and finding.share <= so_far.effect:
         return replace(so_far, columns=columns)
     return replace(so_far, alarmed=True, p_value=finding.p_value, column=finding.column, columns=columns, effect=finding.share)
-
-
-def _ratio(value: float, before: float) -> float:
-    return value / before if before else 0.0

@@ -4,22 +4,41 @@ A good reference is out of sample for the model that scored it, whole weeks long
 can be compared), quiet, and answered by the version that serves. Made once per promotion by whoever calls `monitor`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from data.costs import DECISIONS, DecisionCosts, Policy
 from data.errors import EmptyWindow
 from data.features import FEATURES
 from data.rules import rule_severity
 from data.schema import TRANSACTION_COLUMNS
-from pipelines.drift_profile import CATEGORICAL, Binning, Days, Floats, Integers, count_days, day_numbers, fit_binning, watched_columns
+from pipelines.drift_profile import (
+    CATEGORICAL,
+    Binning,
+    Days,
+    Floats,
+    Integers,
+    Profile,
+    Season,
+    count_days,
+    day_numbers,
+    design_effect,
+    fit_binning,
+    season_of,
+    watched_columns,
+)
 from pipelines.drift_tests import ERROR_BUDGET
 from pipelines.estimate import Calibrator, fit_calibrator
+from pipelines.fault_tests import Usual
+from pipelines.label_tests import Delays
 from pipelines.performance import Performance, matured_rows, measure
+from pipelines.streams import SURE, StreamRates
+from pipelines.value_tests import Values
+from pipelines.volume_tests import Traffic
 from pipelines.window_checks import check_window
 
 
@@ -29,10 +48,11 @@ class WatchPlan:
 
     window_days: int = 7
     maturity_days: int = 7  # labels reported later than this after their payment count in neither window nor reference
-    error_budget: float = ERROR_BUDGET  # chance of any false alarm in a quiet window
+    error_budget: float = ERROR_BUDGET  # chance of any false alarm in a quiet window, of all detectors together
     per_thousand: float = 10.0  # alert capacity
     costs: DecisionCosts = field(default_factory=DecisionCosts)
     seed: int = 7
+    noise: Mapping[str, float] = field(default_factory=dict)  # design effects by "detector:column", as `calibration` measured them
 
     @property
     def maturity(self) -> timedelta:
@@ -45,14 +65,32 @@ class Reference:
 
     frame: pd.DataFrame
     binnings: tuple[Binning, ...]
-    codes: tuple[NDArray[np.int64], ...]  # per binning, (n,)
-    days: tuple[Days, ...]  # per binning
-    alerts: Days  # bins: approved, alerted, (none)
+    profiles: tuple[Profile, ...]  # per binning
+    usual: Usual
+    values: Values
+    traffic: Traffic
+    delays: Delays
+    streams: StreamRates
+    alert_profile: Profile  # bins: approved, alerted, (none)
     frauds: Days  # bins: not known as fraud in time, known, (none)
     caught: Days  # of the known frauds; bins: missed, alerted, (none)
     performance: Performance | None  # None: too few known frauds
     versions: frozenset[str]
     calibrator: Calibrator | None  # None: too few known frauds
+
+    @property
+    def days(self) -> tuple[Days, ...]:
+        """Counts by day, per binning."""
+        return tuple(profile.days for profile in self.profiles)
+
+    @property
+    def alerts(self) -> Days:
+        """Payments approved and alerted, by day."""
+        return self.alert_profile.days
+
+    def season(self, start: datetime, end: datetime) -> Season:
+        """What gives this reference the hours of the week of a window [start, end)."""
+        return season_of(self.alerts.days, start, end)
 
 
 def reference_frame(transactions: pd.DataFrame, features: Floats, scores: Floats, policy: Policy, version: str) -> pd.DataFrame:
@@ -83,17 +121,20 @@ def freeze_reference(frame: pd.DataFrame, labels: pd.DataFrame, plan: WatchPlan)
             where="reference",
         )
     binnings = tuple(fit_binning(name, checked.frame[name]) for name in checked.columns)
-    codes = tuple(b.codes(checked.frame[b.column]) for b in binnings)
-    day = day_numbers(frame["event_time"])
+    time, frauds = frame["event_time"], fraud_days(frame, labels, plan.maturity)
     rows = matured_rows(checked.frame, labels, plan.maturity)
     caught = caught_days(frame, labels, plan.maturity)
     return Reference(
         frame=checked.frame,
         binnings=binnings,
-        codes=codes,
-        days=tuple(count_days(c, day, b.size) for c, b in zip(codes, binnings, strict=True)),
-        alerts=alert_days(frame),
-        frauds=fraud_days(frame, labels, plan.maturity),
+        profiles=tuple(Profile.of(b.codes(checked.frame[b.column]), time, b.size) for b in binnings),
+        usual=Usual.of(checked.frame),
+        values=Values.of(checked.frame),
+        traffic=Traffic.of(checked.frame),
+        delays=Delays.of(frame, labels, effect=design_effect(frauds, ordered=False, quantile=SURE)),
+        streams=StreamRates.of(frame, labels, plan.maturity_days),
+        alert_profile=Profile.of_marks((frame["decision"] != "approve").to_numpy(), time),
+        frauds=frauds,
         caught=caught,
         performance=measure(rows, per_thousand=plan.per_thousand, costs=plan.costs, seed=plan.seed),
         versions=frozenset(frame["champion_version"].astype(str).unique()),

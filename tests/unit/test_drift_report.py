@@ -91,7 +91,7 @@ def test_the_monitor_answers_every_malformed_window_with_a_verdict(kind: str) ->
     window = MALFORMED[kind][0](WINDOW)
     reference = freeze_reference(REFERENCE, labels(REFERENCE), WatchPlan())
     result = watch(window, reference, labels(WINDOW), now=START + timedelta(days=21), plan=WatchPlan())
-    faults = {"all null", "missing", "words", "infinite", "duplicate columns", "mixed types"}
+    faults = {"all null", "missing", "words", "infinite", "duplicate columns", "mixed types", "constant"}
     assert (result.verdict.decision == "fix_pipeline") == (kind in faults)
 
 

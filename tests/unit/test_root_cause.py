@@ -52,8 +52,9 @@ def test_of_two_messages_the_one_that_explains_the_other_comes_first() -> None:
 
 
 def test_the_effect_is_the_share_of_payments_that_changed() -> None:
-    hit = np.random.default_rng(0).random(len(WINDOW)) < 0.2
-    result = judge(amount=WINDOW["amount"].mask(hit, 100.0))
+    rng = np.random.default_rng(0)
+    hit, about_100 = rng.random(len(WINDOW)) < 0.2, rng.uniform(90, 110, len(WINDOW))
+    result = judge(amount=WINDOW["amount"].mask(hit, about_100))
     cause = result.causes[0]
     assert (cause.column, cause.tier) == ("amount", "message")
     assert cause.effect == pytest.approx(0.2, abs=0.04)

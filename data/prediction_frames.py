@@ -67,7 +67,7 @@ def labels_frame(path: Path, known_by: datetime | None = None) -> "pd.DataFrame"
 
     query = (
         "SELECT l.transaction_id, p.event_time_ms, l.report_time_ms, l.is_fraud, l.source FROM labels l"
-        " JOIN predictions p USING (transaction_id) WHERE l.report_time_ms <= ? ORDER BY l.report_time_ms, l.sequence"
+        " JOIN predictions p ON p.sequence = l.payment WHERE l.report_time_ms <= ? ORDER BY l.report_time_ms, l.sequence"
     )
     limit = np.iinfo(np.int64).max if known_by is None else event_milliseconds(known_by)
     ids, events, reports, frauds, sources = _columns(path, query, (int(limit),), 5)

@@ -9,58 +9,59 @@ same `PredictionStore` and passes the same contract tests.
 """
 
 import json
-import logging
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+from uuid import uuid4
 
 import numpy as np
 
 from data.errors import LogUnavailable
 from data.features import FEATURE_SCHEMA_HASH
 from data.group_commit import GroupCommit
-from data.id_filter import IdFilter
+from data.id_index import IdIndex
 from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, Stored, conflict, payment_facts
 from data.schema import Label, Transaction, event_milliseconds
 
-_log = logging.getLogger(__name__)
+Row: TypeAlias = tuple[Any, ...]  # of the table of predictions
 
 
 class PredictionLog:
-    """The log in one SQLite file. Any thread may submit; the reading methods belong to one thread."""
+    """The log in one SQLite file. Any thread may submit; the reading methods belong to one thread. One process writes."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises LogUnavailable when it cannot be used."""
+    def __init__(self, path: Path, *, synchronous: bool = True) -> None:
+        """Open or make the file. Raises LogUnavailable when it cannot be used.
+
+        Without `synchronous` a commit does not wait for the disk: a kill of this process loses none that ended, a power cut may.
+        """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with closing(_connect(path)) as connection, connection:
-                _prepare(connection, path)
+                name = _prepare(connection, path)
             self._reader = _connect(path)
+            self._ids = IdIndex(path, name)
         except sqlite3.Error as error:
             raise _unusable(path, str(error)) from error
-        self._ids = IdFilter()
-        self._loader: threading.Thread | None = None  # brings the ids of earlier runs into the filter
-        self._loaded, self._closing = threading.Event(), threading.Event()
-        self._writer: GroupCommit[PredictionRecord | Label, frozenset[str]] = GroupCommit(lambda: _connect(path), _write, "prediction log")
+        self._numbering: sqlite3.Connection | None = None  # the connection in whose groups `_places` are given
+        self._places = count()
+        self._writer: GroupCommit[Row, frozenset[str]] = GroupCommit(lambda: _connect(path, synchronous), self._write, "prediction log")
 
     def submit(self, entries: Sequence[PredictionRecord | Label]) -> Future[frozenset[str]]:
         """Queue entries, in order, for the next group commit.
 
-        The future ends when they are durable, with the ids of the group that were refused because another body is
+        The future ends when they are stored, with the ids of the group that were refused because another body is
         stored under them; an id stored with the same body, or a label already there, is silently the same entry.
         It raises LogUnavailable when the group could not be committed: then none of it is stored, nor anything
         submitted later, until `check_writable` finds the disk well again: what was decided after a payment that got
         lost counted it.
         """
-        self._ids.add([entry.transaction.transaction_id for entry in entries if not isinstance(entry, Label)])
-        return self._writer.submit(entries)
+        return self._writer.submit([_label_row(entry) if isinstance(entry, Label) else _prediction_row(entry) for entry in entries])
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Store and wait. Raises IdempotencyConflict, LogUnavailable."""
@@ -89,32 +90,22 @@ class PredictionLog:
 
     def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]:
         """The stored answers among some transactions, by id. Raises LogUnavailable."""
-        if self._knows_all_ids():
-            transaction_ids = self._ids.maybe(transaction_ids)
-            if not transaction_ids:
-                return {}
-        room = 1 << max(0, len(transaction_ids) - 1).bit_length()  # few different lengths: their prepared statements are kept
-        query = f"{_FIND} IN ({', '.join('?' * room)})"
-        keys = [*transaction_ids, *[None] * (room - len(transaction_ids))]
         try:
-            rows = self._reader.execute(query, keys).fetchall()
+            places = self._ids.places(transaction_ids)
+            rows = chain.from_iterable(self._reader.execute(_FIND, (place,)) for place in places.values())
+            return {row[0]: _stored(row) for row in rows}
         except sqlite3.Error as error:
             raise _unusable(self.path, str(error)) from error
-        return {row[0]: _stored(row) for row in rows}
 
     def logged(self, transaction_id: str) -> PredictionRecord | None:
         """All that was stored with one answer, its event time in whole milliseconds; None when there is none. Raises LogUnavailable."""
-        row = self._one("SELECT * FROM predictions WHERE transaction_id = ?", transaction_id)
+        row = self._payment("*", transaction_id)
         return _record(row) if row else None
 
     def parties(self, transaction_id: str) -> tuple[str, str] | None:
-        """(card_id, terminal_id) of a stored or an earlier payment, or None."""
-        row = self._one(
-            "SELECT card_id, terminal_id FROM predictions WHERE transaction_id = ?"
-            " UNION ALL SELECT card_id, terminal_id FROM earlier WHERE transaction_id = ?",
-            transaction_id,
-            transaction_id,
-        )
+        """(card_id, terminal_id) of a stored or an earlier payment, or None. Raises LogUnavailable."""
+        row = self._payment("card_id, terminal_id", transaction_id)
+        row = row or self._one("SELECT card_id, terminal_id FROM earlier WHERE transaction_id = ?", transaction_id)
         return (str(row[0]), str(row[1])) if row else None
 
     def is_reported(self, transaction_id: str) -> bool:
@@ -144,30 +135,16 @@ class PredictionLog:
 
     def close(self) -> None:
         """Commit what is queued and let go of the file."""
-        self._closing.set()
-        if self._loader is not None:
-            self._loader.join()
         self._writer.close()
+        self._ids.close()
         self._reader.close()
 
-    def _knows_all_ids(self) -> bool:
-        """Whether the filter holds every stored id. The first who asks has those of earlier runs brought in, meanwhile."""
-        if self._loader is None:
-            self._loader = threading.Thread(target=self._load_ids, name="prediction log ids", daemon=True)
-            self._loader.start()
-        return self._loaded.is_set()
-
-    def _load_ids(self) -> None:
+    def _payment(self, columns: str, transaction_id: str) -> tuple[Any, ...] | None:
         try:
-            with closing(_connect(self.path)) as connection:
-                rows = connection.execute("SELECT transaction_id FROM predictions")
-                while (some := rows.fetchmany(_IDS_AT_ONCE)) and not self._closing.is_set():
-                    self._ids.add([key for (key,) in some])
-        except sqlite3.Error as error:  # every question then goes to the file, which is slower and will say the same
-            _log.warning("the ids of %s could not be read: %s", self.path.name, error)
-            return
-        if not self._closing.is_set():
-            self._loaded.set()
+            place = self._ids.places([transaction_id]).get(transaction_id)
+        except sqlite3.Error as error:
+            raise _unusable(self.path, str(error)) from error
+        return None if place is None else self._one(f"SELECT {columns} FROM predictions WHERE sequence = ?", place)
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
         try:
@@ -175,6 +152,39 @@ class PredictionLog:
         except sqlite3.Error as error:
             raise _unusable(self.path, str(error)) from error
         return row
+
+    def _write(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> frozenset[str]:
+        """Insert one group; returns the ids that another body holds already."""
+        if connection is not self._numbering:  # the first one, or the one after a failed group
+            self._numbering, self._places = connection, count(_last_sequence(connection) + 1)
+        placed = [(place, *row) for row, place in zip(rows, self._places, strict=False)]
+        predictions = [row for row in placed if len(row) > len(_LABEL_COLUMNS)]
+        labels = [row for row in placed if len(row) < len(_LABEL_COLUMNS)]
+        if not rows:  # somebody asks whether the disk takes a write
+            connection.execute("INSERT INTO facts VALUES ('checks', '1') ON CONFLICT DO UPDATE SET value = value + 1")
+        new, refused = self._new(connection, predictions)
+        _insert(connection, new)
+        self._ids.stored(len(new))
+        if labels:
+            known = self._ids.places([row[1] for row in labels]) | {row[1]: row[0] for row in new}
+            connection.executemany(_INSERT_LABEL, [(*row, known.get(row[1])) for row in labels])
+        return refused
+
+    def _new(self, connection: sqlite3.Connection, rows: list[Row]) -> tuple[list[Row], frozenset[str]]:
+        """The rows whose id is not stored, and the ids that hold another body."""
+        doubtful = self._ids.remember([row[1] for row in rows])
+        if not doubtful:
+            return rows, frozenset()
+        held = {name: connection.execute(_HELD, (place,)).fetchone() for name, place in self._ids.places(doubtful).items()}
+        new, refused = [], set()
+        for row in rows:
+            body = row[_BODY]
+            first = held.setdefault(row[1], body)
+            if first is body:
+                new.append(row)
+            elif first != body:
+                refused.add(row[1])
+        return new, frozenset(refused)
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
@@ -194,7 +204,7 @@ def _record(row: tuple[Any, ...]) -> PredictionRecord:
 
 _COLUMNS: Final = {
     "sequence": "INTEGER PRIMARY KEY",
-    "transaction_id": "TEXT NOT NULL UNIQUE",
+    "transaction_id": "TEXT NOT NULL",
     "event_time_ms": "INTEGER NOT NULL",
     "card_id": "TEXT NOT NULL",
     "terminal_id": "TEXT NOT NULL",
@@ -221,13 +231,17 @@ _COLUMNS: Final = {
     "request_id": "TEXT NOT NULL",
 }
 _FACTS: Final = "event_time_ms, card_id, terminal_id, amount_minor, currency, channel, category, latitude, longitude, device_id"
-_FIND: Final = f"SELECT transaction_id, score, decision, reasons, model_version, arm, {_FACTS} FROM predictions WHERE transaction_id"
+_BODY: Final = slice(2, 12)  # of a row: the same as _FACTS
+_HELD: Final = f"SELECT {_FACTS} FROM predictions WHERE sequence = ?"
+_FIND: Final = f"SELECT transaction_id, score, decision, reasons, model_version, arm, {_FACTS} FROM predictions WHERE sequence = ?"
+# An id is stored once, and found, by the index beside this file (data/id_index.py).
 _TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS predictions ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())}) STRICT;
 CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (event_time_ms);
 CREATE TABLE IF NOT EXISTS labels (
     sequence INTEGER PRIMARY KEY, transaction_id TEXT NOT NULL, report_time_ms INTEGER NOT NULL,
-    is_fraud INTEGER NOT NULL, source TEXT NOT NULL, UNIQUE (transaction_id, report_time_ms, is_fraud, source)) STRICT;
+    is_fraud INTEGER NOT NULL, source TEXT NOT NULL, payment INTEGER,  -- its place in predictions; NULL: an earlier one
+    UNIQUE (transaction_id, report_time_ms, is_fraud, source)) STRICT;
 CREATE TABLE IF NOT EXISTS earlier (
     transaction_id TEXT PRIMARY KEY, card_id TEXT NOT NULL, terminal_id TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -238,35 +252,38 @@ SELECT 1, sequence, card_id, terminal_id, event_time_ms / 1000, amount_minor, ch
 UNION ALL
 SELECT 0, l.sequence, coalesce(p.card_id, e.card_id), coalesce(p.terminal_id, e.terminal_id), l.report_time_ms / 1000,
        0, '', '', NULL, NULL, NULL
-  FROM labels l LEFT JOIN predictions p USING (transaction_id) LEFT JOIN earlier e USING (transaction_id)
+  FROM labels l LEFT JOIN predictions p ON p.sequence = l.payment LEFT JOIN earlier e ON e.transaction_id = l.transaction_id
  WHERE l.is_fraud = 1 AND l.sequence > ?
    AND NOT EXISTS (SELECT 1 FROM labels f WHERE f.transaction_id = l.transaction_id AND f.is_fraud = 1 AND f.sequence < l.sequence)
 ORDER BY 2
 """
+_LABEL_COLUMNS: Final = ["sequence", "transaction_id", "report_time_ms", "is_fraud", "source", "payment"]
 _ONE_ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
-_IDS_AT_ONCE: Final = 2_000  # a millisecond of holding the interpreter's lock
 _MOST_ROWS: Final = 256  # in one statement
-_INSERT_LABEL: Final = "INSERT INTO labels VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_INSERT_LABEL: Final = "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, synchronous: bool = True) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if synchronous else 'NORMAL'}")
     except sqlite3.Error:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path) -> str:
+    """Make the tables where they are missing; returns the name that this log got when it was made."""
     connection.executescript(_TABLES)
-    connection.execute("INSERT INTO facts VALUES ('feature_schema_hash', ?) ON CONFLICT DO NOTHING", (FEATURE_SCHEMA_HASH,))
-    (found,) = connection.execute("SELECT value FROM facts WHERE name = 'feature_schema_hash'").fetchone()
-    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(predictions)")]
-    if found != FEATURE_SCHEMA_HASH or columns != list(_COLUMNS):
+    made = {"feature_schema_hash": FEATURE_SCHEMA_HASH, "name": uuid4().hex}
+    connection.executemany("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO NOTHING", made.items())
+    facts = dict(connection.execute("SELECT name, value FROM facts"))
+    columns = [[name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")] for table in ("predictions", "labels")]
+    if facts["feature_schema_hash"] != FEATURE_SCHEMA_HASH or columns != [list(_COLUMNS), _LABEL_COLUMNS]:
         raise _unusable(path, "it was written with another feature schema or other columns")
+    return str(facts["name"])
 
 
 def _last_sequence(connection: sqlite3.Connection) -> int:
@@ -274,45 +291,24 @@ def _last_sequence(connection: sqlite3.Connection) -> int:
     return int(connection.execute(query).fetchone()[0])
 
 
-def _write(connection: sqlite3.Connection, entries: Sequence[PredictionRecord | Label]) -> frozenset[str]:
-    """Insert one group; returns the ids that another body holds already."""
-    sequence = count(_last_sequence(connection) + 1)
-    predictions, labels = [], []
-    for place, entry in zip(sequence, entries, strict=False):
-        if isinstance(entry, Label):
-            labels.append((place, *_label_row(entry)))
-        else:
-            predictions.append(_prediction_row(place, entry))
-    if not entries:  # somebody asks whether the disk takes a write
-        connection.execute("INSERT INTO facts VALUES ('checks', '1') ON CONFLICT DO UPDATE SET value = value + 1")
-    connection.executemany(_INSERT_LABEL, labels)
-    if _insert(connection, predictions) == len(predictions):
-        return frozenset()
-    held = f"SELECT {_FACTS} FROM predictions WHERE transaction_id = ?"
-    answered = ((str(row[1]), row[2:12], connection.execute(held, (row[1],)).fetchone()) for row in predictions)
-    return frozenset(key for key, given, stored in answered if given != stored)
-
-
-def _insert(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> int:
-    """Insert rows whose id is new; returns how many were. Many rows go in one statement, of few different lengths.
+def _insert(connection: sqlite3.Connection, rows: list[Row]) -> None:
+    """Insert rows; many in one statement, of few different lengths.
 
     With a statement per row, as `executemany` has it, the interpreter's lock is given up and fetched again for each: up
     to 5 ms every time while the service's own thread is busy.
     """
-    stored = done = 0
+    done = 0
     while done < len(rows):
         length = min(_MOST_ROWS, 1 << ((len(rows) - done).bit_length() - 1))
         values = list(chain.from_iterable(rows[done : done + length]))
-        statement = f"INSERT INTO predictions VALUES {', '.join([_ONE_ROW] * length)} ON CONFLICT (transaction_id) DO NOTHING"
-        stored += connection.execute(statement, values).rowcount
+        connection.execute(f"INSERT INTO predictions VALUES {', '.join([_ONE_ROW] * length)}", values)
         done += length
-    return stored
 
 
-def _prediction_row(sequence: int, record: PredictionRecord) -> tuple[object, ...]:
+def _prediction_row(record: PredictionRecord) -> Row:
     transaction, features, score, decision, reasons, *rest = record
     return (
-        sequence, transaction.transaction_id, *payment_facts(transaction), features.astype("<f8", copy=False).tobytes(), score, decision,
+        transaction.transaction_id, *payment_facts(transaction), features.astype("<f8", copy=False).tobytes(), score, decision,
         json.dumps(reasons) if reasons else "[]", *rest,
     )  # fmt: skip
 

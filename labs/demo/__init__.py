@@ -18,8 +18,8 @@ from services.supervisor import Supervisor
 
 # What one run leaves and the next one must not find: a demo starts with no model and nothing served. Datasets, keys and
 # logs stay.
-_STATE = ("mlflow", "prefect", "scoring", "predictions.db", "predictions.db-wal", "predictions.db-shm", "history", "models", "cache",
-          "ledger.jsonl", "live.json", "reports", "evidence", "load")  # fmt: skip
+_LOG = [f"{name}{suffix}" for name in ("predictions.db", "predictions.ids.db") for suffix in ("", "-wal", "-shm")]
+_STATE = ("mlflow", "prefect", "scoring", *_LOG, "history", "models", "cache", "ledger.jsonl", "live.json", "reports", "evidence", "load")
 PREVIOUS = "previous"
 
 

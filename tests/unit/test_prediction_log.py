@@ -6,8 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,23 +17,25 @@ from data.errors import LogUnavailable, MissingFile
 from data.features import FEATURES
 from data.prediction_frames import ANSWER_COLUMNS, labels_frame, window_frame, window_matrix
 from data.prediction_log import PredictionLog
-from data.prediction_store import PredictionRecord
-from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS, Label
+from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS
 from tests.records import START, fraud_label, record, transaction
 
 DAY = timedelta(days=1)
 
 
-def test_what_was_decided_after_a_lost_group_is_not_stored_before_somebody_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, failures = prediction_log._write, iter(["once"])
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_what_was_decided_after_a_lost_group_is_not_stored_before_somebody_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronous: bool
+) -> None:
+    insert, failures = prediction_log._insert, iter(["once"])
 
-    def fails_once(connection: sqlite3.Connection, entries: Sequence[PredictionRecord | Label]) -> frozenset[str]:
+    def fails_once(connection: sqlite3.Connection, rows: list[prediction_log.Row]) -> None:
         if next(failures, None):
             raise sqlite3.OperationalError("disk I/O error")
-        return write(connection, entries)
+        insert(connection, rows)
 
-    monkeypatch.setattr(prediction_log, "_write", fails_once)
-    log = PredictionLog(tmp_path / "predictions.db")
+    monkeypatch.setattr(prediction_log, "_insert", fails_once)
+    log = PredictionLog(tmp_path / "predictions.db", synchronous=synchronous)
     with pytest.raises(LogUnavailable):
         log.submit([record(1)]).result()
     for entries in ([record(2)], []):
@@ -69,11 +69,12 @@ def test_a_full_disk_refuses_loses_nothing_and_passes_without_a_restart(tmp_path
     log.close()
 
 
-def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, synchronous: bool) -> None:
     path = tmp_path / "predictions.db"
     code = (
         "import sys; from pathlib import Path; from data.prediction_log import PredictionLog; from tests.records import record\n"
-        "log = PredictionLog(Path(sys.argv[1]))\n"
+        f"log = PredictionLog(Path(sys.argv[1]), synchronous={synchronous})\n"
         "for i in range(100_000):\n    log.append([record(i)]); print(i, flush=True)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
@@ -161,18 +162,3 @@ def test_an_empty_window_has_the_same_columns_and_types(path: Path) -> None:
 def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"nowhere\.db"):
         window_frame(tmp_path / "nowhere.db", START, START + DAY)
-
-
-def test_what_an_earlier_run_stored_is_found_by_those_who_ask_the_memory_first(tmp_path: Path) -> None:
-    path = tmp_path / "predictions.db"
-    with closing(PredictionLog(path)) as log:
-        log.append([record(i) for i in range(5_000)])
-    with closing(PredictionLog(path)) as log:
-        stored = record(4_321).transaction.transaction_id
-        assert log.find([stored, "tx_new"]).keys() == {stored}, "before its memory is complete"
-        assert log._loaded.wait(20)
-        assert log.find([stored, "tx_new"]).keys() == {stored}
-        log.append([record(5_000)])
-        assert log.find([record(5_000).transaction.transaction_id])
-        log._reader.close()
-        assert log.find(["tx_new", "tx_newer"]) == {}, "of new payments the file is not asked"

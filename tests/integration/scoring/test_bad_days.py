@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -27,15 +26,14 @@ class FailingDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.failing = False
         self.failures = 0
-        self._write = prediction_log._write
-        monkeypatch.setattr(prediction_log, "_write", self)
+        self._insert = prediction_log._insert
+        monkeypatch.setattr(prediction_log, "_insert", self)
 
-    def __call__(self, connection: sqlite3.Connection, entries: Sequence[object]) -> frozenset[str]:
-        refused = self._write(connection, entries)  # type: ignore[arg-type]
+    def __call__(self, connection: sqlite3.Connection, rows: list[prediction_log.Row]) -> None:
+        self._insert(connection, rows)
         if self.failing:
             self.failures += 1
             raise sqlite3.OperationalError("database or disk is full")
-        return refused
 
 
 def test_a_full_disk_costs_answers_but_no_history(
@@ -71,15 +69,14 @@ def test_payments_decided_while_a_commit_fails_do_not_count_what_got_lost(
     lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Groups follow each other at once: the next is decided, and may be on its way to the disk, when one fails."""
-    write, groups = prediction_log._write, count(1)
+    insert, groups = prediction_log._insert, count(1)
 
-    def fails_at_times(connection: sqlite3.Connection, entries: Sequence[object]) -> frozenset[str]:
-        refused = write(connection, entries)  # type: ignore[arg-type]
-        if entries and next(groups) % 7 == 0:
+    def fails_at_times(connection: sqlite3.Connection, rows: list[prediction_log.Row]) -> None:
+        insert(connection, rows)
+        if rows and next(groups) % 7 == 0:
             raise sqlite3.OperationalError("disk I/O error")
-        return refused
 
-    monkeypatch.setattr(prediction_log, "_write", fails_at_times)
+    monkeypatch.setattr(prediction_log, "_insert", fails_at_times)
     with serve_ready(lab, registry) as client:
 
         async def storm() -> list[int]:

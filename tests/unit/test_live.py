@@ -1,10 +1,7 @@
 """Whoever sends payments goes on where the last sender stopped: found in the prediction log, label for label."""
 
-import json
-import threading
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pandas as pd
@@ -15,18 +12,18 @@ from data.errors import BadInput
 from data.prediction_frames import logged_decisions
 from data.prediction_log import PredictionLog
 from data.scenarios import scenario
-from data.schema import Label, Transaction
+from data.schema import Transaction
 from data.settings import Settings
 from labs.drifts import Drifts
 from labs.live import BY_HAND, LiveSource, hand_over, take_up, where_it_stands
 from labs.replay import LiveDay, Replay
 from labs.stream import FileStream, Stream, WorldStream, midnight
 from pipelines.request import WorldSource
+from tests.live_service import DECLINED, Service
 from tests.records import record
 from tests.unit.test_demo import recorded, replace_days
 
 LIVE = date(2026, 2, 2)
-DECLINED = "_9"  # the tenth payment of each day
 HOURS = 12  # how much later each payment of a day is reported than the one before it
 
 
@@ -59,47 +56,6 @@ class Days(Stream):
         return LiveDay(transactions, times, labels)
 
 
-class Service:
-    """Answers and logs as the scoring service does: a payment once, a label once."""
-
-    def __init__(self, log: PredictionLog) -> None:
-        self.log, self.labels, self.count = log, list[str](), 0
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
-
-            def do_POST(self) -> None:
-                facts = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                body = json.dumps(service.answer(facts)).encode()
-                self.send_response(200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def answer(self, facts: dict[str, list[dict[str, object]]]) -> dict[str, object]:
-        if "labels" in facts:
-            self.labels += [str(label["transaction_id"]) for label in facts["labels"]]
-            self.log.add_labels([Label.model_validate_json(json.dumps(label)) for label in facts["labels"]])
-            return {"accepted": len(facts["labels"]), "unknown": []}
-        payments = [Transaction.model_validate_json(json.dumps(one)) for one in facts["transactions"]]
-        ids = [one.transaction_id for one in payments]
-        decisions = {one: "decline" if one.endswith(DECLINED) else "approve" for one in ids}
-        new = [one for one in payments if one.transaction_id not in self.log.find(ids)]
-        self.count += len(new)
-        self.log.append([record(1, payment=one, decision=decisions[one.transaction_id]) for one in new])
-        answers = [{"transaction_id": one, "decision": decisions[one], "score": 0.1, "model_version": "1"} for one in ids]
-        return {"predictions": answers}
-
-
 @pytest.fixture
 def log(settings: Settings) -> Iterator[PredictionLog]:
     made = PredictionLog(settings.home / "predictions.db")
@@ -111,9 +67,7 @@ def log(settings: Settings) -> Iterator[PredictionLog]:
 def service(log: PredictionLog) -> Iterator[Service]:
     made = Service(log)
     yield made
-    made.server.shutdown()
-    made.thread.join()
-    made.server.server_close()
+    made.close()
 
 
 @pytest.fixture
@@ -185,9 +139,7 @@ def test_senders_that_take_turns_leave_what_one_would_have_left(
         assert left == logged_decisions(other.path, moment(-9), moment(9))
         assert (service.count, labels) == (alone.count, set(alone.labels)) == (48, labels)
     finally:
-        alone.server.shutdown()
-        alone.thread.join()
-        alone.server.server_close()
+        alone.close()
         other.close()
     assert any(one.startswith("2026-01-") for one in labels)  # of the history
     assert not [one for one in labels if one >= str(LIVE) and one.endswith(DECLINED)]

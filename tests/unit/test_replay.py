@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from data.errors import ServiceDown, StepFailed
+from data.scenarios import scenario
+from labs.drifts import Drifts
 from labs.replay import LiveDay, Replay
 
 DAY = date(2026, 1, 5)
@@ -23,8 +25,8 @@ def live_day(day: date) -> LiveDay:
     times = pd.Series([pd.Timestamp(day, tz="UTC") + pd.Timedelta(hours=hour) for hour in HOURS])
     ids = [f"{day}_{hour}" for hour in HOURS]
     transactions = pd.DataFrame({"transaction_id": ids, "event_time": times, "latitude": 52.123456789012})
-    labels = pd.DataFrame({"transaction_id": ids, "report_time": times + pd.Timedelta(hours=5), "is_fraud": True, "source": "alert"})
-    return LiveDay(transactions, times, labels)
+    reported = {"report_time": times + pd.Timedelta(hours=5), "is_fraud": True, "source": "alert"}
+    return LiveDay(transactions, times, pd.DataFrame({"transaction_id": ids, "event_time": times, **reported}))
 
 
 class Service:
@@ -74,6 +76,17 @@ def test_a_label_goes_out_once_it_is_known_and_never_for_a_declined_payment(serv
     assert labelled == ["2026-01-05_1", "2026-01-05_8", "2026-01-05_20"]
     for one in labelled:
         assert service.heard.index(("transactions", one)) < service.heard.index(("labels", one))
+
+
+def test_a_blocked_payment_is_never_reported_and_a_late_report_comes_once(service: Service) -> None:
+    drifts = Drifts([scenario("D17").inject(DAY, seed=1), scenario("labels_late").inject(DAY, seed=1, strength=1.0)])
+    traffic = replay(feed=drifts.feed)
+    traffic.remember({"2026-01-05_8": "review", "2026-01-05_1": "approve"})
+    traffic.run_until(MIDNIGHT + timedelta(hours=24))
+    assert [one for kind, one in service.heard if kind == "labels"] == []
+    traffic.run_until(MIDNIGHT + timedelta(hours=72))
+    labelled = [one for kind, one in service.heard if kind == "labels"]
+    assert labelled == ["2026-01-05_1", "2026-01-05_20", "2026-01-06_1", "2026-01-06_7", "2026-01-06_8"]
 
 
 def test_labels_handed_over_from_before_are_sent_when_they_are_due(service: Service) -> None:

@@ -5,7 +5,7 @@ from datetime import date
 
 from data.scenarios import Action, GroundTruth, scenario
 from labs.exercises.expectations import catalogue_review
-from labs.exercises.outcome import Alarm, ColumnOutcome, Damage, MonitorOutcome, Outcome, WindowOutcome
+from labs.exercises.outcome import Alarm, CauseOutcome, ColumnOutcome, Damage, MonitorOutcome, Outcome, WindowOutcome
 from pipelines.metrics import Interval
 
 START = date(2026, 3, 4)
@@ -33,11 +33,11 @@ def outcome(decision: Action = "fix_pipeline", *monitors: MonitorOutcome) -> Out
         truth=truth,
         first_transaction="tx_1",
         monitors=monitors or (replace(monitor("unit", ALARM), role="must fire"), monitor("score")),
-        causes=("amount",),
+        causes=(CauseOutcome("amount", "unit", 0.01, None),),
         columns=(ColumnOutcome("amount", "Kolmogorov–Smirnov distance", 0.1, 1e-20, True),),
         windows=(
-            WindowOutcome(date(2026, 3, 3), 24_000, (), "ignore", "Nothing is wrong."),
-            WindowOutcome(date(2026, 3, 10), 24_500, ("unit",), decision, "Amounts <100 times> as large."),
+            WindowOutcome(date(2026, 3, 3), 24_000, (), "ignore", "Nothing is wrong.", None),
+            WindowOutcome(date(2026, 3, 10), 24_500, ("unit",), decision, "Amounts <100 times> as large.", None),
         ),
         damage=Damage(date(2026, 3, 18), Interval(0.1, 0.0, 0.2), Interval(0.1, 0.0, 0.2), Interval(float("nan"), 0.0, 2.0)),
         decision=decision,

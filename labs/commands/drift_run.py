@@ -62,6 +62,8 @@ def _print(outcome: Outcome, page: Path) -> None:
     quiet = [m.name for m in outcome.monitors if m.first_alarm is None and m.role == "may fire"]
     out.print(f"[dim]silent, as they may be: {', '.join(quiet) or 'none'}[/]\n")
     out.print(f"damage: {_damage(outcome.damage)}")
+    for cause in outcome.causes[:3]:
+        out.print(f"cause: {cause.column} {cause.what}, {cause.effect:.1%} of payments" + (f"; {cause.segment}" if cause.segment else ""))
     for one in outcome.evidence:
         out.print(f"  · {escape(one)}")
     right = " or ".join(said(action) for action in outcome.expected.decisions)

@@ -13,7 +13,18 @@ from scipy.stats import beta
 
 from data.scenarios import Action, Scenario
 from labs.exercises.deployment import END, LIVE, ONSET, Deployment
-from labs.exercises.outcome import Alarm, ColumnOutcome, Damage, Expectation, MonitorOutcome, Outcome, Role, WindowOutcome
+from labs.exercises.outcome import (
+    Alarm,
+    CauseOutcome,
+    ColumnOutcome,
+    Damage,
+    Expectation,
+    MonitorOutcome,
+    Outcome,
+    Precision,
+    Role,
+    WindowOutcome,
+)
 from labs.exercises.serve import Served, serve
 from pipelines.detectors import DETECTORS, Detection, fired
 from pipelines.metrics import Interval
@@ -53,9 +64,9 @@ def run_exercise(
         truth=injection.truth(served.touched),
         first_transaction=str(served.log["transaction_id"][served.log["event_time"] >= onset].iloc[0]),
         monitors=_monitors(quiet, after, served, onset, expected),
-        causes=next((tuple(result.onsets) for result in after if result.verdict.alarm), ()),
+        causes=next((_causes(result) for result in after if result.causes), ()),
         columns=_columns(decisive),
-        windows=tuple(_window(result) for result in chain(quiet, after)),
+        windows=tuple(_window(result, served) for result in chain(quiet, after)),
         damage=_damage(after),
         decision=decisive.verdict.decision,
         decided_on=decisive.end.date(),
@@ -134,10 +145,26 @@ def _columns(result: WindowResult) -> tuple[ColumnOutcome, ...]:
     return tuple(ColumnOutcome(t.column, t.method, t.value, t.p_value, t.drifted) for t in tests)
 
 
-def _window(result: WindowResult) -> WindowOutcome:
+def _causes(result: WindowResult) -> tuple[CauseOutcome, ...]:
+    return tuple(CauseOutcome(c.column, c.what, c.effect, str(c.segment) if c.segment else None) for c in result.causes)
+
+
+def _window(result: WindowResult, served: Served) -> WindowOutcome:
     names = fired(result.detections)
     alarms = (*(name for name in DETECTORS if name in names), *sorted(names.difference(DETECTORS)))
-    return WindowOutcome(_day_looked_at(result.end), result.payments, alarms, result.verdict.decision, result.verdict.headline)
+    return WindowOutcome(
+        _day_looked_at(result.end), result.payments, alarms, result.verdict.decision, result.verdict.headline, _precision(result, served)
+    )
+
+
+def _precision(result: WindowResult, served: Served) -> Precision | None:
+    if result.estimate is None:
+        return None
+    time = served.log["event_time"]
+    inside = ((time >= pd.Timestamp(result.start)) & (time < pd.Timestamp(result.end))).to_numpy()
+    alerts = inside & (served.log["decision"] != "approve").to_numpy()
+    realised = float(served.frauds[alerts].mean()) if alerts.any() else None
+    return Precision(result.estimate.precision, result.estimate.valid, realised, int(alerts.sum()))
 
 
 def _damage(after: Sequence[WindowResult]) -> Damage | None:

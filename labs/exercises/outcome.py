@@ -63,6 +63,26 @@ class ColumnOutcome:
 
 
 @dataclass(frozen=True)
+class CauseOutcome:
+    """One column that monitoring holds to be behind a change."""
+
+    column: str
+    what: str  # how it moved, or the kind of fault
+    effect: float  # share of the window's payments that must have changed
+    segment: str | None  # the rows that hold the change; None: everywhere, as far as one can tell
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The precision of a window's alerts: as estimated without labels, and as it turned out."""
+
+    estimated: Interval
+    valid: bool  # whether monitoring believed its estimate
+    realised: float | None  # frauds reported in time, had nothing been declined; None: no alerts
+    alerts: int
+
+
+@dataclass(frozen=True)
 class WindowOutcome:
     """One look: what alarmed, and what was decided."""
 
@@ -71,6 +91,7 @@ class WindowOutcome:
     alarms: tuple[str, ...]
     decision: Action
     headline: str
+    precision: Precision | None  # None: no estimate could be made
 
 
 @dataclass(frozen=True)
@@ -105,7 +126,7 @@ class Outcome:
     truth: GroundTruth
     first_transaction: str  # id of the first payment at or after the onset
     monitors: tuple[MonitorOutcome, ...]
-    causes: tuple[str, ...]  # columns behind the first alarm after the onset, the likeliest first
+    causes: tuple[CauseOutcome, ...]  # of the first window after the onset that names any, the likeliest first
     columns: tuple[ColumnOutcome, ...]
     windows: tuple[WindowOutcome, ...]
     damage: Damage | None  # None: labels have not told

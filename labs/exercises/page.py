@@ -84,9 +84,13 @@ def _columns(outcome: Outcome) -> str:
         for c in outcome.columns
     ]
     heads = ("column", "test", "effect", "p-value", "")
-    causes = ", ".join(f"<code>{text(name)}</code>" for name in outcome.causes) or "none"
-    lead = f"Behind the first alarm, the likeliest cause first: {causes}. Below, the tests of the window of the decision."
-    return section("Root cause", lead, table(heads, rows, numbers=(2, 3)))
+    causes = "".join(
+        f"<li><code>{text(c.column)}</code> {text(c.what)}: {c.effect:.1%} of payments{f'; {text(c.segment)}' if c.segment else ''}</li>"
+        for c in outcome.causes
+    )
+    listed = f'<ol class="reasons">{causes}</ol>' if causes else "<p>Monitoring named none.</p>"
+    lead = "What monitoring held to be behind the change, the likeliest first; below, the tests of the window of the decision."
+    return section("Root cause", lead, listed, table(heads, rows, numbers=(2, 3)))
 
 
 def _damage(outcome: Outcome) -> str:

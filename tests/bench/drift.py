@@ -30,8 +30,13 @@ from labs.exercises.expectations import catalogue_review
 from labs.exercises.outcome import Outcome
 from labs.exercises.source import PAYMENTS_PER_DAY, recorded_source, world_source
 from tests.bench.drift_card import Card, failures, judge_card
+from tests.bench.drift_checks import judge_estimates, judge_install, judge_malformed, judge_speed
 from tests.bench.drift_goals import Goal
+from tests.bench.drift_page import Measured, render
+from tests.bench.drift_power import judge_power, measure_power
+from tests.bench.drift_quiet import judge_quiet, measure_days, measure_rows, measure_weeks
 from tests.bench.drift_recovery import recovery
+from tests.bench.drift_streams import judge_streams, measure_streams
 from tests.bench.table import conclude, publish
 
 
@@ -40,15 +45,20 @@ class Length:
     """How much one run measures."""
 
     seeds: int
+    quiet_seeds: int  # long quiet worlds to draw windows from
+    chains: int  # of resampled days, of eight windows each, for each of them
+    references: int  # of independent rows, for each of them
+    power_seeds: int
+    stream_runs: int
 
 
-LENGTHS = {"ci": Length(2), "quick": Length(10), "nightly": Length(100)}
+LENGTHS = {"ci": Length(2, 1, 6, 1, 1, 50), "quick": Length(10, 4, 15, 2, 4, 200), "nightly": Length(100, 25, 10, 4, 20, 500)}
 FIRST_SEED = 101  # seeds on which nothing was tuned
 
 
-def run_catalogue(seeds: int, home: Path) -> Card:
+def run_catalogue(seeds: Sequence[int], home: Path) -> Card:
     """Every scenario with every seed, a dot for each exercise."""
-    tasks = [Task(one, FIRST_SEED + k, catalogue_review(one)) for k in range(seeds) for one in SCENARIOS.values()]
+    tasks = [Task(one, seed, catalogue_review(one)) for seed in seeds for one in SCENARIOS.values()]
 
     def dot(outcome: Outcome) -> None:
         sys.stderr.write({"as expected": ".", "unexpected": "x", "inconclusive": "?"}[outcome.result])
@@ -71,6 +81,28 @@ def print_card(card: Card) -> None:
     publish("drift_catalogue", "The catalogue", columns, rows, card.to_json())
 
 
+def measure(length: str, home: Path) -> Measured:
+    """Everything but what a retraining wins back; goals that took no seeds included."""
+    asked = LENGTHS[length]
+    seeds = range(FIRST_SEED, FIRST_SEED + asked.seeds)
+    card = run_catalogue(seeds, home)
+    quiet, powered = seeds[: asked.quiet_seeds], seeds[: asked.power_seeds]
+    rows, days, weeks = measure_rows(quiet, asked.references, home), measure_days(quiet, asked.chains, home), measure_weeks(quiet, home)
+    points, streams = measure_power(powered, home), measure_streams(asked.stream_runs)
+    goals = [
+        *judge_quiet(rows, days, weeks),
+        *judge_power(points),
+        *judge_streams(streams),
+        *judge_card(card),
+        judge_estimates(card),
+        judge_malformed(),
+    ]
+    if length != "ci":
+        goals += [judge_install(), judge_speed(home, FIRST_SEED)]
+    goals.sort(key=lambda goal: int(goal.name[1:]))
+    return Measured(length, card, goals, rows, days, weeks, points, streams)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench; 0 when every goal that was measured is reached."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.drift", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -81,14 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     prepare_environment()
     home, began = Settings.load().home, time.monotonic()
-    card = run_catalogue(LENGTHS[asked.length].seeds, home)
-    print_card(card)
-    goals = judge_card(card)
+    measured = measure(asked.length, home)
+    print_card(measured.card)
+    print_goals(measured.goals)
     misses = [] if asked.length == "ci" else recovered(asked.data, home)
-    _print_goals(goals)
-    _keep(card, goals, home, asked.length, time.monotonic() - began)
-    misses += [f"{goal.name} {goal.what}: {goal.measured}; {goal.target} wanted" for goal in goals if goal.reached is False]
-    return conclude([*misses, *failures(card.outcomes)[:20]] if misses else misses)
+    keep(measured, home / "bench", time.monotonic() - began)
+    misses += [f"{goal.name} {goal.what}: {goal.measured}; {goal.target} wanted" for goal in measured.goals if goal.reached is False]
+    return conclude([*misses, *failures(measured.card.outcomes)[:20]] if misses else misses)
 
 
 def recovered(data: Path | None, home: Path) -> list[str]:
@@ -102,14 +133,29 @@ def recovered(data: Path | None, home: Path) -> list[str]:
     return misses
 
 
-def _print_goals(goals: Sequence[Goal]) -> None:
+def print_goals(goals: Sequence[Goal]) -> None:
+    """The goals beside what was reached."""
     rows: list[list[object]] = [[goal.name, goal.what, goal.target, goal.measured, goal.verdict] for goal in goals]
     publish("drift_goals", "Goals", ["", "what", "target", "measured", ""], rows, {})
 
 
-def _keep(card: Card, goals: Sequence[Goal], home: Path, length: str, seconds: float) -> None:
-    facts = {"length": length, "seconds": round(seconds), "goals": [asdict(goal) for goal in goals], "card": card.to_json()}
-    (home / "bench" / "drift.json").write_text(json.dumps(facts, indent=2, default=str) + "\n")
+def keep(measured: Measured, folder: Path, seconds: float) -> None:
+    """Write drift.json and drift.html, and say where."""
+    facts = {
+        "length": measured.length,
+        "seconds": round(seconds),
+        "goals": [asdict(goal) | {"verdict": goal.verdict} for goal in measured.goals],
+        "card": measured.card.to_json(),
+        "quiet_rows": [{"reference": size, "window": rows, **asdict(quiet)} for (size, rows), quiet in measured.rows.items()],
+        "quiet_days": asdict(measured.days),
+        "quiet_weeks": asdict(measured.weeks),
+        "power": [asdict(point) for point in measured.points],
+        "streams": [asdict(delays) for delays in measured.streams],
+    }
+    (folder / "drift.json").write_text(json.dumps(facts, indent=2, default=str) + "\n")
+    page = folder / "drift.html"
+    page.write_text(render(measured), encoding="utf-8")
+    sys.stdout.write(f"{page}\n")
 
 
 if __name__ == "__main__":

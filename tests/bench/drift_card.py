@@ -48,8 +48,10 @@ class Card:
         return self.of(scenario)[0].catalogue_id
 
     def cell(self, scenario: str, detector: str) -> Cell:
-        """One detector on one scenario, over all seeds."""
-        mine = [monitor for outcome in self.of(scenario) for monitor in outcome.monitors if monitor.name == detector]
+        """One detector on one scenario, over all seeds. Where a column of the inputs must fire, it speaks for them."""
+        named = [m.name for m in self.of(scenario)[0].monitors if m.role == "must fire" and m.name.startswith(f"{detector}:")]
+        wanted = named[0] if named else detector
+        mine = [monitor for outcome in self.of(scenario) for monitor in outcome.monitors if monitor.name == wanted]
         alarms = [monitor.first_alarm for monitor in mine if monitor.first_alarm is not None]
         delays = (quantiles([getattr(alarm, unit) for alarm in alarms]) for unit in ("windows", "payments", "labelled_frauds"))
         return Cell(scenario, detector, mine[0].role if mine else "may fire", Rate(len(alarms), len(mine)), *delays)
@@ -77,7 +79,7 @@ class Card:
     def cause(self, scenario: str, first: int) -> Rate:
         """Exercises in which a column that really changed is among the `first` that monitoring named."""
         told = [outcome for outcome in self.of(scenario) if outcome.truth.columns and outcome.causes]
-        return Rate(sum(bool({*o.causes[:first]} & {*o.truth.columns}) for o in told), len(told))
+        return Rate(sum(bool({c.column for c in o.causes[:first]} & {*o.truth.columns}) for o in told), len(told))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -52,7 +52,7 @@ def test_a_unit_error_ends_in_a_mended_pipeline_with_its_truth_and_its_delay(dep
     assert unit.first_alarm is not None
     assert unit.first_alarm.windows == 1
     assert unit.first_alarm.payments > 5_000
-    assert outcome.causes[0] == "amount"
+    assert outcome.causes[0].column == "amount"
     assert [monitor.name for monitor in outcome.monitors][: len(DETECTORS)] == [*DETECTORS]
 
 

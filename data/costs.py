@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.schema import Decision
+from data.serving_plan import card_position
 
 DECISIONS: Final[tuple[Decision, ...]] = get_args(Decision)  # by severity: 0 approve, 1 review, 2 decline
 
@@ -34,17 +35,25 @@ class Policy:
 
     `review_at` minimises expected cost under the alert capacity (pipelines/threshold.py). `decline_at` is where
     declining outright is cheaper than reviewing: (1 - p) * false_decline < review.
+
+    A declined payment never tells what it was. `random_approve_share` of those due to be declined are approved all the
+    same, so that their labels become known: the price of measuring what declining is worth (`pipelines/selective.py`).
     """
 
     review_at: float
     decline_at: float
     costs: DecisionCosts = DecisionCosts()
+    random_approve_share: float = 0.0
 
     def decide(self, score: float) -> Decision:
         """The decision for a calibrated score in [0, 1]."""
         if score >= self.decline_at:
             return "decline"
         return "review" if score >= self.review_at else "approve"
+
+    def lets_through(self, transaction_id: str) -> bool:
+        """Whether this payment, if due to be declined, is approved: drawn by its id, so the same whenever it is asked."""
+        return self.random_approve_share > 0 and card_position(transaction_id, "random_approve") < self.random_approve_share
 
     def severities(self, scores: NDArray[np.float64]) -> NDArray[np.int8]:
         """`decide` for many, shape (n,), as places in DECISIONS. A score that is not a number approves, as no model would."""
@@ -55,7 +64,12 @@ class Policy:
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> "Policy":
-        return cls(float(facts["review_at"]), float(facts["decline_at"]), DecisionCosts(**facts["costs"]))
+        return cls(
+            float(facts["review_at"]),
+            float(facts["decline_at"]),
+            DecisionCosts(**facts["costs"]),
+            float(facts.get("random_approve_share", 0.0)),
+        )
 
 
 def decline_threshold(costs: DecisionCosts) -> float:

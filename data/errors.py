@@ -58,6 +58,30 @@ class NotEnoughLabels(LabError):
     code, exit_status, http_status = "not_enough_labels", 65, 422
 
 
+class TrainingRefused(LabError):
+    """The rows at hand must not be learned from."""
+
+    code, exit_status, http_status = "training_refused", 65, 409
+
+
+class PoisonedRows(TrainingRefused):
+    """Rows for training were spoilt by a fault of the pipeline."""
+
+    code = "poisoned_rows"
+
+
+class LabelsMissing(TrainingRefused):
+    """Labels for training stopped, are late, or lack where payments were blocked."""
+
+    code = "labels_missing"
+
+
+class OneClass(NotEnoughLabels):
+    """Rows for training or judging hold frauds only, or none."""
+
+    code = "one_class"
+
+
 class GateRefused(LabError):
     """A trained model was not good enough to be registered."""
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from data.errors import MissingFile
 from data.features import FEATURE_COUNT, FEATURES
+from data.reasons import RANDOM_APPROVE
 from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS, event_milliseconds
 
 if TYPE_CHECKING:  # pandas is heavy; the scoring service imports this package's neighbours
@@ -33,13 +34,16 @@ ANSWER_COLUMNS: Final[dict[str, str]] = {
     "epoch": "int64",
     "latency_us": "int64",
 }
+_HELD_OUT: Final = f"""reasons = '["{RANDOM_APPROVE}"]'"""
 _TIME: Final = "datetime64[ms, UTC]"
 _DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
 
 
 def window_frame(path: Path, start: datetime, end: datetime) -> "pd.DataFrame":
-    """Payments of [start, end): TRANSACTION_COLUMNS, every feature, ANSWER_COLUMNS.
+    """Payments of [start, end): TRANSACTION_COLUMNS, every feature, ANSWER_COLUMNS, and `held_out`.
+
+    `held_out` (bool): due to be declined, and let through as one of a random few (`data.costs.Policy`).
 
     `channel` and `category` are the transaction's words; the models' codes for them are in `window_matrix`, whose
     rows match these one to one. An empty window gives an empty frame with the same columns. Raises MissingFile.
@@ -47,13 +51,14 @@ def window_frame(path: Path, start: datetime, end: datetime) -> "pd.DataFrame":
     import pandas as pd
 
     names = [name for name in TRANSACTION_COLUMNS if name != "event_time"] + list(ANSWER_COLUMNS)
-    columns = _columns(path, _window_query(["event_time_ms", "features", *names]), _span(start, end), 2 + len(names))
+    columns = _columns(path, _window_query(["event_time_ms", "features", *names, _HELD_OUT]), _span(start, end), 3 + len(names))
     matrix = _matrix(columns[1])
     dtypes = {name: dtype for name, (dtype, _) in TRANSACTION_COLUMNS.items()} | ANSWER_COLUMNS
-    data: dict[str, Any] = {name: pd.Series(values, dtype=dtypes[name]) for name, values in zip(names, columns[2:], strict=True)}
+    data: dict[str, Any] = {name: pd.Series(values, dtype=dtypes[name]) for name, values in zip(names, columns[2:-1], strict=True)}
     data["event_time"] = _times(columns[0])
     features = {name: matrix[:, i] for i, name in enumerate(FEATURES) if name not in TRANSACTION_COLUMNS}
-    return pd.DataFrame({name: data[name] for name in TRANSACTION_COLUMNS} | features | {name: data[name] for name in ANSWER_COLUMNS})
+    answers = {name: data[name] for name in ANSWER_COLUMNS} | {"held_out": np.array(columns[-1], dtype=np.bool_)}
+    return pd.DataFrame({name: data[name] for name in TRANSACTION_COLUMNS} | features | answers)
 
 
 def window_matrix(path: Path, start: datetime, end: datetime) -> NDArray[np.float64]:

@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -19,14 +20,19 @@ from data.bundle import Model
 from data.dataset import Dataset
 from data.environment import DEFAULTS
 from data.errors import StepFailed
-from data.history import build_features
-from data.prediction_frames import labels_frame, window_frame
+from data.history import History, build_features
+from data.ledger import Ledger
+from data.prediction_frames import labels_frame, window_frame, window_matrix
+from data.prediction_log import PredictionLog
 from data.settings import REPOSITORY, Settings
+from pipelines.change_log import deployments
 from pipelines.drift_report import thresholds_of
 from pipelines.monitor import WindowResult, watch
+from pipelines.parity import ParityResult, compare, recompute
 from pipelines.reference import Reference, WatchPlan, freeze_reference, reference_frame
 from pipelines.timeline import Timeline, timeline
 
+ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 REFERENCE_DAYS = 14  # whole weeks, so that each weekday is there twice
 Judge = Callable[..., WindowResult]
 EVIDENTLY_TIMEOUT_S = 180.0  # ten times what it takes on a quiet machine
@@ -97,7 +103,23 @@ class Watcher:
 
     def watch(self, now: datetime) -> WindowResult:
         """Judge the window that ends now."""
-        return self.judge(self._served(now), self.reference, self._labels(now), now=now, plan=self.plan)
+        entries = Ledger(self.settings.home / "ledger.jsonl").entries()
+        changes = deployments(entries, now - timedelta(days=self.plan.window_days), now)
+        served, known, parity = self._served(now), self._labels(now), self.parity(now)
+        return self.judge(served, self.reference, known, now=now, plan=self.plan, deployments=changes, parity=parity)
+
+    def parity(self, now: datetime) -> ParityResult | None:
+        """Every payment of the window ending `now`, its features computed again from the log's events; None without a first history."""
+        snapshot, file = self.settings.home / "history" / "snapshot", self.settings.home / "predictions.db"
+        if not snapshot.exists():
+            return None
+        with closing(PredictionLog(file)) as log:
+            again = recompute(log.events_since(0), History.load(snapshot))
+        frame, served = window_frame(file, *ALWAYS), window_matrix(file, *ALWAYS)
+        rows = min(len(again), len(frame), len(served))  # the service goes on answering while we read
+        time = frame["event_time"].iloc[:rows]
+        inside = ((time >= pd.Timestamp(now - timedelta(days=self.plan.window_days))) & (time < pd.Timestamp(now))).to_numpy()
+        return compare(frame["transaction_id"].iloc[:rows][inside], served[:rows][inside], again[:rows][inside])
 
     def timeline(self, now: datetime) -> Timeline:
         """The days since the reference, for a plot."""

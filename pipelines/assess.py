@@ -1,6 +1,6 @@
 """The assessment step: calibrate, choose thresholds, measure all models, and ask the gate. Pure but for the champion's files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,6 +71,7 @@ def _settle(
         costs=request.costs,
         capacity_per_thousand=request.alert_capacity_per_thousand,
     )
+    choice = replace(choice, policy=replace(choice.policy, random_approve_share=request.random_approve_share))
     probability = calibration.probabilities(margin["test"])
     return calibration, choice, Scored(margin["test"], probability, probability >= choice.policy.review_at)
 

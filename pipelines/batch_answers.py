@@ -12,11 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data.bundle import Model
-from data.costs import DECISIONS
+from data.costs import DECISIONS, Policy
 from data.errors import ModelFailed
-from data.reasons import model_reasons
+from data.reasons import RANDOM_APPROVE, model_reasons
 from data.rules import apply_rules, rule_severity
 
+APPROVE, DECLINE = (DECISIONS.index(name) for name in ("approve", "decline"))
 SCORE_SCHEMA: Final = pa.schema(
     [
         pa.field("transaction_id", pa.string(), nullable=False),
@@ -38,19 +39,31 @@ def answer_rows(model: Model, transaction_ids: Any, matrix: NDArray[np.float64])
             "A score is not a number.", next_step="Score with another version (`lab registry` lists them).", where=model.version
         )
     severity = np.maximum(model.policy.severities(scores), rule_severity(matrix))
+    spared = _let_through(model.policy, transaction_ids, np.flatnonzero(severity == DECLINE))
+    severity[spared] = APPROVE
     columns = [
         transaction_ids,
         scores,
         pa.DictionaryArray.from_arrays(severity, list(DECISIONS)),
-        _reasons(matrix, np.flatnonzero(severity)),
+        _reasons(matrix, np.flatnonzero(severity), spared),
         pa.DictionaryArray.from_arrays(np.zeros(len(scores), np.int8), [model.version]),
     ]
     return pa.table(columns, SCORE_SCHEMA)
 
 
-def _reasons(matrix: NDArray[np.float64], alerts: NDArray[np.int64]) -> Any:
+def _let_through(policy: Policy, transaction_ids: Any, declined: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which of the rows due to be declined the policy lets through at random."""
+    if policy.random_approve_share == 0:
+        return declined[:0]
+    return declined[[policy.lets_through(str(transaction_ids[int(row)])) for row in declined]]
+
+
+def _reasons(matrix: NDArray[np.float64], alerts: NDArray[np.int64], spared: NDArray[np.int64]) -> Any:
     """A list of codes per row: for alerts what the rules and the features say, for the others nothing."""
-    codes: list[Sequence[str]] = [apply_rules(row).reasons + model_reasons(row) for row in matrix[alerts].tolist()]
+    codes: dict[int, Sequence[str]] = dict.fromkeys(spared.tolist(), (RANDOM_APPROVE,))
+    for row, features in zip(alerts.tolist(), matrix[alerts].tolist(), strict=True):
+        codes[row] = apply_rules(features).reasons + model_reasons(features)
     counts = np.zeros(len(matrix) + 1, np.int32)
-    counts[alerts + 1] = [len(some) for some in codes]
-    return pa.ListArray.from_arrays(np.cumsum(counts, dtype=np.int32), pa.array([code for some in codes for code in some], pa.string()))
+    rows = sorted(codes)
+    counts[np.array(rows, dtype=np.int64) + 1] = [len(codes[row]) for row in rows]
+    return pa.ListArray.from_arrays(np.cumsum(counts, dtype=np.int32), pa.array([code for row in rows for code in codes[row]], pa.string()))

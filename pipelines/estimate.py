@@ -3,7 +3,8 @@
 The idea is that of CBPE (NannyML, "confidence-based performance estimation"): a score of 0.2 that is calibrated is a fraud
 in one case of five, so the scores of the alerts add up to the frauds among them. Three things make it honest here:
 
-- the scores are calibrated first, on the reference's matured labels (uncalibrated they were 50 % off with no drift at all);
+- the scores are calibrated first, on the reference's matured labels (uncalibrated they were 50 % off with no drift at all), and
+  once more by as much as the labels of quiet live days ask for: a model grows stale without any drift;
 - scores that follow the payments are not taken at their word. When people pay otherwise, or a clock is wrong, more honest
   payments are alerted and no fraudster works harder: the frauds caught per payment stay what the scores of the quiet days
   before the change say, and the precision falls as alerts rise. Where fraud follows the payments the old reading holds;
@@ -14,8 +15,8 @@ A fraud is one reported within the label delay, as in `performance`. Called by `
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,8 @@ class Calibrator:
 
     calibration: Calibration
     usual: Expected
+    rows: int
+    caught: float  # frauds among the reference's alerts that labels really told of
     daily_error: float  # relative standard error of the frauds caught on one day: campaigns come and go
 
     def expect(self, frame: pd.DataFrame) -> Expected:
@@ -66,6 +69,11 @@ class Calibrator:
         alert = (frame["decision"] != "approve").to_numpy()
         days = max(1, int(frame["event_time"].dt.floor("D").nunique()))
         return Expected(float(alert.mean()), float(chance[alert].sum() / len(frame)), float(chance.mean()), days)
+
+    def refresh(self, quiet: pd.DataFrame, caught: float) -> float:
+        """What to multiply promised catches with, once labels told of so many `caught` among matured quiet live rows."""
+        promised = self.usual.caught * self.rows + (self.expect(quiet).caught * len(quiet) if len(quiet) else 0.0)
+        return (self.caught + caught) / promised if promised > 0 else 1.0
 
     def between(self, days: int) -> float:
         """Relative standard error of what the reference promises of another span of so many days: both have their campaigns."""
@@ -107,6 +115,15 @@ class Estimate:
         )
 
 
+class Matured(NamedTuple):
+    """Live payments old enough for labels: those of quiet days, and those that the window's damage rests on."""
+
+    quiet: pd.DataFrame
+    caught: float  # known frauds among the alerts of `quiet`
+    judged: pd.DataFrame
+    precision: Interval | None  # measured on `judged`
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What the estimate rests on, beside the scores."""
@@ -122,15 +139,15 @@ def fit_calibrator(frame: pd.DataFrame, rows: MaturedRows, caught: Days) -> Cali
 
     Declined payments are left out of the fit: nobody knows what they were. `caught`: frauds missed and alerted, by day.
     """
-    known = rows.weight == 1.0
+    known = rows.weight >= 1.0
     fraud = rows.y[known] > 0
     if fraud.sum() < MINIMUM_FRAUDS:
         return None
     calibration = fit_platt(_log_odds(rows.score[known]), fraud)
     daily = caught.counts[:, 1]
     error = float(daily.std(ddof=1) / daily.mean()) if len(daily) > 1 and daily.mean() > 0 else 1.0
-    bare = Calibrator(calibration, Expected(0.0, 0.0, 0.0, 1), error)
-    return Calibrator(calibration, bare.expect(frame), error)
+    bare = Calibrator(calibration, Expected(0.0, 0.0, 0.0, 1), len(frame), float(daily.sum()), error)
+    return replace(bare, usual=bare.expect(frame))
 
 
 def estimate(
@@ -138,28 +155,28 @@ def estimate(
     window: pd.DataFrame,
     reference: pd.DataFrame,
     quiet: pd.DataFrame,
+    matured: Matured,
     conditions: Conditions,
-    *,
-    judged: tuple[pd.DataFrame, Interval] | None,
 ) -> Estimate:
     """Estimate the window's alert quality. All frames have the columns of the log.
 
-    `quiet`: live payments from before the change, possibly none. `judged`: payments whose labels have matured, with the
-    precision measured on them, against which the estimate is held.
+    `quiet`: live payments from before the change, possibly none. The reference alone says what labels contradict: an
+    estimate that has learned from them cannot be refuted by them.
     """
     before = calibrator.expect(quiet) if len(quiet) else calibrator.usual
     usual = before if before.days >= QUIET_DAYS else calibrator.usual
     now = calibrator.expect(window)
     shifted = conditions.inputs_moved or any(f.is_fault for f in conditions.findings)
-    caught, recall = (usual.caught, usual.recall) if shifted else (now.caught, now.recall)
+    fresh = calibrator.refresh(matured.quiet, matured.caught)
+    caught, recall = (fresh * usual.caught, usual.recall) if shifted else (fresh * now.caught, now.recall)
     error = calibrator.between(now.days)
-    promised = None if judged is None else _precision(calibrator, judged[0], usual, shifted=shifted)
+    promised = None if matured.precision is None else _precision(calibrator, matured.judged, usual, shifted=shifted)
     reasons = _reasons(window, reference, conditions)
-    if judged is not None and promised is not None and _contradicted(calibrator, promised, judged):
-        reasons.append(f"labels contradict it: {judged[1].value:.1%} of alerts were frauds where it promised {promised:.1%}")
+    if promised is not None and matured.precision is not None and _contradicted(calibrator, promised, matured):
+        reasons.append(f"labels contradict it: {matured.precision.value:.1%} of alerts were frauds where it promised {promised:.1%}")
     return Estimate(
-        _interval(caught / now.alerts if now.alerts else 0.0, error), _interval(recall, error), 1000 * caught, now.precision,
-        calibrator.usual.precision, calibrator.usual.recall, tuple(reasons), None if judged is None else judged[1], promised,
+        _interval(caught / now.alerts if now.alerts else 0.0, error), _interval(recall, error), 1000 * caught, fresh * now.precision,
+        calibrator.usual.precision, calibrator.usual.recall, tuple(reasons), matured.precision, promised,
     )  # fmt: skip
 
 
@@ -168,9 +185,10 @@ def _precision(calibrator: Calibrator, frame: pd.DataFrame, usual: Expected, *, 
     return usual.caught / max(now.alerts, 1e-9) if shifted else now.precision
 
 
-def _contradicted(calibrator: Calibrator, promised: float, judged: tuple[pd.DataFrame, Interval]) -> bool:
-    error = calibrator.between(calibrator.expect(judged[0]).days)
-    return bool(abs(np.log(max(promised, 1e-4) / max(judged[1].value, 1e-4))) > CONTRADICTED * error)
+def _contradicted(calibrator: Calibrator, promised: float, matured: Matured) -> bool:
+    error = calibrator.between(calibrator.expect(matured.judged).days)
+    measured = 0.0 if matured.precision is None else matured.precision.value
+    return bool(abs(np.log(max(promised, 1e-4) / max(measured, 1e-4))) > CONTRADICTED * error)
 
 
 def _reasons(window: pd.DataFrame, reference: pd.DataFrame, conditions: Conditions) -> list[str]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from data.bundle import Calibration
 from data.costs import DecisionCosts
@@ -38,6 +38,16 @@ CALIBRATION_BINS: Final = 8  # a week of the world has some two hundred frauds: 
 CURVE_POINTS: Final = 300  # enough for any plot; a curve of every row would weigh megabytes
 
 
+def stood_for(metric: Callable[..., float]) -> Callable[..., float]:
+    """`metric` with one array more, the last: the payments that each row stands for, beside how often it is drawn."""
+
+    def weighed(*arrays: ArrayLike, weights: Floats | None = None) -> float:
+        *rows, base = arrays
+        return metric(*rows, weights=base if weights is None else weights * np.asarray(base))
+
+    return weighed
+
+
 @dataclass(frozen=True)
 class Scored:
     """A model's answers on the test rows: margins to rank by, calibrated probabilities, and the alerts of its own policy."""
@@ -58,17 +68,21 @@ class Evaluator:
     seed: int
 
     def evaluate(self, name: ModelName, scored: Scored) -> ModelEvaluation:
-        """All METRICS of one model."""
+        """All METRICS of one model. Card precision alone counts rows as they are: a card's payments cannot stand for others."""
         test, card = self.test, self._cards()
         interval = partial(bootstrap_interval, groups=card, seed=self.seed, n=self.resamples)
-        y, margin = test.is_fraud, scored.margin
+        y, margin, base = test.is_fraud, scored.margin, test.weight
         metrics = {
-            "average_precision": interval(average_precision, y, margin),
-            "roc_auc": interval(roc_auc, y, margin),
+            "average_precision": interval(stood_for(average_precision), y, margin, base),
+            "roc_auc": interval(stood_for(roc_auc), y, margin, base),
             "card_precision_at_100": interval(card_precision, y, margin, card, test.day),
-            "recall_at_capacity": interval(partial(recall_at_capacity, per_thousand=self.capacity_per_thousand), y, margin),
-            "brier": interval(brier, y, scored.probability),
-            "saved_per_thousand": interval(partial(money_saved_per_thousand, costs=self.costs), y, scored.alert, test.amount),
+            "recall_at_capacity": interval(
+                stood_for(partial(recall_at_capacity, per_thousand=self.capacity_per_thousand)), y, margin, base
+            ),
+            "brier": interval(stood_for(brier), y, scored.probability, base),
+            "saved_per_thousand": interval(
+                stood_for(partial(money_saved_per_thousand, costs=self.costs)), y, scored.alert, test.amount, base
+            ),
         }
         ceiling = card_precision_at_k(y, margin, card, test.day).ceiling
         return ModelEvaluation(name, metrics, ceiling, precision_recall_curve(y, margin))
@@ -76,11 +90,11 @@ class Evaluator:
     def compare(self, opponent: str, first: Scored, second: Scored) -> Comparison:
         """`first` less `second`, which `opponent` names."""
         difference: Callable[..., Interval] = partial(paired_difference, groups=self._cards(), seed=self.seed, n=self.resamples)
-        money = partial(money_saved_per_thousand, costs=self.costs)
+        money, test = stood_for(partial(money_saved_per_thousand, costs=self.costs)), self.test
         return Comparison(
             opponent,
-            difference(average_precision, self.test.is_fraud, first.margin, second.margin),
-            difference(money, self.test.is_fraud, first.alert, second.alert, self.test.amount),
+            difference(stood_for(average_precision), test.is_fraud, first.margin, second.margin, test.weight),
+            difference(money, test.is_fraud, first.alert, second.alert, test.amount, test.weight),
         )
 
     def _cards(self) -> NDArray[np.int64]:

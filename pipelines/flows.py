@@ -4,8 +4,9 @@ The only file that imports Prefect. Each flow is thin: `pipelines/train.py` runs
 server is in the environment (`data.environment.use_servers`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import pandas as pd
@@ -20,9 +21,11 @@ from prefect.states import Crashed
 from data.bundle import Model
 from data.settings import Settings
 from pipelines.batch_scoring import BatchRequest, BatchSummary, score_table
+from pipelines.drift_evidence import Deployment
 from pipelines.imbalance import ResamplingEffect, compare_resampling
 from pipelines.lease import is_running, this_process
 from pipelines.monitor import WindowResult, watch
+from pipelines.parity import ParityResult
 from pipelines.reference import Reference, WatchPlan
 from pipelines.request import TrainingOutcome, TrainingRequest
 from pipelines.train import ingest_source, prepare, train_model
@@ -48,9 +51,19 @@ def resampling_flow(request: TrainingRequest, settings: Settings, seeds: tuple[i
     return effects
 
 
-def monitoring_flow(frame: pd.DataFrame, reference: Reference, labels: pd.DataFrame, *, now: datetime, plan: WatchPlan) -> WindowResult:
+def monitoring_flow(
+    frame: pd.DataFrame,
+    reference: Reference,
+    labels: pd.DataFrame,
+    *,
+    now: datetime,
+    plan: WatchPlan,
+    deployments: Sequence[Deployment] = (),
+    parity: ParityResult | None = None,
+) -> WindowResult:
     """`monitor.watch` as the flow "monitoring". Raises what `watch` raises."""
-    result: WindowResult = _run(flow(name="monitoring", **_PLAIN)(_watch), lambda: watch(frame, reference, labels, now=now, plan=plan))
+    judge = partial(watch, frame, reference, labels, now=now, plan=plan, deployments=deployments, parity=parity)
+    result: WindowResult = _run(flow(name="monitoring", **_PLAIN)(_watch), judge)
     return result
 
 

@@ -34,6 +34,9 @@ class LabelEvidence:
     flow: LabelFlow | None  # None: no payment is old enough
     onset: Onset | None  # given, or of the loss itself where nothing else moved
     knowable_on: date  # the first day on which the damage could be measured
+    quiet: pd.DataFrame  # live payments from before the onset, or before the window where nothing moved
+    quiet_matured: pd.DataFrame  # those of them whose labels have matured
+    quiet_caught: float  # known frauds among the alerts of these
 
     @property
     def span(self) -> tuple[date, date] | None:
@@ -58,7 +61,11 @@ def hear_labels(
         onset = _performance_onset(seen, reference, labels, now, plan)
     flow = _label_flow(seen, reference, labels, now, plan, level)
     since = onset.day if onset else (now - timedelta(days=plan.window_days)).date()
-    return LabelEvidence(rows, performance, lost, ranking, flow, onset, _knowable_on(seen, reference, labels, since, now, plan))
+    quiet = seen[seen["event_time"] < pd.Timestamp(since, tz="UTC")]
+    old = quiet[quiet["event_time"] < pd.Timestamp(now - plan.maturity)]
+    caught = float(caught_days(old, labels, plan.maturity).counts[:, 1].sum())
+    knowable = _knowable_on(seen, reference, labels, since, now, plan)
+    return LabelEvidence(rows, performance, lost, ranking, flow, onset, knowable, quiet, old, caught)
 
 
 def _judged(seen: pd.DataFrame, onset: Onset | None, now: datetime, plan: WatchPlan) -> pd.DataFrame:

@@ -5,7 +5,7 @@ event time: `now` ends the window and decides which labels are known.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -17,10 +17,11 @@ from pipelines.detectors import Detection
 from pipelines.drift_evidence import AlertRate, Deployment, Evidence, LabelFlow
 from pipelines.drift_profile import CATEGORICAL, Days, Integers, Mask, count_days, day_numbers, design_effect
 from pipelines.drift_tests import ColumnTest, Sample
-from pipelines.estimate import Conditions, Estimate, estimate
+from pipelines.estimate import Conditions, Estimate, Matured, estimate
 from pipelines.fault_tests import MAY_BE_NULL, far_from_usual
 from pipelines.label_evidence import SURE_QUANTILE, LabelEvidence, hear_labels
 from pipelines.onset import Onset, estimate_onset
+from pipelines.parity import ParityResult
 from pipelines.performance import Performance
 from pipelines.portfolio import detections, examine, sequential
 from pipelines.reference import Reference, WatchPlan, alert_days
@@ -63,12 +64,14 @@ def watch(
     now: datetime,
     plan: WatchPlan,
     deployments: Sequence[Deployment] = (),
+    parity: ParityResult | None = None,
 ) -> WindowResult:
     """Judge the `plan.window_days` before `now`.
 
     `frame`: what was served since the reference, the window included (onset and matured payments need what came before
     it); `labels`: LABEL_COLUMNS, those reported after `now` are left out. `deployments`: of the change log, since
-    the reference (`change_log.deployments`). Raises EmptyWindow when nothing was served.
+    the reference (`change_log.deployments`). `parity`: of features of the window's rows, where they were recomputed. Raises
+    EmptyWindow when nothing was served.
     """
     start = now - timedelta(days=plan.window_days)
     known = labels[labels["report_time"] <= pd.Timestamp(now)]
@@ -83,6 +86,8 @@ def watch(
     begun = max(start, window["event_time"].min().floor("h").to_pydatetime())
     examined = examine(window, reference, start=begun, end=now, plan=plan)
     seen = check_window(raw, reference.frame, watched, words=CATEGORICAL).frame
+    if parity is not None:
+        examined = replace(examined, findings=parity.findings + examined.findings)
     samples, tests, findings, alerts, level = examined.samples, examined.tests, examined.findings, examined.alert_rate, examined.level
     moved = examined.moved
     onsets = _onsets(seen, reference, samples, moved, findings) | _alert_onset(seen, reference, alerts, plan)
@@ -105,7 +110,7 @@ def watch(
         deployments=tuple(deployments),
         detections=found,
         causes=causes,
-        estimate=_estimate(examined.checked, seen, reference, told, _conditions(moved, findings, alerts, found)),
+        estimate=_estimate(examined.checked, reference, told, _conditions(moved, findings, alerts, found)),
         payments=len(told.judged),
     )
     return WindowResult(
@@ -121,14 +126,12 @@ def _conditions(moved: Sequence[ColumnTest], findings: Sequence[Finding], alerts
     return Conditions(findings, bool(roles - {"score"}), alerts.moved or "score" in roles, caught)
 
 
-def _estimate(
-    checked: CheckedWindow, seen: pd.DataFrame, reference: Reference, told: LabelEvidence, conditions: Conditions
-) -> Estimate | None:
+def _estimate(checked: CheckedWindow, reference: Reference, told: LabelEvidence, conditions: Conditions) -> Estimate | None:
     if reference.calibrator is None or "score" not in checked.columns:
         return None
-    quiet = seen[seen["event_time"] < pd.Timestamp(told.onset.day, tz="UTC")] if told.onset else seen.iloc[:0]
-    judged = None if told.performance is None else (told.judged, told.performance.alert_precision)
-    return estimate(reference.calibrator, checked.frame, reference.frame, quiet, conditions, judged=judged)
+    precision = None if told.performance is None else told.performance.alert_precision
+    matured = Matured(told.quiet_matured, told.quiet_caught, told.judged, precision)
+    return estimate(reference.calibrator, checked.frame, reference.frame, told.quiet, matured, conditions)
 
 
 def _onsets(

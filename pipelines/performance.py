@@ -1,11 +1,11 @@
 """How well the served model did on payments whose labels have matured, against its reference, with intervals.
 
 Two conventions keep window and reference comparable. A fraud counts when it was reported within the label delay of its
-payment, in both, so a younger window is not punished for labels still on their way. A declined payment gets no label:
-it counts as a fraud with the probability that reviewed payments of such a score had, and as genuine with the rest.
-Leaving it out would make a model look worse the more it declines; trusting its score would let a model that lost its
-calibration mark its own work (a doubling of prices: 3,915 frauds believed where 626 happened). Called by `reference`
-and `monitor`.
+payment, in both, so a younger window is not punished for labels still on their way. A declined payment gets no label. Where
+some were let through at random, those stand for the others (`pipelines/selective.py`); elsewhere it counts as a fraud with
+the probability that reviewed payments of such a score had, and as genuine with the rest. Leaving it out would make a model
+look worse the more it declines; trusting its score would let a model that lost its calibration mark its own work (a
+doubling of prices: 3,915 frauds believed where 626 happened). Called by `reference` and `monitor`.
 """
 
 from dataclasses import dataclass, fields
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from data.costs import DecisionCosts
 from pipelines.drift_profile import Floats, Integers
 from pipelines.metrics import Interval
+from pipelines.selective import outcome_weights
 
 MINIMUM_FRAUDS: Final = 30  # under this an interval spans everything
 MINIMUM_FRAUD_CARDS: Final = 10
@@ -68,19 +69,31 @@ def matured_rows(frame: pd.DataFrame, labels: pd.DataFrame, maturity: timedelta,
     """
     in_time = labels["is_fraud"] & (labels["report_time"] - labels["event_time"] <= maturity)
     fraud = frame["transaction_id"].isin(labels.loc[in_time, "transaction_id"]).to_numpy()
+    held_out = outcome_weights(frame, frame["held_out"].to_numpy()) if "held_out" in frame and frame["held_out"].any() else None
+    if held_out is not None:
+        return _rows(frame, np.arange(len(frame)), fraud.astype(np.float64), held_out)
     declined = (frame["decision"] == "decline").to_numpy() & ~fraud
     score = frame["score"].to_numpy(dtype=np.float64)
     calibration = 1.0 if trusting else _calibration(score, fraud, (frame["decision"] == "review").to_numpy())
     probability = np.minimum(1.0, score * calibration)
     twice = np.concatenate([np.arange(len(frame)), np.flatnonzero(declined)])
+    weight = np.concatenate([np.where(declined, 1 - probability, 1.0), probability[declined]])
+    return _rows(frame, twice, np.concatenate([fraud, np.ones(declined.sum())]).astype(np.float64), weight)
+
+
+def _rows(frame: pd.DataFrame, position: Integers, y: Floats, weight: Floats) -> MaturedRows:
+    """Rows at `position` in the frame. A payment held out at random had been due to be declined: it counts as alerted."""
+    alert = (frame["decision"] != "approve").to_numpy()
+    if "held_out" in frame:
+        alert = alert | frame["held_out"].to_numpy()
     return MaturedRows(
-        y=np.concatenate([fraud, np.ones(declined.sum())]).astype(np.float64),
-        score=score[twice],
-        alert=(frame["decision"] != "approve").to_numpy().astype(np.float64)[twice],
-        weight=np.concatenate([np.where(declined, 1 - probability, 1.0), probability[declined]]),
-        amount=frame["amount_minor"].to_numpy(dtype=np.float64)[twice] / 100,
-        card=pd.factorize(frame["card_id"])[0].astype(np.int64)[twice],
-        position=twice,
+        y=y,
+        score=frame["score"].to_numpy(dtype=np.float64)[position],
+        alert=alert.astype(np.float64)[position],
+        weight=weight,
+        amount=frame["amount_minor"].to_numpy(dtype=np.float64)[position] / 100,
+        card=pd.factorize(frame["card_id"])[0].astype(np.int64)[position],
+        position=position,
     )
 
 

@@ -19,7 +19,7 @@ from pipelines.fit import MODELS, Fitted
 from pipelines.plots import save_plots
 from pipelines.provenance import Provenance
 from pipelines.register import INPUTS_TAG, SEQUENCE_TAG, Registered, VersionStore, next_sequence, register
-from pipelines.request import ModelEvaluation, ModelName, PartFacts, TrainingOutcome, TrainingRequest
+from pipelines.request import Excluded, ModelEvaluation, ModelName, PartFacts, TrainingOutcome, TrainingRequest
 from pipelines.split import Split
 from pipelines.table import TrainingTable
 from pipelines.track import BUNDLE, BundleParts, TrackedRun, Tracker, as_params, write_bundle
@@ -40,6 +40,7 @@ class Training:
     provenance: Provenance
     fitted: Fitted
     assessment: Assessment
+    excluded: tuple[Excluded, ...] = ()
 
 
 def publish(training: Training, tracker: Tracker, store: VersionStore, key_folder: Path) -> TrainingOutcome:
@@ -189,4 +190,5 @@ def _outcome(training: Training, run_ids: dict[ModelName, str], parent: str, dig
         bundle_digest=digest,
         durations_s={},
         champion=assessment.champion,
+        excluded=training.excluded,
     )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from data.costs import DecisionCosts
+from data.fault_windows import FaultWindow
 from data.world.config import WorldConfig
 from pipelines.gate import GateRule, GateVerdict
 from pipelines.metrics import Interval
@@ -47,6 +48,7 @@ class LogSource:
 
     path: Path
     start: datetime
+    faults: tuple[FaultWindow, ...] = ()  # spans whose rows are left out
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class TrainingRequest:
     gate: GateRule = field(default_factory=GateRule)
     costs: DecisionCosts = field(default_factory=DecisionCosts)
     alert_capacity_per_thousand: float = 10.0
+    random_approve_share: float = 0.0  # of payments due to be declined, that the new model's policy lets through
     reason: str = "first training"
 
     def to_json(self) -> dict[str, Any]:
@@ -140,6 +143,17 @@ class PartFacts:
 
 
 @dataclass(frozen=True)
+class Excluded:
+    """Rows of the prediction log that were not learned from."""
+
+    why: str
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} rows left out: {self.why}"
+
+
+@dataclass(frozen=True)
 class TrainingOutcome:
     """What came of it. `version` is None when the gate refused; `created` is False when the same inputs had been registered."""
 
@@ -160,6 +174,7 @@ class TrainingOutcome:
     bundle_digest: str
     durations_s: dict[str, float]
     champion: ModelEvaluation | None = None  # the opponent on the same test rows, when there was one
+    excluded: tuple[Excluded, ...] = ()  # of the prediction log
 
     def model(self, name: ModelName) -> ModelEvaluation:
         return next(model for model in self.models if model.name == name)

@@ -35,7 +35,8 @@ def thin_genuine(table: TrainingTable, at_most: int, seed: int) -> Rows:
     genuine = int((~table.is_fraud).sum())
     share = min(1.0, at_most / max(1, genuine))
     kept = table.is_fraud | (np.random.default_rng(seed).random(len(table)) < share)
-    return Rows(table.features[kept], table.is_fraud[kept], np.where(table.is_fraud[kept], 1.0, 1.0 / share))
+    weights = table.weight[kept] * np.where(table.is_fraud[kept], 1.0, 1.0 / share)
+    return Rows(table.features[kept], table.is_fraud[kept], weights)
 
 
 def rebalance(rows: Rows, method: Resampling, seed: int) -> Rows:

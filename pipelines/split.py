@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import NotEnoughLabels
+from data.errors import NotEnoughLabels, OneClass
 from data.schema import event_seconds
 
 Mask = NDArray[np.bool_]
@@ -81,7 +81,10 @@ def split_at(cut: datetime, plan: SplitPlan) -> Split:
 
 
 def check_labels(split: Split, plan: SplitPlan, event_s: NDArray[np.int64], is_fraud: Mask) -> None:
-    """Raise NotEnoughLabels when a part holds fewer frauds, or no genuine rows, than learning from it or judging by it needs."""
+    """Raise NotEnoughLabels when a part holds fewer frauds or genuine rows than learning from it or judging by it needs.
+
+    OneClass, one of its kind, says that there is nothing to tell apart at all.
+    """
     for name, span, least in (
         ("training", split.train, plan.least_frauds),
         ("validation", split.validation, plan.least_judging_frauds),
@@ -90,7 +93,7 @@ def check_labels(split: Split, plan: SplitPlan, event_s: NDArray[np.int64], is_f
         labels = is_fraud[span.mask(event_s)]
         frauds, genuine = int(labels.sum()), int((~labels).sum())
         if frauds < least or genuine < least:
-            raise NotEnoughLabels(
+            raise (NotEnoughLabels if frauds and genuine else OneClass)(
                 f"The {name} rows ({span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}) hold {frauds} settled frauds and {genuine} other "
                 f"payments; {least} of each are needed.",
                 next_step="Wait for labels to mature, or train on a longer history (LAB_WORLD_DAYS).",

@@ -4,7 +4,8 @@ Two sources feed it: days of a dataset (features computed here, point in time) a
 were served, so that nothing can differ between training and serving). Training, evaluation and the labs read it.
 
 A row is labelled fraud when a report was known by the cut, and genuine otherwise: `pipelines/split.py` keeps away from
-rows that are too young for that. Declined payments have no outcome and are left out (selective labels).
+rows that are too young for that. Declined payments have no outcome and are left out; where some were let through at random,
+those stand for the others (`pipelines/selective.py`). Rows of known fault windows are left out too.
 """
 
 import hashlib
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 
 from data.dataset import Dataset
 from data.errors import EmptyWindow
+from data.fault_windows import covered
 from data.features import DAY_S
 from data.history import History, build_features
 from data.prediction_frames import labels_frame, window_frame, window_matrix
-from pipelines.request import LogSource
+from pipelines.request import Excluded, LogSource
+from pipelines.selective import outcome_weights
 from pipelines.split import Span
 
 Floats = NDArray[np.float64]
@@ -39,6 +42,7 @@ class TrainingTable:
     amount: Floats  # (n,) EUR
     card: Integers  # (n,) stable hash of the card token: payments of one card belong together
     event_s: Integers  # (n,) seconds since 1970
+    weight: Floats  # (n,) payments that the row's outcome stands for: 1, unless others of its kind were declined
 
     def __len__(self) -> int:
         return len(self.event_s)
@@ -51,7 +55,7 @@ class TrainingTable:
     def digest(self) -> str:
         """SHA-256 of every value: the identity of the training data, whatever files it came from."""
         whole = hashlib.sha256()
-        for array in (self.features, self.is_fraud, self.amount, self.card, self.event_s):
+        for array in (self.features, self.is_fraud, self.amount, self.card, self.event_s, self.weight):
             whole.update(np.ascontiguousarray(array).data)
         return whole.hexdigest()
 
@@ -60,7 +64,24 @@ class TrainingTable:
         return self.rows(span.mask(self.event_s))
 
     def rows(self, chosen: Flags | Integers) -> "TrainingTable":
-        return TrainingTable(self.features[chosen], self.is_fraud[chosen], self.amount[chosen], self.card[chosen], self.event_s[chosen])
+        return TrainingTable(
+            self.features[chosen],
+            self.is_fraud[chosen],
+            self.amount[chosen],
+            self.card[chosen],
+            self.event_s[chosen],
+            self.weight[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class ServedRows:
+    """The prediction log as rows to learn from, what of it was left out, and what the checks need to see of the rest."""
+
+    table: TrainingTable
+    excluded: tuple[Excluded, ...]
+    frame: pd.DataFrame  # as `window_frame`, row by row that of the table
+    labels: pd.DataFrame  # LABEL_COLUMNS, known by the cut
 
 
 def dataset_table(dataset: Dataset, *, keep_from: datetime, until: datetime, cut: datetime) -> tuple[TrainingTable, History]:
@@ -76,19 +97,31 @@ def dataset_table(dataset: Dataset, *, keep_from: datetime, until: datetime, cut
     return _table(transactions, features, labels, keep_from), history
 
 
-def served_table(log: LogSource, cut: datetime) -> TrainingTable:
-    """Rows of the prediction log in [log.start, cut) that were let through, with the features they were scored on."""
+def served_rows(log: LogSource, cut: datetime) -> ServedRows:
+    """Rows of the prediction log in [log.start, cut) that were let through, with the features they were scored on.
+
+    Rows of the log's fault windows are left out. Raises EmptyWindow when no row remains.
+    """
     frame = window_frame(log.path, log.start, cut)
     features = window_matrix(log.path, log.start, cut)
-    settled = np.flatnonzero((frame["decision"] != "decline").to_numpy())
-    if len(settled) == 0:
+    spoilt, declined = covered(frame["event_time"], log.faults), (frame["decision"] == "decline").to_numpy()
+    weights = outcome_weights(frame, frame["held_out"].to_numpy())
+    kept = np.flatnonzero(~spoilt & ~declined)
+    excluded = (
+        Excluded("in a known fault window", int(spoilt.sum())),
+        Excluded("declined, so that nobody knows what they were", int((declined & ~spoilt).sum())),
+    )
+    if len(kept) == 0:
         raise EmptyWindow(
-            f"The prediction log holds no payment that was let through between {log.start:%Y-%m-%d} and {cut:%Y-%m-%d}.",
+            f"The prediction log holds no payment to learn from between {log.start:%Y-%m-%d} and {cut:%Y-%m-%d}; "
+            f"{'; '.join(map(str, excluded))}.",
             next_step="Send traffic first (`lab demo` does), or choose another window.",
             where=str(log.path),
         )
-    in_time = settled[np.argsort(frame["event_time"].to_numpy()[settled], kind="stable")]
-    return _table(frame.iloc[in_time], features[in_time], labels_frame(log.path, cut), log.start)
+    in_time = kept[np.argsort(frame["event_time"].to_numpy()[kept], kind="stable")]
+    rows, labels = frame.iloc[in_time], labels_frame(log.path, cut)
+    stands_for = np.ones(len(in_time)) if weights is None else weights[in_time]
+    return ServedRows(_table(rows, features[in_time], labels, log.start, stands_for), excluded, rows, labels)
 
 
 def stack(first: TrainingTable, second: TrainingTable) -> TrainingTable:
@@ -99,10 +132,13 @@ def stack(first: TrainingTable, second: TrainingTable) -> TrainingTable:
         np.concatenate([first.amount, second.amount]),
         np.concatenate([first.card, second.card]),
         np.concatenate([first.event_s, second.event_s]),
+        np.concatenate([first.weight, second.weight]),
     )
 
 
-def _table(frame: pd.DataFrame, features: Floats, labels: pd.DataFrame, keep_from: datetime) -> TrainingTable:
+def _table(
+    frame: pd.DataFrame, features: Floats, labels: pd.DataFrame, keep_from: datetime, weights: Floats | None = None
+) -> TrainingTable:
     frauds = labels.loc[labels["is_fraud"], "transaction_id"]
     kept = (frame["event_time"] >= pd.Timestamp(keep_from)).to_numpy()
     rows = frame[kept]
@@ -112,6 +148,7 @@ def _table(frame: pd.DataFrame, features: Floats, labels: pd.DataFrame, keep_fro
         rows["amount_minor"].to_numpy(dtype=np.float64) / 100.0,
         _hashes(rows["card_id"]),
         rows["event_time"].dt.as_unit("s").astype("int64").to_numpy(dtype=np.int64),
+        np.ones(len(rows)) if weights is None else weights[kept],
     )
 
 

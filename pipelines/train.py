@@ -14,13 +14,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import pandas as pd
 
 from data.bundle import Model, verify_bundle
 from data.dataset import Dataset
 from data.registry import CHAMPION, Registry
+from data.schema import event_seconds
 from data.settings import Settings
 from pipelines.assess import Assessment, assess
 from pipelines.fit import Fitted, load_or_fit
@@ -28,12 +31,14 @@ from pipelines.ingest import ingest
 from pipelines.provenance import provenance, recipe_digest
 from pipelines.publish import Training, publish
 from pipelines.register import INPUTS_TAG, settle_alias, version_of
-from pipelines.request import FileSource, TrainingOutcome, TrainingRequest, WorldSource
+from pipelines.request import Excluded, FileSource, TrainingOutcome, TrainingRequest, WorldSource
 from pipelines.split import Split, check_labels, split_at
-from pipelines.table import TrainingTable, dataset_table, served_table, stack
+from pipelines.table import ServedRows, TrainingTable, dataset_table, served_rows, stack
 from pipelines.track import Tracker
+from pipelines.training_checks import check_labels_arrive, check_labels_cover, check_rows
 from pipelines.validate import validate_days
 
+COMPARED: Final = timedelta(days=28)  # of the dataset, that the log's rows are held against
 Run = Callable[..., Any]  # (step name, function, *arguments) -> the function's answer
 
 
@@ -44,12 +49,15 @@ class Prepared:
     split: Split
     parts: dict[str, TrainingTable]
     data_digest: str
+    excluded: tuple[Excluded, ...]  # of the prediction log
 
 
 def train_model(
     request: TrainingRequest, settings: Settings, *, registry: Registry | None = None, run: Run | None = None
 ) -> TrainingOutcome:
-    """Train, judge and register. Raises BadBatch, NotEnoughLabels, EmptyWindow, RegistryUnavailable and what ingest raises.
+    """Train, judge and register. Raises BadBatch, NotEnoughLabels, OneClass, EmptyWindow, RegistryUnavailable, what ingest raises.
+
+    A retraining also raises PoisonedRows and LabelsMissing, when the log or its labels cannot be trusted.
 
     `run` calls each step; by default it just calls. A refusal by the gate is an outcome, not an error.
     """
@@ -68,7 +76,9 @@ def train_model(
         return known
     fitted: Fitted = steps("fit", load_or_fit, cache / "fitted", prepared.parts, request.recipe, threads)
     assessment: Assessment = steps("assess", assess_against_champion, fitted, prepared, request, registry, settings.home / "keys", inputs)
-    training = Training(request, prepared.split, prepared.parts, prepared.data_digest, inputs, provenance(threads), fitted, assessment)
+    training = Training(
+        request, prepared.split, prepared.parts, prepared.data_digest, inputs, provenance(threads), fitted, assessment, prepared.excluded
+    )
     outcome: TrainingOutcome = steps("publish", publish_to, training, settings.mlflow_url, registry, settings.home / "keys")
     outcome = replace(outcome, durations_s=steps.durations_s)
     if outcome.version is not None:
@@ -87,23 +97,42 @@ def dataset_folder(source: WorldSource | FileSource, home: Path) -> Path:
 
 
 def prepare(request: TrainingRequest, dataset: Dataset, home: Path) -> Prepared:
-    """Features, labels known at the cut, and the parts. A first training also leaves the history for the service."""
+    """Features, labels known at the cut, and the parts. A first training also leaves the history for the service.
+
+    Raises what `check_labels` and, for a retraining, `check_served` raise.
+    """
     split = split_at(request.cut, request.split)
     table, history = dataset_table(dataset, keep_from=split.train.start, until=_dataset_end(request), cut=request.cut)
+    excluded: tuple[Excluded, ...] = ()
     if request.log:
-        table = stack(table, served_table(request.log, request.cut))
+        served = served_rows(request.log, request.cut)
+        check_served(served, dataset, request)
+        table, excluded = stack(table, served.table), served.excluded
     else:
         history.save(home / "history" / "snapshot")
     check_labels(split, request.split, table.event_s, table.is_fraud)
     parts = {"train": table.part(split.train), "validation": table.part(split.validation), "test": table.part(split.test)}
     digest = hashlib.sha256("".join(part.digest for part in parts.values()).encode()).hexdigest()
-    return Prepared(split, parts, digest)
+    return Prepared(split, parts, digest, excluded)
+
+
+def check_served(served: ServedRows, dataset: Dataset, request: TrainingRequest) -> None:
+    """Raise PoisonedRows or LabelsMissing unless the log's rows and labels are like those of the dataset before them."""
+    end = _dataset_end(request)
+    first = max(dataset.days()[0], (end - COMPARED).date())
+    before, labels = dataset.read("transactions", first, end.date()), dataset.labels_known_by(request.cut, first, end.date())
+    check_rows(served.frame, before)
+    frauds = [known[known["is_fraud"]] for known in (labels, served.labels)]
+    check_labels_arrive(pd.concat([f["report_time"] for f in frauds]).drop_duplicates(), request.cut)
+    old = served.table.event_s < event_seconds(request.cut - timedelta(days=request.split.settle_days))
+    usual = before["transaction_id"].isin(frauds[0]["transaction_id"]).mean()
+    check_labels_cover(served.frame[old], served.table.is_fraud[old], float(usual))
 
 
 def inputs_digest(request: TrainingRequest, data_digest: str, threads: int) -> str:
     """Identity of a training: its rows, its recipe and its code. Where the rows lie and why it was asked do not count."""
     facts = request.to_json()
-    decisive = {name: facts[name] for name in ("split", "recipe", "costs", "alert_capacity_per_thousand")}
+    decisive = {name: facts[name] for name in ("split", "recipe", "costs", "alert_capacity_per_thousand", "random_approve_share")}
     text = json.dumps([decisive, data_digest, recipe_digest(), threads], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -26,4 +26,5 @@ def signal_table(rows: int = 6_000, *, days: int = 40, seed: int = 0, fraud_shar
         amount=rng.lognormal(3, 1, rows),
         card=rng.integers(0, rows // 4, rows),
         event_s=np.sort(int(START.timestamp()) + rng.integers(0, days * DAY_S, rows)),
+        weight=np.ones(rows),
     )

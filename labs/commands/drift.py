@@ -1,11 +1,13 @@
 """`lab drift list` and `lab drift check`: which drifts there are, and what monitoring says of the payments served last."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.dataset import Dataset
 from data.errors import EmptyWindow, MissingFile, NoModel
+from data.fault_windows import FaultWindow, record_fault_window
+from data.ledger import Ledger
 from data.prediction_frames import logged_span
 from data.scenarios import DEMO_SCENARIO, Scenario
 from data.settings import Settings
@@ -51,13 +53,17 @@ def _facts(one: Scenario) -> dict[str, Any]:
 def check(*, as_json: bool) -> int:
     """Print the verdict on the last week served; returns 0 when nothing needs doing, 1 otherwise.
 
+    A window that the pipeline spoilt is put on record in the ledger, and training leaves its rows out.
+
     Raises ServiceDown when nobody serves, NoModel before there is a champion, EmptyWindow when nothing was served.
     """
-    result = _watch(Settings.load())
+    settings = Settings.load()
+    result = _watch(settings)
+    spoilt = _put_on_record(result, settings)
     if as_json:
         print_json(result.to_json())
     else:
-        _print(result)
+        _print(result, spoilt)
     return 0 if result.verdict.decision == "ignore" else 1
 
 
@@ -90,7 +96,18 @@ def _history(settings: Settings, live: datetime) -> Dataset:
     return found[0]
 
 
-def _print(result: "WindowResult") -> None:
+def _put_on_record(result: "WindowResult", settings: Settings) -> FaultWindow | None:
+    """The span that nobody should learn from: since the onset of the first fault. None where the pipeline is sound."""
+    if result.verdict.decision != "fix_pipeline":
+        return None
+    fault, onset = result.causes[0] if result.causes else None, result.onset
+    start = datetime.combine(onset.day, time(), UTC) if onset else result.start
+    window = FaultWindow(start, result.end, fault.column if fault else "", fault.what if fault else result.verdict.rule)
+    record_fault_window(Ledger(settings.home / "ledger.jsonl"), window, result.end)
+    return window
+
+
+def _print(result: "WindowResult", spoilt: FaultWindow | None) -> None:
     verdict = result.verdict
     out = console()
     colour = "green" if verdict.decision == "ignore" else "yellow"
@@ -98,7 +115,11 @@ def _print(result: "WindowResult") -> None:
     out.print(f"[dim]{result.payments:,} payments from {result.start:%Y-%m-%d} to {result.end:%Y-%m-%d}[/]")
     for change in verdict.changed:
         out.print(f"  · {change}")
-    for name, said in (("since", verdict.since), ("how sure", verdict.how_sure), ("damage", verdict.damage)):
-        if said:
-            out.print(f"{name}: {said}")
+    said = {"root cause": verdict.root_cause, "since": verdict.since, "how sure": verdict.how_sure, "damage": verdict.damage,
+            "estimate": verdict.estimate, "false decision": verdict.false_decision}  # fmt: skip
+    for name, text in said.items():
+        if text:
+            out.print(f"{name}: {text}", soft_wrap=True)
+    if spoilt:
+        out.print(f"on record: rows from {spoilt.start:%Y-%m-%d} to {spoilt.end:%Y-%m-%d} stay out of training ({spoilt.column})")
     out.print(f"[bold]{verdict.next_step}[/]")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from data.environment import use_servers
 from data.errors import EmptyWindow, GateRefused
+from data.fault_windows import fault_windows
 from data.ledger import Ledger
 from data.prediction_frames import logged_span
 from data.settings import Settings
@@ -73,10 +74,11 @@ def _request(settings: Settings, data: Path | None, *, retrain: bool) -> Trainin
     return TrainingRequest(
         stream.source,
         _end_of_log(settings) if retrain else live,
-        log=LogSource(settings.home / "predictions.db", live) if retrain else None,
+        log=LogSource(settings.home / "predictions.db", live, fault_windows(_ledger(settings))) if retrain else None,
         split=SplitPlan.for_retraining() if retrain else SplitPlan(),
         recipe=Recipe(seed=settings.seed),
         alert_capacity_per_thousand=settings.alert_capacity_per_thousand,
+        random_approve_share=settings.random_approve_share,
         reason="by hand",
     )
 
@@ -94,8 +96,12 @@ def _run(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
     outcome = (training_flow if request.log is None else retraining_flow)(request, settings)
     if outcome.created:
         facts = {"version": outcome.version, "run_id": outcome.run_id, "reasons": list(outcome.gate.reasons)}
-        Ledger(settings.home / "ledger.jsonl").record(f"{outcome.alias}_registered", facts, request.cut)
+        _ledger(settings).record(f"{outcome.alias}_registered", facts, request.cut)
     return outcome
+
+
+def _ledger(settings: Settings) -> Ledger:
+    return Ledger(settings.home / "ledger.jsonl")
 
 
 def _print_outcome(outcome: TrainingOutcome) -> None:
@@ -108,8 +114,8 @@ def _print_outcome(outcome: TrainingOutcome) -> None:
         f"\nReview from a score of {outcome.thresholds.review_at:.3f}: {outcome.thresholds.alerts_per_thousand:.1f} alerts and "
         f"{outcome.thresholds.saved_per_thousand:.0f} EUR saved per thousand payments."
     )
-    for reason in outcome.gate.reasons:
-        out.print(f"  · {reason}")
+    for line in (*(str(part) for part in outcome.excluded if part.rows), *outcome.gate.reasons):
+        out.print(f"  · {line}")
     if outcome.version is not None:
         was = "registered as" if outcome.created else "known already as"
         out.print(f"[green]✓[/] {was} version {outcome.version} ({outcome.alias}), run {outcome.run_id}")

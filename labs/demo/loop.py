@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from importlib import import_module
 from typing import Any, Final
 
+from data.fault_windows import fault_windows
 from data.ledger import Entry, Ledger
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.scenarios import DEMO_SCENARIO, Injection, scenario
@@ -109,6 +110,7 @@ class Loop:
             midnight(self.stream.live),
             recipe=Recipe(seed=self.settings.seed, **QUICK),
             alert_capacity_per_thousand=self.settings.alert_capacity_per_thousand,
+            random_approve_share=self.settings.random_approve_share,
         )
         self.supervisor.launch(("scoring",))  # it starts beside the training, and serves nothing until there is a champion
         outcome = training_flow(request, self.settings)
@@ -175,10 +177,11 @@ class Loop:
         request = TrainingRequest(
             self.stream.source,
             midnight(day),
-            log=LogSource(self.log, midnight(self.stream.live)),
+            log=LogSource(self.log, midnight(self.stream.live), fault_windows(self.ledger)),
             split=SplitPlan.for_retraining(),
             recipe=Recipe(seed=self.settings.seed, **QUICK),
             alert_capacity_per_thousand=self.settings.alert_capacity_per_thousand,
+            random_approve_share=self.settings.random_approve_share,
             reason=self.found.windows[-1].verdict.headline,
         )
         outcome = retraining_flow(request, self.settings)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.bundle import Model
 from data.errors import ModelFailed
-from data.reasons import model_reasons
+from data.reasons import RANDOM_APPROVE, model_reasons
 from data.rules import apply_rules
 from data.schema import Arm, Decision
 from services.scoring.patience import Patience
@@ -32,7 +32,14 @@ class Judgement(NamedTuple):
     challenger_score: float | None
 
 
-def judge_payments(serving: Serving, card_ids: Sequence[str], matrix: NDArray[np.float64], patience: Patience) -> list[Judgement]:
+class Ids(NamedTuple):
+    """What a decision needs of a payment beside its features: the card decides the arm, the payment the random hold-out."""
+
+    card: str
+    transaction: str
+
+
+def judge_payments(serving: Serving, ids: Sequence[Ids], matrix: NDArray[np.float64], patience: Patience) -> list[Judgement]:
     """Judge rows of features, shape (n, FEATURE_COUNT). Raises ModelFailed when the champion cannot score one of them.
 
     The challenger, in its shadow or on its share of the cards, scores every payment, so that both are compared on
@@ -40,23 +47,21 @@ def judge_payments(serving: Serving, card_ids: Sequence[str], matrix: NDArray[np
     """
     started = time.perf_counter()
     champion_scores = [_required(score, serving) for score in _scores(serving.champion, matrix)]
-    challenger_scores: Sequence[float | None] = [None] * len(card_ids)
+    challenger_scores: Sequence[float | None] = [None] * len(ids)
     if serving.challenger is not None:
         challenger_scores = _challenger_scores(serving, matrix, started, patience)
-    rows = zip(card_ids, matrix.tolist(), champion_scores, challenger_scores, strict=True)
+    rows = zip(ids, matrix.tolist(), champion_scores, challenger_scores, strict=True)
     return [_judgement(serving, *row) for row in rows]
 
 
-def judge_each(
-    serving: Serving, card_ids: Sequence[str], matrix: NDArray[np.float64], patience: Patience
-) -> Sequence[Judgement | Exception]:
+def judge_each(serving: Serving, ids: Sequence[Ids], matrix: NDArray[np.float64], patience: Patience) -> Sequence[Judgement | Exception]:
     """The same, but what goes wrong with one row is that row's: when the champion fails on many, each is tried alone."""
     try:
-        return judge_payments(serving, card_ids, matrix, patience)
+        return judge_payments(serving, ids, matrix, patience)
     except Exception as error:
-        if len(card_ids) == 1:
+        if len(ids) == 1:
             return [error]
-        return [judge_each(serving, card_ids[row : row + 1], matrix[row : row + 1], patience)[0] for row in range(len(card_ids))]
+        return [judge_each(serving, ids[row : row + 1], matrix[row : row + 1], patience)[0] for row in range(len(ids))]
 
 
 def _scores(model: Model, matrix: NDArray[np.float64]) -> list[float]:
@@ -91,17 +96,19 @@ def _challenger_scores(serving: Serving, matrix: NDArray[np.float64], started: f
     return found
 
 
-def _judgement(serving: Serving, card_id: str, values: Sequence[float], champion_score: float, challenger_score: float | None) -> Judgement:
+def _judgement(serving: Serving, ids: Ids, values: Sequence[float], champion_score: float, challenger_score: float | None) -> Judgement:
     """`values`: the features as plain floats, in order."""
     model, score, version = serving.champion, champion_score, None
     arm: Arm = "champion"
     if serving.challenger is not None and challenger_score is not None:
         version = serving.challenger.version
-        if serving.plan.arm(card_id) == "challenger":
+        if serving.plan.arm(ids.card) == "challenger":
             model, score, arm = serving.challenger, challenger_score, "challenger"
     rules = apply_rules(values)
     decision = model.policy.decide(score)
     if rules.action is not None:
         decision = max(decision, rules.action, key=_STERNNESS.__getitem__)
     reasons = () if decision == "approve" else rules.reasons + model_reasons(values)
+    if decision == "decline" and model.policy.lets_through(ids.transaction):
+        decision, reasons = "approve", (RANDOM_APPROVE,)
     return Judgement(arm, model.version, score, decision, reasons, champion_score, version, challenger_score)

@@ -18,7 +18,7 @@ from data.prediction_store import Answer, PredictionRecord, PredictionStore, Sto
 from data.schema import Label, Transaction, event_seconds
 from services.scoring.asked import Asked
 from services.scoring.commit import Commit, Refused
-from services.scoring.decide import judge_each
+from services.scoring.decide import Ids, judge_each
 from services.scoring.feature_fault import FeatureFaults
 from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
@@ -27,7 +27,9 @@ from services.scoring.recovery import Recovery
 from services.scoring.scorer import Receipt, never_scored, prediction_record, require_same
 from services.scoring.slots import Slots
 
-BUFFER_S = 0.05  # how long answers gather that do not wait for their commit: a commit costs the same for one and for hundreds
+# How long, and how many, answers gather that do not wait for their commit: what a kill of this process may lose, and what
+# one request in so many waits longer for.
+BUFFER_S, BUFFERED = 0.002, 4
 MOST_UNDER_WAY = 20_000  # payments that are not on the disk: one that hangs must not fill the memory
 NOT_LOGGED = ("x-lab-logged", "no")  # the header of an Unlogged answer
 TURN_S = 0.002  # what is decided between two looks at the connections, so that none of them waits long to be heard
@@ -246,7 +248,7 @@ class Engine:
             raise
         if self._faults.asked:
             matrix = self._faults.apply(matrix, [pay.entry for pay in admitted])
-        judged = judge_each(serving, [each[0] for each in seen], matrix, self._patience)
+        judged = judge_each(serving, [Ids(pay.entry.card_id, pay.entry.transaction_id) for pay in admitted], matrix, self._patience)
         seconds = (time.perf_counter() - started) / len(admitted)
         if len(admitted) >= min(FEWEST_TO_TELL, self._most_in_a_turn()):
             self._payment_s += 0.1 * (min(seconds, 2 * self._payment_s) - self._payment_s)  # one pause in it is no trend
@@ -277,9 +279,12 @@ class Engine:
         return admitted, seen
 
     def _keep(self, pay: Pay, record: PredictionRecord) -> None:
-        self._commit_soon().add(pay, record)
+        commit = self._commit_soon()
+        commit.add(pay, record)
         if self._answers_before_commit:
             pay.end(record.answer)
+            if len(commit.entries) == BUFFERED:
+                asyncio.get_running_loop().call_soon(self._submit)
 
     def _fail(self, asked: Pay, error: Exception) -> None:
         """A payment that is not in the log ends here."""

@@ -20,7 +20,7 @@ from data.prediction_store import Answer, PredictionRecord, conflict, payment_fa
 from data.schema import Label, Transaction, event_seconds
 from data.shared_log import OtherLog, Outcome, SharedLog
 from services.scoring.asked import Asked
-from services.scoring.decide import judge_each
+from services.scoring.decide import Ids, judge_each
 from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
 from services.scoring.patience import Patience
@@ -226,7 +226,7 @@ class SharedEngine:
         payments = [each.asked.entry for each in placed]
         matrix = np.stack([await self._features(each) for each in placed])
         started, serving = time.perf_counter(), self._slots.current()
-        judged = judge_each(serving, [payment.card_id for payment in payments], matrix, self._patience)
+        judged = judge_each(serving, [Ids(payment.card_id, payment.transaction_id) for payment in payments], matrix, self._patience)
         seconds = (time.perf_counter() - started) / len(placed)
         for (asked, _), row, judgement in zip(placed, matrix, judged, strict=True):
             if isinstance(judgement, Exception):

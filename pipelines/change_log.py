@@ -1,0 +1,32 @@
+"""What was deployed lately, as the ledger tells it: the first suspect when scores move and payments do not. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from data.ledger import Entry
+from pipelines.drift_evidence import Deployment
+
+
+def deployments(entries: Iterable[Entry], since: datetime, until: datetime) -> tuple[Deployment, ...]:
+    """Changes of who answers with event times in (since, until], oldest first.
+
+    `since` is when the reference's champion went live: what made it champion is no suspect.
+    """
+    found = []
+    for entry in entries:
+        at, what = datetime.fromisoformat(entry.at), _what(entry.kind, entry.facts)
+        if what and since < at <= until:
+            found.append(Deployment(at, what))
+    return tuple(found)
+
+
+def _what(kind: str, facts: dict[str, Any]) -> str:
+    """In words; empty for an entry that changed no answer."""
+    if kind == "champion_registered":
+        return f"version {facts['version']} registered as champion"
+    if kind != "intent":  # recorded before anything changes, so that a killed deployment is seen too
+        return ""
+    action = facts["action"]
+    champion = action["serving"]["champion"]
+    return {"promote": f"version {champion} promoted", "restore": f"version {champion} put back"}.get(action["kind"], "")

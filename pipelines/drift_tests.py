@@ -20,6 +20,9 @@ MINIMUM_DISTANCE: Final = 0.03  # largest gap between distribution functions, or
 MINIMUM_NULL_RISE: Final = 0.005  # of a column's rows
 MINIMUM_UNSEEN: Final = 0.001  # share of rows
 MINIMUM_ALERT_RATIO: Final = 1.25
+# Counts and gaps follow the day's traffic, which grows and has busy weeks: they move twice as far for no reason.
+FOLLOWS_TRAFFIC: Final = frozenset({"card_count_1d", "seconds_since_card", "terminal_count_1d"})
+MINIMUM_TRAFFIC_DISTANCE: Final = 0.06
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class Sample:
 
         `noise`: the design effect where it was measured (see `calibration`); estimated from the reference's days where not.
         """
-        effect = design_effect(profile.days, ordered=binning.ordered, quantile=1 - level / 2) if noise is None else noise
-        return cls(binning, current, profile.expected(season), float(current[:-1].sum()) / effect, profile.rows(season) / effect)
+        if noise is None:
+            noise = design_effect(profile.days, ordered=binning.ordered, quantile=1 - level / 2)
+        return cls(binning, current, profile.expected(season), float(current[:-1].sum()) / noise, profile.rows(season) / noise)
 
     @property
     def harmonic(self) -> float:
@@ -70,7 +74,7 @@ def test_column(sample: Sample, level: float) -> ColumnTest:
     gaps = np.cumsum(p - q)
     value = float(np.abs(gaps).max(initial=0.0)) if numeric else float(np.abs(p - q).sum() / 2)
     p_value, critical = _kolmogorov(value, sample.harmonic, level) if numeric else _homogeneity(p, q, sample, level)
-    threshold = max(critical, MINIMUM_DISTANCE)
+    threshold = max(critical, MINIMUM_TRAFFIC_DISTANCE if sample.binning.column in FOLLOWS_TRAFFIC else MINIMUM_DISTANCE)
     drifted = bool(p_value < level and value >= threshold)
     if numeric:
         direction = "higher" if gaps.size and gaps[np.abs(gaps).argmax()] < 0 else "lower"

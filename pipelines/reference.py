@@ -36,7 +36,7 @@ from pipelines.estimate import Calibrator, fit_calibrator
 from pipelines.fault_tests import Usual
 from pipelines.label_tests import Delays
 from pipelines.performance import Performance, matured_rows, measure
-from pipelines.streams import SURE, StreamRates
+from pipelines.streams import SURE, StreamRates, first_alerts
 from pipelines.value_tests import Values
 from pipelines.volume_tests import Traffic
 from pipelines.window_checks import check_window
@@ -72,6 +72,7 @@ class Reference:
     delays: Delays
     streams: StreamRates
     alert_profile: Profile  # bins: approved, alerted, (none)
+    first_alerts: Profile  # bins: not, first alert of its card that day and till that hour, (none)
     frauds: Days  # bins: not known as fraud in time, known, (none)
     caught: Days  # of the known frauds; bins: missed, alerted, (none)
     performance: Performance | None  # None: too few known frauds
@@ -134,6 +135,7 @@ def freeze_reference(frame: pd.DataFrame, labels: pd.DataFrame, plan: WatchPlan)
         delays=Delays.of(frame, labels, effect=design_effect(frauds, ordered=False, quantile=SURE)),
         streams=StreamRates.of(frame, labels, plan.maturity_days),
         alert_profile=Profile.of_marks((frame["decision"] != "approve").to_numpy(), time),
+        first_alerts=Profile.of_marks(first_alerts(frame), time),
         frauds=frauds,
         caught=caught,
         performance=measure(rows, per_thousand=plan.per_thousand, costs=plan.costs, seed=plan.seed),

@@ -1,8 +1,8 @@
 """The streams that e-detectors watch: what counts as one observation, and what is usual of it. Called by `portfolio`.
 
 Frauds come in campaigns: one till, one afternoon, many alerts. Counted one by one they vary three to six times as much as
-independent payments, and a detector that believes them is either deaf or cries wolf; the first of a card and of a
-till on a day vary as independent ones do (measured on three worlds of 140 days: design effect 0.7 to 1.2 for 3.0 to 3.7).
+independent payments, and a detector that believes them is either deaf or cries wolf. The first of a card on a day and of
+a till in an hour vary nearly as independent ones do (three worlds of 140 days: design effect 1.2 to 1.9, where 3.0 to 3.7).
 """
 
 from collections.abc import Mapping
@@ -18,10 +18,9 @@ from pipelines.drift_profile import DAY_MS, HOUR_MS, Days, Floats, Integers, Mas
 from pipelines.performance import matured_rows
 from pipelines.stream_detectors import FEWER_CAUGHT, FEWER_LABELS, MORE_ALERTS, EDetector
 
-# Odds within this factor of the reference's are no change: fourteen days know a rate no better, and fraudsters' habits
-# move alert rates by a tenth from month to month on quiet worlds.
-TOLERATED_ALERTS: Final = 1.25
-TOLERATED_CAUGHT: Final = 1.25
+# Odds this near to the reference's are no change: fraudsters' habits move alert rates by a tenth from month to month on quiet
+# worlds, and labels come in waves. What the reference itself cannot know for sure comes on top.
+TOLERATED: Final = 1.15
 TOLERATED_LABELS: Final = 1.5
 PRIOR_ROWS: Final = 200.0  # an hour's own rate is drawn to the overall one by so many payments
 SURE: Final = 0.95  # how far a design effect estimated from few days is widened
@@ -41,53 +40,84 @@ class Observations:
 
 
 @dataclass(frozen=True)
+class StreamRate:
+    """What a reference says of one stream."""
+
+    share: Floats  # of heads: (24,) by hour of the day, or (1,)
+    effect: float  # how much more heads vary from day to day than independent ones would
+    tolerance: float  # factor on the odds up to which the reference may be wrong, or habits move
+
+    @classmethod
+    def of(cls, stream: Observations, *, hourly: bool, tolerated: float) -> "StreamRate":
+        """An hour's share is drawn to the overall one, and a share of few observations to one half."""
+        heads, tails = stream.heads.sum() + 0.5, (~stream.heads).sum() + 0.5
+        overall = heads / (heads + tails)
+        effect = design_effect(stream.days, ordered=False, quantile=SURE)
+        error = np.sqrt(effect * (1 / heads + 1 / tails))
+        share = np.array([overall])
+        if hourly:
+            hour = stream.time // HOUR_MS % 24
+            rows, hits = np.bincount(hour, minlength=24), np.bincount(hour, weights=stream.heads, minlength=24)
+            share = (hits + PRIOR_ROWS * overall) / (rows + PRIOR_ROWS)
+        return cls(share, effect, tolerated * float(np.exp(error)))
+
+    def edge(self, time: Integers, *, more: bool) -> Floats:
+        """The largest share that is no change yet (the smallest, unless `more`) at each time, (n,)."""
+        share = self.share[time // HOUR_MS % len(self.share)]
+        ratio = self.tolerance if more else 1 / self.tolerance
+        edge: Floats = np.clip(share * ratio / (1 + share * (ratio - 1)), 1e-9, 1 - 1e-9)
+        return edge
+
+
+@dataclass(frozen=True)
 class StreamRates:
     """What a reference says of the three streams."""
 
-    alerts: Floats  # (24,) share of payments that are the first alert of their card and till that day, by hour
-    alerts_effect: float
-    caught: float  # share of known frauds, one per card, till and day, that were alerted
-    caught_effect: float
-    known: float  # share of payments that become known as frauds in time
-    known_effect: float
+    alerts: StreamRate
+    caught: StreamRate
+    known: StreamRate
     payments_per_day: float
     frauds_per_day: float
 
     @classmethod
     def of(cls, frame: pd.DataFrame, labels: pd.DataFrame, maturity_days: int) -> "StreamRates":
         """Of the reference's rows and their labels."""
-        alerts, known = alert_stream(frame), known_stream(frame, labels, maturity_days)
-        caught = caught_stream(frame, labels)
-        hour = alerts.time // HOUR_MS % 24
-        rows, heads = np.bincount(hour, minlength=24), np.bincount(hour, weights=alerts.heads, minlength=24)
-        overall = alerts.heads.mean()
-        days = max(len(np.unique(alerts.time // DAY_MS)), 1)
+        alerts, caught, known = alert_stream(frame), caught_stream(frame, labels), known_stream(frame, labels, maturity_days)
+        days = max(len(alerts.days.days), 1)
         return cls(
-            (heads + PRIOR_ROWS * overall) / (rows + PRIOR_ROWS), _effect(alerts.days),
-            float((caught.heads.sum() + 1) / (len(caught.heads) + 2)), _effect(caught.days),
-            float(known.heads.mean()), _effect(known.days), len(frame) / days, len(caught.heads) / days,
-        )  # fmt: skip
+            StreamRate.of(alerts, hourly=True, tolerated=TOLERATED),
+            StreamRate.of(caught, hourly=False, tolerated=TOLERATED),
+            StreamRate.of(known, hourly=False, tolerated=TOLERATED_LABELS),
+            len(frame) / days,
+            len(caught.heads) / days,
+        )
+
+
+def first_alerts(frame: pd.DataFrame) -> Mask:
+    """Payments that were alerted as the first of their card on that day and of their till in that hour, (n,)."""
+    time = milliseconds(frame["event_time"])
+    alerted = np.flatnonzero((frame["decision"] != "approve").to_numpy())
+    alerted = alerted[np.argsort(time[alerted], kind="stable")]
+    first = np.zeros(len(frame), dtype=np.bool_)
+    first[alerted[_firsts(frame.iloc[alerted], time[alerted])]] = True
+    return first
 
 
 def alert_stream(frame: pd.DataFrame) -> Observations:
-    """Every payment, in order of its time; heads: the first alert of its card and of its till on that day."""
+    """Every payment, in order of its time; heads: `first_alerts`."""
     time = milliseconds(frame["event_time"])
     order = np.argsort(time, kind="stable")
-    alerted = order[(frame["decision"] != "approve").to_numpy()[order]]
-    first = alerted[_firsts(frame.iloc[alerted], time[alerted] // DAY_MS)]
-    heads = np.zeros(len(frame), dtype=np.bool_)
-    heads[first] = True
-    return Observations(time[order], heads[order])
+    return Observations(time[order], first_alerts(frame)[order])
 
 
 def caught_stream(frame: pd.DataFrame, labels: pd.DataFrame) -> Observations:
-    """Every known fraud, in order of its report, one per card, till and day of payment; heads: it was alerted."""
+    """Every known fraud, in order of its report, the first of a card on a day and of a till in an hour; heads: it was alerted."""
     frauds = labels.loc[labels["is_fraud"], ["transaction_id", "report_time"]].drop_duplicates("transaction_id")
     rows = frame.loc[
         frame["transaction_id"].isin(frauds["transaction_id"]), ["transaction_id", "event_time", "card_id", "terminal_id", "decision"]
     ]
     known = rows.merge(frauds, on="transaction_id").sort_values(["report_time", "transaction_id"], kind="stable")
-    known = known[_firsts(known, milliseconds(known["event_time"]) // DAY_MS)]
+    known = known[_firsts(known, milliseconds(known["event_time"]))]
     return Observations(milliseconds(known["report_time"]), (known["decision"] != "approve").to_numpy())
 
 
@@ -115,56 +145,35 @@ def watch_streams(
     frame: pd.DataFrame, labels: pd.DataFrame, usual: StreamRates, *, start: datetime, now: datetime, maturity_days: int, plan: StreamPlan
 ) -> tuple[Detection, ...]:
     """The three e-detectors over all that was served since the reference; each alarmed if it did in [start, now)."""
-    alerts, caught = alert_stream(frame), caught_stream(frame, labels)
-    known = known_stream(frame, labels, maturity_days, now)
-    payments, frauds = (plan.windows * plan.window_days * n for n in (usual.payments_per_day, usual.frauds_per_day))
-    null = _odds_times(usual.alerts, TOLERATED_ALERTS)[alerts.time // HOUR_MS % 24]
-    few = _odds_times(np.full(len(caught.heads), usual.caught), 1 / TOLERATED_CAUGHT)
-    late = _odds_times(np.full(len(known.heads), usual.known), 1 / TOLERATED_LABELS)
-    effect = plan.noise
-    return (
-        _detect(
-            "alert_rate_stream",
-            alerts,
-            null,
-            EDetector(MORE_ALERTS, payments, effect.get("alert_rate_stream:", usual.alerts_effect)),
-            start,
-        ),
-        _detect(
-            "caught_frauds",
-            caught,
-            few,
-            EDetector(FEWER_CAUGHT, max(frauds, 1.0), effect.get("caught_frauds:", usual.caught_effect)),
-            start,
-        ),
-        _detect("label_flow", known, late, EDetector(FEWER_LABELS, payments, effect.get("label_flow:", usual.known_effect)), start),
+    payments, frauds = (max(1.0, plan.windows * plan.window_days * n) for n in (usual.payments_per_day, usual.frauds_per_day))
+    watched: tuple[tuple[Detector, Observations, StreamRate, tuple[float, ...], float], ...] = (
+        ("alert_rate_stream", alert_stream(frame), usual.alerts, MORE_ALERTS, payments),
+        ("caught_frauds", caught_stream(frame, labels), usual.caught, FEWER_CAUGHT, frauds),
+        ("label_flow", known_stream(frame, labels, maturity_days, now), usual.known, FEWER_LABELS, payments),
     )
+    said = []
+    for name, stream, rate, odds, run_length in watched:
+        detector = EDetector(odds, run_length, plan.noise.get(f"{name}:", rate.effect))
+        said.append(_detect(name, stream, rate.edge(stream.time, more=odds[-1] > 1), detector, start))
+    return tuple(said)
 
 
 def _detect(name: Detector, stream: Observations, null: Floats, detector: EDetector, start: datetime) -> Detection:
-    """`effect`: heads over what the reference promised, among the observations of the window."""
-    state, alarms = detector.feed(stream.heads, np.clip(null, 1e-9, 1 - 1e-9))
+    """`effect`: heads over what the edge of the hypothesis promised, among the observations of the window."""
+    state, alarms = detector.feed(stream.heads, null)
     inside = stream.time >= round(start.timestamp() * 1000)
     over = np.flatnonzero(alarms & inside)
     promised = float(null[inside].sum())
     first = None if len(over) == 0 else pd.Timestamp(int(stream.time[over[0]]), unit="ms", tz="UTC").to_pydatetime()
     return Detection(
-        name, len(over) > 0, log_e=state.log_e if state.seen else None, column="decision" if name != "label_flow" else "is_fraud",
+        name, len(over) > 0, log_e=state.log_e if state.seen else None, column="is_fraud" if name == "label_flow" else "decision",
         effect=float(stream.heads[inside].sum()) / promised if promised else 0.0, first_alarm=first,
         observations=int(over[0]) + 1 if len(over) else state.seen,
     )  # fmt: skip
 
 
-def _firsts(rows: pd.DataFrame, day: Integers) -> Mask:
-    """Rows that are the first of their card, and the first of their till, on a day; rows in order, (n,)."""
-    keys = pd.DataFrame({"day": day, "card": rows["card_id"].astype(str).to_numpy(), "till": rows["terminal_id"].astype(str).to_numpy()})
-    return ~(keys.duplicated(["day", "card"]) | keys.duplicated(["day", "till"])).to_numpy()
-
-
-def _odds_times(rate: Floats, ratio: float) -> Floats:
-    """The rates whose odds are `ratio` times those of `rate`."""
-    return rate * ratio / (1 + rate * (ratio - 1))
-
-
-def _effect(days: Days) -> float:
-    return design_effect(days, ordered=False, quantile=SURE)
+def _firsts(rows: pd.DataFrame, time: Integers) -> Mask:
+    """Rows that are the first of their card on a day, and the first of their till in an hour; rows in order, (n,)."""
+    card = pd.DataFrame({"when": time // DAY_MS, "who": rows["card_id"].astype(str).to_numpy()})
+    till = pd.DataFrame({"when": time // HOUR_MS, "who": rows["terminal_id"].astype(str).to_numpy()})
+    return ~(card.duplicated() | till.duplicated()).to_numpy()

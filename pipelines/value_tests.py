@@ -81,8 +81,11 @@ def _rarest(counts: Integers, rows: int, reference_rows: int, effect: float) -> 
     return min(1.0, chances[best] * len(DEPTHS)), best
 
 
-def spike_findings(pair: Pair, values: Values) -> list[Finding]:
-    """Columns in which one exact value became far more frequent: what a broken source writes for "unknown"."""
+def spike_findings(pair: Pair, values: Values, moved: Mapping[str, float]) -> list[Finding]:
+    """Columns in which one exact value became far more frequent: what a broken source writes for "unknown".
+
+    Where the column as a whole moved, one value must be most of the move: half of all prices has its favourites too.
+    """
     findings = []
     for name, (known, counts) in values.counts.items():
         if name not in pair.current:
@@ -98,7 +101,8 @@ def spike_findings(pair: Pair, values: Values) -> list[Finding]:
         effect = pair.noise.get(f"value_spike:{name}", 1.0)
         p = rate_p_value(now[top] / effect, rows / effect, before[top] / effect, values.rows / effect)
         p = min(1.0, p * len(seen))  # any of the values might have been the one
-        if rise[top] >= MINIMUM_SPIKE and p < pair.level and now[top] / rows >= SPIKE_RATIO * before[top] / values.rows:
+        often = rise[top] >= max(MINIMUM_SPIKE, moved.get(name, 0.0) / 2) and now[top] / rows >= SPIKE_RATIO * before[top] / values.rows
+        if often and p < pair.level:
             share = now[top] / rows
             text = f"One value of {name} is on {share:.1%} of rows, {before[top] / values.rows:.2%} before: an error code?"
             findings.append(Finding("value_spike", name, text, int(now[top]), float(rise[top]), p))

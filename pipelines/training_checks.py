@@ -38,7 +38,7 @@ def check_rows(served: pd.DataFrame, before: pd.DataFrame) -> None:
             continue
         end = start + SLICE
         pair = Pair(rows, reference, season_of(days, start, end), ERROR_BUDGET / TESTS, usual)
-        found = [*null_findings(pair), *unit_finding(pair), *spike_findings(pair, values), *_clock(pair)]
+        found = [*null_findings(pair), *unit_finding(pair), *spike_findings(pair, values, _moved(pair)), *_clock(pair)]
         faults = [finding for finding in found if finding.is_fault]
         if faults:
             raise _poisoned(faults[0], start.date())
@@ -98,6 +98,14 @@ def _slices(frame: pd.DataFrame) -> list[tuple[datetime, pd.DataFrame]]:
     starts = [end - (week + 1) * pd.Timedelta(SLICE) for week in reversed(range(weeks))]
     time = frame["event_time"]
     return [(start.to_pydatetime(), frame[((time >= start) & (time < start + SLICE)).to_numpy()]) for start in starts]
+
+
+def _moved(pair: Pair) -> dict[str, float]:
+    """How far the amounts as a whole moved: the largest gap between the two distribution functions."""
+    now, before = (np.sort(frame["amount"].to_numpy(dtype=np.float64)) for frame in (pair.current, pair.reference))
+    at = np.concatenate([now, before])
+    gaps = np.searchsorted(now, at, side="right") / len(now) - np.searchsorted(before, at, side="right") / len(before)
+    return {"amount": float(np.abs(gaps).max())}
 
 
 def _clock(pair: Pair) -> list[Finding]:

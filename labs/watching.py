@@ -126,7 +126,10 @@ class Watcher:
         return timeline(self._served(now), self.reference, self._labels(now), now=now, plan=self.plan)
 
     def start_evidently(self, result: WindowResult) -> EvidentlyJob:
-        """Begin Evidently's report of a window, in a process of its own: its import takes seconds and much memory."""
+        """Begin Evidently's report of a window, in a process of its own: its import takes seconds and much memory.
+
+        Its page and snapshot are kept where the window alarmed.
+        """
         folder = self.settings.home / "reports"
         name = f"drift_{result.start:%Y-%m-%d}_{result.end:%Y-%m-%d}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,6 +139,7 @@ class Watcher:
         limits = folder / f"{name}.thresholds.json"
         limits.write_text(json.dumps(thresholds_of(result.tests)))
         command = [sys.executable, "-m", "pipelines.drift_report", "--out", str(folder), "--name", name, "--thresholds", str(limits)]
+        command += ["--keep"] * result.verdict.alarm
         command += [word for part, file in inputs.items() for word in (f"--{part}", str(file))]
         environment = {**DEFAULTS, **os.environ}
         process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

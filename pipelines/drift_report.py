@@ -3,7 +3,10 @@
 The one file that imports Evidently, and late: the import takes seven seconds and belongs in no other process. So that a
 caller may overlap it with other work, the module also runs alone:
 
-    python -m pipelines.drift_report --reference ref.parquet --current cur.parquet --out folder [--thresholds file.json]
+    python -m pipelines.drift_report --reference ref.parquet --current cur.parquet --out folder [--thresholds file.json] [--keep]
+
+A report that is to be kept (its window alarmed) leaves its page, and a snapshot in the workspace that Evidently's own
+pages open: `evidently ui --workspace <folder>/evidently`. Of any other only the values stay: a page takes four megabytes.
 
 Methods and thresholds are all set here. Evidently's defaults change with the size of the reference, count nulls as
 absent and raise false alarms in a third or more of quiet windows; ours are the two distances of `drift_tests`, under
@@ -18,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -30,6 +34,8 @@ from pipelines.window_checks import Finding, check_window
 
 KOLMOGOROV: Final = "kolmogorov_smirnov_distance"
 VARIATION: Final = "total_variation_distance"
+WORKSPACE: Final = "evidently"  # the folder that `evidently ui --workspace` opens, beside the reports
+PROJECT: Final = "Drift of served payments"
 SAMPLE_ROWS: Final = 20_000  # per side: enough for a picture; the tests proper see every row
 
 
@@ -46,13 +52,14 @@ class ColumnResult:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """The report of one window. Without columns to compare there is no HTML, only findings."""
+    """The report of one window. Without columns to compare there is no HTML, only findings; nor where it was not to be kept."""
 
     columns: tuple[ColumnResult, ...]
     findings: tuple[Finding, ...]
     drifted_share: float
     html: Path | None
     json: Path
+    snapshot: str | None  # its id in the workspace
 
 
 def thresholds_of(tests: Sequence[ColumnTest]) -> dict[str, float]:
@@ -61,20 +68,49 @@ def thresholds_of(tests: Sequence[ColumnTest]) -> dict[str, float]:
 
 
 def build_report(
-    current: pd.DataFrame, reference: pd.DataFrame, folder: Path, *, name: str, thresholds: Mapping[str, float], seed: int = 7
+    current: pd.DataFrame,
+    reference: pd.DataFrame,
+    folder: Path,
+    *,
+    name: str,
+    thresholds: Mapping[str, float],
+    keep: bool = True,
+    seed: int = 7,
 ) -> DriftReport:
-    """Write `<name>.html` and `<name>.json` into `folder`. Columns without a threshold get the smallest distance that matters."""
+    """Write `<name>.json` into `folder`, and if it is to be kept `<name>.html` and a snapshot; a report made again replaces the former.
+
+    Columns without a threshold get the smallest distance that matters.
+    """
     checked = check_window(current, reference, watched_columns(reference), words=CATEGORICAL)
     folder.mkdir(parents=True, exist_ok=True)
-    html = folder / f"{name}.html" if checked.columns else None
     columns: tuple[ColumnResult, ...] = ()
-    if html is not None:
+    html, kept = None, None
+    if checked.columns:
         limits = {c: thresholds.get(c, MINIMUM_DISTANCE) for c in checked.columns}
-        columns = _evidently(_plain(checked.frame, checked.columns, seed), _plain(reference, checked.columns, seed), limits, html)
+        now, before = (_plain(frame, checked.columns, seed) for frame in (checked.frame, reference))
+        snapshot = _evidently(now, before, limits, checked.frame.get("event_time"))
+        columns = _results(snapshot, limits)
+        if keep:
+            html = folder / f"{name}.html"
+            snapshot.save_html(str(html))
+            kept = _keep(snapshot, folder, name)
     share = sum(c.drifted for c in columns) / len(columns) if columns else 0.0
-    report = DriftReport(columns, checked.findings, share, html, folder / f"{name}.json")
+    report = DriftReport(columns, checked.findings, share, html, folder / f"{name}.json", kept)
     _write(report)
     return report
+
+
+def _keep(snapshot: Any, folder: Path, name: str) -> str:
+    """Put the snapshot into the workspace, in place of the one that an earlier report of this name left; returns its id."""
+    from evidently.ui.workspace import Workspace
+
+    workspace = Workspace(str(folder / WORKSPACE))
+    found = workspace.search_project(PROJECT)
+    project = found[0] if found else workspace.create_project(PROJECT, "Windows that alarmed, each against its frozen reference.")
+    earlier = folder / f"{name}.json"
+    if earlier.exists() and (old := json.loads(earlier.read_text()).get("snapshot")) and UUID(old) in workspace.list_runs(project.id):
+        workspace.delete_run(project.id, old)
+    return str(workspace.add_run(project.id, snapshot, name=name).id)
 
 
 def _plain(frame: pd.DataFrame, columns: Sequence[str], seed: int) -> pd.DataFrame:
@@ -88,7 +124,8 @@ def _plain(frame: pd.DataFrame, columns: Sequence[str], seed: int) -> pd.DataFra
     )
 
 
-def _evidently(current: pd.DataFrame, reference: pd.DataFrame, thresholds: Mapping[str, float], html: Path) -> tuple[ColumnResult, ...]:
+def _evidently(current: pd.DataFrame, reference: pd.DataFrame, thresholds: Mapping[str, float], times: "pd.Series[Any] | None") -> Any:
+    """Evidently's snapshot of the two frames, dated to the last of the window's event `times`."""
     prepare_environment()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own and its dependencies' deprecations
@@ -98,13 +135,18 @@ def _evidently(current: pd.DataFrame, reference: pd.DataFrame, thresholds: Mappi
         _register_distances()
         words = [c for c in thresholds if c in CATEGORICAL]
         definition = DataDefinition(numerical_columns=[c for c in thresholds if c not in CATEGORICAL], categorical_columns=words)
-        methods = {c: VARIATION if c in CATEGORICAL else KOLMOGOROV for c in thresholds}
-        metrics = [ValueDrift(column=c, method=methods[c], threshold=t) for c, t in thresholds.items()]
+        metrics = [ValueDrift(column=c, method=_method(c), threshold=t) for c, t in thresholds.items()]
         datasets = [Dataset.from_pandas(frame, data_definition=definition) for frame in (current, reference)]
-        snapshot = Report(metrics).run(*datasets)
-        snapshot.save_html(str(html))
-        values = {m["config"]["column"]: float(m["value"]) for m in snapshot.dict()["metrics"]}
-    return tuple(ColumnResult(c, methods[c], values[c], t, values[c] >= t) for c, t in thresholds.items())
+        return Report(metrics).run(*datasets, timestamp=None if times is None else times.max().to_pydatetime())
+
+
+def _results(snapshot: Any, thresholds: Mapping[str, float]) -> tuple[ColumnResult, ...]:
+    values = {m["config"]["column"]: float(m["value"]) for m in snapshot.dict()["metrics"]}
+    return tuple(ColumnResult(c, _method(c), values[c], t, values[c] >= t) for c, t in thresholds.items())
+
+
+def _method(column: str) -> str:
+    return VARIATION if column in CATEGORICAL else KOLMOGOROV
 
 
 def _register_distances() -> None:
@@ -161,9 +203,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.add_argument(option, type=Path, required=True)
     parser.add_argument("--thresholds", type=Path, help="JSON object: column -> distance from which it alarms")
     parser.add_argument("--name", default="drift")
+    parser.add_argument("--keep", action="store_true", help="leave the page and a snapshot too, not only the values")
     given = parser.parse_args(arguments)
     thresholds = json.loads(given.thresholds.read_text()) if given.thresholds else {}
-    build_report(_read(given.current), _read(given.reference), given.out, name=given.name, thresholds=thresholds)
+    build_report(_read(given.current), _read(given.reference), given.out, name=given.name, thresholds=thresholds, keep=given.keep)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ DEPTHS: Final = (0, 10, 100)
 MINIMUM_TAIL_RISE: Final = 0.001  # of rows
 MINIMUM_SPIKE: Final = 0.01  # of rows: a busy new till is less
 SPIKE_RATIO: Final = 3.0  # to its former share: what a channel's growth makes more frequent grows by less
+STEADY: Final[Mapping[str, float]] = {}  # no column moved as a whole
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Values:
         return cls(limits, medians, {name: _frequencies(frame[name]) for name in SPIKING if name in frame}, len(frame))
 
 
-def range_findings(pair: Pair, values: Values, moved: Mapping[str, float]) -> list[Finding]:
+def range_findings(pair: Pair, values: Values, moved: Mapping[str, float] = STEADY) -> list[Finding]:
     """Columns with more rows beyond the reference's limits than two samples of one population would have.
 
     A general rise of prices is taken out first: the medians are made equal. Where the column as a whole moved (`moved`: by
@@ -81,7 +82,7 @@ def _rarest(counts: Integers, rows: int, reference_rows: int, effect: float) -> 
     return min(1.0, chances[best] * len(DEPTHS)), best
 
 
-def spike_findings(pair: Pair, values: Values, moved: Mapping[str, float]) -> list[Finding]:
+def spike_findings(pair: Pair, values: Values, moved: Mapping[str, float] = STEADY) -> list[Finding]:
     """Columns in which one exact value became far more frequent: what a broken source writes for "unknown".
 
     Where the column as a whole moved, one value must be most of the move: half of all prices has its favourites too.

@@ -12,7 +12,7 @@ import pytest
 from data.errors import MissingFile
 from data.settings import REPOSITORY
 from pipelines.drift_profile import CATEGORICAL, WATCHED
-from pipelines.drift_report import build_report, main
+from pipelines.drift_report import WORKSPACE, build_report, main
 from pipelines.monitor import watch
 from pipelines.reference import WatchPlan, freeze_reference
 from pipelines.window_checks import check_window
@@ -57,6 +57,22 @@ def test_a_report_names_the_column_that_moved_and_keeps_its_page(reports: Path) 
     assert report.html is not None
     assert report.html.stat().st_size > 100_000
     assert json.loads(report.json.read_text())["drifted_share"] == pytest.approx(report.drifted_share)
+
+
+def test_a_report_made_again_leaves_one_snapshot_of_event_time_in_the_workspace(tmp_path: Path) -> None:
+    few = ["event_time", "amount"]
+    first, again = (build_report(WINDOW[few], REFERENCE[few], tmp_path, name="twice", thresholds={}) for _ in range(2))
+    kept = list((tmp_path / WORKSPACE).glob("*/snapshots/*.json"))
+    assert [file.stem for file in kept] == [again.snapshot]
+    assert first.snapshot != again.snapshot
+    assert json.loads(kept[0].read_text())["timestamp"].startswith(str(WINDOW["event_time"].max().date()))
+
+
+def test_of_a_window_that_did_not_alarm_only_the_values_stay(tmp_path: Path) -> None:
+    report = build_report(WINDOW[["amount"]], REFERENCE[["amount"]], tmp_path, name="quiet", thresholds={}, keep=False)
+    assert (report.html, report.snapshot) == (None, None)
+    assert [file.name for file in tmp_path.iterdir()] == ["quiet.json"]
+    assert [c.column for c in report.columns] == ["amount"]
 
 
 def test_evidently_and_the_monitor_measure_the_same_distances(reports: Path) -> None:

@@ -6,6 +6,7 @@ A table follows its heading; the sentences between the two are written by hand a
 import re
 from collections.abc import Callable, Iterator
 from inspect import getdoc
+from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,9 @@ from typer.main import get_command
 from data import errors
 from data.adapters import ADAPTERS
 from data.errors import LabError
+from data.faults.mechanisms import MECHANISMS, Mechanism
 from data.scenarios import SCENARIOS
+from data.schema import TRANSACTION_COLUMNS
 from data.settings import REPOSITORY, Settings
 from labs.cli import app
 from labs.failures import Unexpected
@@ -68,7 +71,7 @@ def _is_failure(value: object) -> bool:
 
 def scenarios() -> Rows:
     """Each drift that can be injected."""
-    rows: Rows = [("scenario", "catalogue", "what happens", "strength", "acts on", "right decision")]
+    rows: Rows = [("scenario", "catalogue", "what happens", "strength", "acts on", "must fire", "right decision")]
     return rows + [
         (
             f"`{s.name}`",
@@ -76,10 +79,26 @@ def scenarios() -> Rows:
             s.mechanism,
             f"{s.strength:g}: {s.strength_means}",
             s.acts_on,
+            " ".join(f"`{d}`" for d in s.must_fire),
             " or ".join(f"`{a}`" for a in s.expected),
         )
         for s in SCENARIOS.values()
     ]
+
+
+def mechanisms() -> Rows:
+    """Each mechanism that a team's own drift may be composed of."""
+    rows: Rows = [("mechanism", "what happens", "strength", "at most", "acts on", "columns")]
+    return rows + [
+        (f"`{m.name}`", m.what, m.strength_means, f"{m.most:g}" if isfinite(m.most) else "", m.layer, _columns(m))
+        for m in MECHANISMS.values()
+    ]
+
+
+def _columns(mechanism: Mechanism) -> str:
+    if len(mechanism.columns) > len(TRANSACTION_COLUMNS):
+        return "the card's features"
+    return " ".join(f"`{c}`" for c in mechanism.columns) + (" (may be chosen)" if mechanism.chooses else "")
 
 
 def sources() -> Rows:
@@ -106,7 +125,7 @@ def routes() -> Rows:
 
 
 TABLES: dict[str, Callable[[], Rows]] = {
-    "Verbs": verbs, "Commands": commands, "Settings": settings, "Errors": failures, "Scenarios": scenarios,
+    "Verbs": verbs, "Commands": commands, "Settings": settings, "Errors": failures, "Scenarios": scenarios, "Mechanisms": mechanisms,
     "Sources": sources, "Metrics": metrics, "Routes": routes,
 }  # fmt: skip
 

@@ -150,7 +150,7 @@ MECHANISMS: Final[dict[str, Mechanism]] = {
             features.VELOCITY, 7.0, act=features.stretch_window,
         ),
         ScoreChange(
-            "wrong_build", "another build of the model answers", "factor between the amounts it gets and those it expects",
+            "wrong_build", "another build of the model answers", "columns by which its features are off",
             act=scores.wrong_build,
         ),
         ScoreChange(

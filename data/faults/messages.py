@@ -19,7 +19,10 @@ ERROR_CODES: Final = {"amount_minor": 1, "latitude": 0.0, "longitude": 0.0}  # w
 
 
 def scale_amounts(frame: pd.DataFrame, dose: Dose) -> tuple[pd.DataFrame, Mask]:
-    """Prices rise: every amount is multiplied by `strength`, at most the largest amount the schema allows."""
+    """Prices rise: every amount is multiplied by `strength`, at most the largest amount the schema allows.
+
+    Rounded down, as prices that end in 99 would otherwise all become whole.
+    """
     factor = 1 + (dose.strength - 1) * dose.level
     return _changed(frame, amount_minor=_scaled(frame["amount_minor"], factor))
 
@@ -71,7 +74,7 @@ def _changed(frame: pd.DataFrame, **columns: pd.Series | NDArray[np.int64]) -> t
 
 
 def _scaled(amounts: pd.Series, factor: Floats) -> NDArray[np.int64]:
-    scaled: NDArray[np.int64] = np.clip(np.rint(amounts.to_numpy() * factor), 1, LARGEST_AMOUNT_MINOR).astype(np.int64)
+    scaled: NDArray[np.int64] = np.clip(np.floor(amounts.to_numpy() * factor + 1e-6), 1, LARGEST_AMOUNT_MINOR).astype(np.int64)
     return scaled
 
 

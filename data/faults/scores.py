@@ -5,28 +5,22 @@ returns the scores that are answered, (n,) in [0, 1].
 """
 
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 
 from data.faults.dose import Dose, Floats
-from data.features import FEATURE_INDEX, FEATURES
 
 ScoreFunction = Callable[[Floats], Floats]
 ScoreFault = Callable[[Floats, ScoreFunction, Dose], Floats]
 
-_IN_EUR = np.array([FEATURE_INDEX[name] for name in FEATURES if name == "amount" or name.startswith(("card_sum", "card_mean"))])
-_LARGEST: Final = np.array([FEATURE_INDEX[name] for name in ("card_max_7d", "card_max_30d")])
-
 
 def wrong_build(matrix: Floats, score: ScoreFunction, dose: Dose) -> Floats:
-    """A build of another pipeline is served: its preprocessing hands the model amounts in another unit, `strength` times as large.
+    """A build of another pipeline is served: its features stand `strength` columns further on, as where an index was left in the table.
 
     The log holds the features as the service knows them; only the scores differ.
     """
-    seen = matrix.copy()
-    seen[:, np.concatenate([_IN_EUR, _LARGEST])] *= np.where(dose.level > 0, dose.strength, 1.0)[:, np.newaxis]
-    return score(seen)
+    wrong = np.roll(matrix, round(dose.strength), axis=1)
+    return score(np.where(dose.level[:, np.newaxis] > 0, wrong, matrix))
 
 
 def lose_calibration(matrix: Floats, score: ScoreFunction, dose: Dose) -> Floats:

@@ -49,11 +49,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         ),
         Scenario(
             "price_rise", "D2", "all prices rise", 2.0, "factor on every amount", ("amount",), ("retrain", "recalibrate", "ignore"),
-            ("inputs:amount", "score", "alert_rate"), _all_but("range"), _one("scale_amounts"),
+            ("inputs:amount", "score"), _all_but("range"), _one("scale_amounts"),
         ),
         Scenario(
-            "price_fall", "D2", "all prices fall by half", 0.5, "factor on every amount", ("amount",), ("retrain",),
-            ("inputs:amount", "caught_frauds"), _all_but("range"), _one("scale_amounts"),
+            "price_fall", "D2", "all prices fall by half", 0.5, "factor on every amount", ("amount",), ("retrain", "ignore"),
+            ("inputs:amount",), _all_but("range"), _one("scale_amounts"),
         ),
         Scenario(
             "unit_change", "D3", "some terminals send cents as euros", 0.01, "share of terminals",
@@ -117,8 +117,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
             ("label_flow", "label_age"), (*_LABEL_FREE, "caught_frauds"), _one("delay_reports"),
         ),
         Scenario(
-            "wrong_model", "D15", "a build that expects amounts in cents is served", 100.0,
-            "factor between the amounts it gets and those it expects", (), ("roll_back",), ("score", "change_log"),
+            "wrong_model", "D15", "a build is served whose features are off by one column", 1.0,
+            "columns by which its features are off", (), ("roll_back",), ("score", "alert_rate", "change_log"),
             (*_all_but("change_log"), "inputs"), _one("wrong_build"),
         ),
         Scenario(
@@ -131,7 +131,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         ),
         Scenario(
             "selective_labels", "D17", "alerted payments are blocked and never reported", 1.0, "share of alerted payments", (),
-            ("hold",), ("caught_frauds", "label_flow"), _LABEL_FREE, _one("block_alerted"),
+            ("hold",), ("caught_frauds",), _LABEL_FREE, _one("block_alerted"),
         ),
     )
 }  # fmt: skip

@@ -92,7 +92,7 @@ def test_a_drift_is_in_what_is_sent_from_its_day_until_it_is_stopped(run: Run, h
     assert service.count == 100
     entries = Ledger(home / "ledger.jsonl").entries()
     assert [entry.kind for entry in entries] == ["drift_injected", "drift_stopped"] * 2 + ["drift_injected"]
-    assert entries[2].facts["expected"] == ["retrain"]
+    assert entries[2].facts["expected"] == ["retrain", "ignore"]
 
 
 def test_a_drift_may_begin_on_a_later_day_and_several_may_be_under_way(run: Run, home: Path, service: Service) -> None:

@@ -29,6 +29,7 @@ from labs.exercises.serve import Served, serve
 from pipelines.detectors import DETECTORS, Detection, fired
 from pipelines.metrics import Interval
 from pipelines.monitor import WindowResult, watch
+from pipelines.parity import compare
 
 NO_ACTION: Final[frozenset[Action]] = frozenset({"ignore", "hold"})
 
@@ -77,7 +78,11 @@ def run_exercise(
 
 def look(deployment: Deployment, served: Served, day: int) -> WindowResult:
     """What monitoring says at midnight before `day` of the source."""
-    return watch(served.log, deployment.reference, served.labels, now=deployment.source.midnight(day), plan=deployment.plan)
+    now, plan = deployment.source.midnight(day), deployment.plan
+    time = served.log["event_time"]
+    inside = ((time >= pd.Timestamp(now - timedelta(days=plan.window_days))) & (time < pd.Timestamp(now))).to_numpy()
+    parity = compare(served.log["transaction_id"][inside], served.features[inside], served.recomputed[inside])
+    return watch(served.log, deployment.reference, served.labels, now=now, plan=plan, parity=parity)
 
 
 def _monitors(

@@ -26,6 +26,7 @@ class Served:
     log: pd.DataFrame
     labels: pd.DataFrame  # LABEL_COLUMNS
     features: Floats  # (rows of the log, FEATURE_COUNT), as the model saw them
+    recomputed: Floats  # the same by the batch path from the logged payments: what feature parity compares with
     frauds: Mask  # (rows of the log,): those reported in time, had nothing been declined or withheld
     touched: Mask  # (rows of the log,): whose message, features, score or label the change reached
 
@@ -53,7 +54,7 @@ def serve(deployment: Deployment, injection: Injection, *, last: int) -> Served:
     touched = np.concatenate([np.zeros(start - live, dtype=np.bool_), hit | skewed | wrong])
     in_time = every.labels["is_fraud"] & (every.labels["report_time"] - every.labels["event_time"] <= deployment.plan.maturity)
     frauds = log["transaction_id"].isin(every.labels.loc[in_time, "transaction_id"]).to_numpy()
-    return Served(log, labels, features, frauds, touched | unlabelled)
+    return Served(log, labels, features, right[live:], frauds, touched | unlabelled)
 
 
 def _reported(injection: Injection, log: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:

@@ -135,9 +135,9 @@ def _silence(card: Card) -> Goal:
         allowed = budget + 3 * np.sqrt(budget * (1 - budget) / cell.fired.of)
         if cell.fired.value > allowed:
             loud.append(f"{card.id(cell.scenario)} {cell.scenario}: {cell.detector} in {cell.fired.percent()}")
-    measured = f"{len(loud)} of {sum(cell.role == 'must stay silent' for cell in card.cells)} cells over it"
-    what = "silence of those that must be silent" + (f" ({'; '.join(loud)})" if loud else "")
-    return Goal("G11", what, "budget + 3 standard errors", measured, not loud)
+    silent = sum(cell.role == "must stay silent" for cell in card.cells)
+    measured = "; ".join([f"{len(loud)} of {silent} cells over it", *loud])
+    return Goal("G11", "silence of those that must be silent", "budget + 3 standard errors", measured, not loud)
 
 
 def _decisions(card: Card) -> Goal:

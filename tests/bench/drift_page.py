@@ -27,9 +27,10 @@ _STYLE = """
 .heat .silent { --tone: var(--bad); }
 .heat .free { --tone: var(--series-1); }
 .key { display: inline-block; width: 1rem; height: 1rem; border-radius: 3px; vertical-align: -0.15rem; margin: 0 0.3rem 0 0.8rem; }
-.verdict { white-space: nowrap; font-weight: 600; }
-.reached { color: var(--good); } .MISSED { color: var(--bad); } .not.measured { color: var(--muted); font-weight: 400; }
-.goals td { min-width: 5rem; } .goals td:first-child { min-width: 2.6rem; }
+.heat .strong { color: var(--paper); }
+.goal { display: grid; grid-template-columns: 2.8rem 1fr auto; gap: 0.1rem 0.6rem; padding: 0.6rem 0; border-bottom: 1px solid var(--grid); }
+.goal .measured { grid-column: 2 / 4; color: var(--muted); font-size: 0.9rem; overflow-wrap: anywhere; }
+.reached { color: var(--good); font-weight: 600; } .MISSED { color: var(--bad); font-weight: 600; } .not { color: var(--muted); }
 """
 
 
@@ -67,12 +68,12 @@ def _head(measured: Measured) -> str:
 
 
 def _goals(goals: Sequence[Goal]) -> str:
-    rows = [
-        (goal.name, text(goal.what), text(goal.target), text(goal.measured), f'<span class="verdict {goal.verdict}">{goal.verdict}</span>')
+    listed = "\n".join(
+        f'<div class="goal"><b>{goal.name}</b><span>{text(goal.what)}: {text(goal.target)}</span>'
+        f'<span class="{goal.verdict}">{goal.verdict}</span><span class="measured">{text(goal.measured)}</span></div>'
         for goal in goals
-    ]
-    listed = table(("", "goal", "target", "measured", ""), rows)
-    return section("Goals", "Each beside what this run measured; intervals are exact, of 95 %.", f'<div class="goals">{listed}</div>')
+    )
+    return section("Goals", "Each with its target, and below it what this run measured; intervals are exact, of 95 %.", listed)
 
 
 def _heat(card: Card) -> str:
@@ -97,6 +98,8 @@ def _heat_cell(cell: Cell) -> str:
     kind = {"must fire": "must", "must stay silent": "silent", "may fire": "free"}[cell.role]
     if cell.role == "must fire" and cell.fired.hits < cell.fired.of:
         kind += " missed"
+    elif cell.fired.value > 0.5:
+        kind += " strong"
     shown = f"{100 * cell.fired.value:.0f}" if cell.fired.hits or cell.role == "must fire" else ""
     told = f"{cell.detector} on {cell.scenario}: fired in {cell.fired.hits} of {cell.fired.of}, {cell.role}"
     return f'<td class="{kind}" style="--share: {85 * cell.fired.value:.0f}%" title="{text(told)}">{shown}</td>'
@@ -136,7 +139,8 @@ def _quiet(measured: Measured) -> str:
     rows.append(("<b>any detector</b>", measured.days.any.per_thousand(), measured.weeks.any.per_thousand()))
     heads = ("detector", f"days drawn, {measured.days.windows:,} windows", f"weeks in order, {measured.weeks.windows:,} windows")
     cells = [(f"{reference:,}", f"{window:,}", quiet.tests.percent()) for (reference, window), quiet in sorted(measured.rows.items())]
-    independent = "<h3>Rows drawn one by one</h3>" + table(("reference", "window", "windows with an alarm"), cells, numbers=(0, 1, 2))
+    heading = "<h3>Rows drawn one by one</h3>"
+    independent = heading + table(("reference", "window", "windows with an alarm"), cells, numbers=(0, 1, 2)) if cells else ""
     lead = "False alarms per thousand quiet windows, with exact 95 % intervals. Nothing happened in any of these windows."
     return section("Crying wolf", lead, table(heads, rows, numbers=(1, 2)), independent)
 

@@ -28,7 +28,8 @@ _STYLE = """
 .heat .free { --tone: var(--series-1); }
 .key { display: inline-block; width: 1rem; height: 1rem; border-radius: 3px; vertical-align: -0.15rem; margin: 0 0.3rem 0 0.8rem; }
 .heat .strong { color: var(--paper); }
-.goal { display: grid; grid-template-columns: 2.8rem 1fr auto; gap: 0.1rem 0.6rem; padding: 0.6rem 0; border-bottom: 1px solid var(--grid); }
+.goal { display: grid; grid-template-columns: 2.8rem 1fr auto; gap: 0.1rem 0.6rem; padding: 0.6rem 0;
+  border-bottom: 1px solid var(--grid); }
 .goal .measured { grid-column: 2 / 4; color: var(--muted); font-size: 0.9rem; overflow-wrap: anywhere; }
 .reached { color: var(--good); font-weight: 600; } .MISSED { color: var(--bad); font-weight: 600; } .not { color: var(--muted); }
 """
@@ -118,6 +119,7 @@ def _delays(measured: Measured) -> str:
     rows = [
         (
             d.stream.name,
+            "known" if d.stream.tolerated == 1 else "as served",
             f"{d.stream.usual:.2%}",
             f"{d.stream.changed:.2%}",
             f"{d.median:,.0f}",
@@ -126,8 +128,8 @@ def _delays(measured: Measured) -> str:
         )
         for d in measured.streams
     ]
-    heads = ("stream", "usual", "changed to", "median delay", "p95", "run length to a false alarm, at least")
-    listed = "<h3>Sequential detectors on simulated streams</h3>" + table(heads, rows, numbers=(1, 2, 3, 4, 5)) if rows else ""
+    heads = ("stream", "usual rate is", "usual", "changed to", "median delay", "p95", "run length to a false alarm, at least")
+    listed = "<h3>Sequential detectors on simulated streams</h3>" + table(heads, rows, numbers=(2, 3, 4, 5, 6)) if rows else ""
     lead = "From the onset to the first alarm of every detector that must fire. A window test knows at the end of its week."
     return section("Delays", lead, figure(delays(measured.card), "Dot: median; bar: to the 95th percentile."), listed)
 

@@ -1,7 +1,8 @@
 """How soon the sequential detectors see a change of a rate, on simulated payments and labels: G8 and G9.
 
-The streams are independent coins, as in the published measurements; the detectors are the product's, with its
-tolerances, at the run length of those measurements. A change comes after a quiet stretch, as in life.
+The streams are independent coins, at the rates and run lengths of the published measurements, where the usual rate is known.
+In service it is known from two weeks only, so the product tolerates a little more; the goals are judged as served, and the
+table shows both. A change comes after a quiet stretch, as in life.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.stream_detectors import FEWER_CAUGHT, MORE_ALERTS, EDetector
-from pipelines.streams import TOLERATED_ALERTS, TOLERATED_CAUGHT
+from pipelines.streams import TOLERATED
 from tests.bench.drift_goals import Goal, quantiles
 
 
@@ -29,11 +30,15 @@ class Stream:
     watched: int  # and after it
 
 
-CAUGHT: Final = ("caught frauds", FEWER_CAUGHT, 1 / TOLERATED_CAUGHT, 5_000.0)
-ALERTS: Final = ("alert rate", MORE_ALERTS, TOLERATED_ALERTS, 1_000_000.0)
-STREAMS: Final = (
-    *(Stream(*CAUGHT, 0.23, changed, 200, 3_000) for changed in (0.0014, 0.038, 0.165)),
-    *(Stream(*ALERTS, 0.00505, changed, 20_000, 60_000) for changed in (0.0081, 0.0146)),
+CAUGHT: Final = (0.0014, 0.038, 0.165)  # from 23 %
+ALERTED: Final = (0.0081, 0.0146)  # from 0.505 %: fraud of 2 % and 5 %
+STREAMS: Final = tuple(
+    stream
+    for tolerated in (TOLERATED, 1.0)
+    for stream in (
+        *(Stream("caught frauds", FEWER_CAUGHT, 1 / tolerated, 5_000.0, 0.23, changed, 200, 3_000) for changed in CAUGHT),
+        *(Stream("alert rate", MORE_ALERTS, tolerated, 1_000_000.0, 0.00505, changed, 20_000, 60_000) for changed in ALERTED),
+    )
 )
 
 
@@ -60,12 +65,18 @@ def measure_streams(runs: int) -> list[Delays]:
 
 def judge_streams(measured: Sequence[Delays]) -> list[Goal]:
     """G8 and G9."""
-    few, some, many, wave2, wave5 = (f"{d.stream.changed:.2%}: {d.median:,.0f} (p95 {d.late:,.0f})" for d in measured)
-    m = [d.median for d in measured]
+    served, known = ([d for d in measured if (d.stream.tolerated == 1) == exact] for exact in (False, True))
+
+    def told(place: int) -> str:
+        d = served[place]
+        return f"{d.stream.changed:.2%} {d.median:,.0f} (p95 {d.late:,.0f}; rate known {known[place].median:,.0f})"
+
+    m = [d.median for d in served]
+    labels, payments = "; ".join(map(told, (0, 1, 2))), "; ".join(map(told, (3, 4)))
     return [
-        Goal("G8", "labelled frauds until a fall of recall from 23 % shows", "≤ 50 to 4 % or less; ≤ 300 to 16.5 %",
-             f"to {few}; {some}; {many}", m[0] <= 50 and m[1] <= 50 and m[2] <= 300),
-        Goal("G9", "payments until a rise of alerts from 0.505 % shows (fraud 2 %, 5 %)", "≤ 8,000; ≤ 1,600", f"to {wave2}; {wave5}",
+        Goal("G8", "labelled frauds until a recall of 23 % is seen to fall", "≤ 50 to 4 % or less, ≤ 300 to 16.5 %", f"to {labels}",
+             max(m[:2]) <= 50 and m[2] <= 300),
+        Goal("G9", "payments until more alerts are seen (fraud 2 %, 5 %)", "≤ 8,000 and ≤ 1,600", f"from 0.505 % to {payments}",
              m[3] <= 8_000 and m[4] <= 1_600),
     ]  # fmt: skip
 

@@ -30,7 +30,7 @@ from labs.exercises.expectations import catalogue_review
 from labs.exercises.outcome import Outcome
 from labs.exercises.source import PAYMENTS_PER_DAY, recorded_source, world_source
 from tests.bench.drift_card import Card, failures, judge_card
-from tests.bench.drift_checks import judge_estimates, judge_install, judge_malformed, judge_speed
+from tests.bench.drift_checks import judge_estimates, judge_install, judge_malformed, judge_repeats, judge_speed
 from tests.bench.drift_goals import Goal
 from tests.bench.drift_page import Measured, render
 from tests.bench.drift_power import judge_power, measure_power
@@ -50,9 +50,14 @@ class Length:
     references: int  # of independent rows, for each of them
     power_seeds: int
     stream_runs: int
+    repeats: int  # of one exercise, for equal bytes
 
 
-LENGTHS = {"ci": Length(2, 1, 4, 0, 0, 50), "quick": Length(10, 4, 15, 2, 4, 200), "nightly": Length(100, 25, 10, 4, 20, 500)}
+LENGTHS = {
+    "ci": Length(2, 1, 4, 0, 0, 50, 4),
+    "quick": Length(10, 4, 15, 2, 4, 200, 50),
+    "nightly": Length(100, 25, 10, 4, 20, 500, 50),
+}
 FIRST_SEED = 101  # seeds on which nothing was tuned
 
 
@@ -96,10 +101,11 @@ def measure(length: str, home: Path) -> Measured:
         *judge_card(card),
         judge_estimates(card),
         judge_malformed(),
+        judge_repeats(home, FIRST_SEED, asked.repeats),
     ]
     if length != "ci":
         goals += [judge_install(), judge_speed(home, FIRST_SEED)]
-    goals.sort(key=lambda goal: int(goal.name[1:]))
+    goals.sort(key=lambda goal: (goal.name[0], int(goal.name[1:])))
     return Measured(length, card, goals, rows, days, weeks, points, streams)
 
 

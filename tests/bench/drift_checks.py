@@ -1,4 +1,4 @@
-"""The goals that need no seeds: installation, label-free estimates, malformed windows, speed. G1, G13, G14 and G15."""
+"""Goals that are checks: installation, label-free estimates, malformed windows, speed, equal bytes. G1, G13, G14, G15 and part 8."""
 
 import subprocess
 import sys
@@ -11,8 +11,9 @@ import numpy as np
 
 from data.scenarios import scenario
 from data.settings import REPOSITORY
-from labs.exercises.catalogue import deployment_of
+from labs.exercises.catalogue import Task, deployment_of, run_tasks
 from labs.exercises.deployment import ONSET
+from labs.exercises.expectations import catalogue_review
 from labs.exercises.outcome import Outcome, Precision
 from labs.exercises.serve import serve
 from pipelines.drift_profile import CATEGORICAL, WATCHED
@@ -27,6 +28,7 @@ ESTIMATED = ("channel_push", "price_rise", "new_category", "time_zone")  # D1, D
 BLIND = ("mis_join", "new_pattern")  # D9, D12
 DETECTORS_OF_THE_PORTFOLIO = "import pipelines.portfolio, pipelines.streams, pipelines.verdict"
 CATALOGUE_S = 60.0
+REPEATED = "mis_join"  # touches every layer from messages to labels
 
 
 def judge_install() -> Goal:
@@ -76,6 +78,15 @@ def judge_speed(home: Path, seed: int) -> Goal:
         "G15", "speed: a window of 10,000 rows; one seed; import", "≤ 50 ms CPU; ≤ 60 s; ≤ 1.5 s", measured,
         bool(np.median(cpu) <= 50 and catalogue <= CATALOGUE_S and imported <= 1.5),
     )  # fmt: skip
+
+
+def judge_repeats(home: Path, seed: int, repeats: int) -> Goal:
+    """Part 8, no flakes: one exercise again and again, in several processes, gives the same bytes."""
+    one = scenario(REPEATED)
+    outcomes = run_tasks([Task(one, seed, catalogue_review(one))] * repeats, home)
+    kinds = len({outcome.to_bytes() for outcome in outcomes})
+    said = f"{kinds} kind of bytes in {repeats} runs of {REPEATED}"
+    return Goal("P8", "equal runs give equal bytes", "one kind, in 50 runs", said, kinds == 1 if kinds > 1 or repeats >= 50 else None)
 
 
 def _believed(outcomes: Sequence[Outcome]) -> list[Precision]:

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         description="share of the payments due to be declined that are let through, drawn by their ids, so that their outcome becomes"
         " known; part of the policy of models trained from then on. 0.05 costs one fraud in twenty that would have been stopped",
     )
+    drift_false_alarms_per_thousand: float = Field(
+        1.0, gt=0, le=100, description="error budget of monitoring: false alarms per thousand quiet windows, of all detectors together"
+    )
     model_name: str = Field("fraud", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="name of the registered model")
     log_failure: Literal["closed", "open"] = Field(
         "closed",
@@ -47,8 +50,8 @@ class Settings(BaseSettings):
     )
     log_write: Literal["durable", "buffered"] = Field(
         "durable",
-        description="`durable`: an answer is given once the log holds it on the disk; `buffered`: at once, and logged within 50 ms or so,"
-        " so that a kill or a power cut loses answers that were given",
+        description="`durable`: an answer is given once the log holds it on the disk; `buffered`: at once, and logged by a process"
+        " beside it within 50 ms or so: a kill of the service loses what was answered in the last 2 ms, a power cut more",
     )
     store_url: str = Field(
         "",

@@ -258,6 +258,20 @@ def drift_check(json: Json = False) -> None:
     raise typer.Exit(drift.check(as_json=json))
 
 
+@drift_app.command("calibrate")
+def drift_calibrate(
+    windows: Annotated[int, typer.Option(min=20, help="Quiet windows to draw; more take longer and tell more.")] = 400,
+    json: Json = False,
+) -> None:
+    """Fit monitoring to the noise of this lab's own quiet weeks.
+
+    Shows what is left of each monitor: its false alarms, and the drifts that it sees.
+    """
+    from labs.commands import drift_calibrate
+
+    drift_calibrate.calibrate(windows, as_json=json)
+
+
 @drift_app.command("run")
 def drift_run(
     scenario: Annotated[str, typer.Argument(help="By name or id, as `lab drift list` shows them: D9, or mis_join.")],

@@ -25,6 +25,7 @@ from data.ledger import Ledger
 from data.prediction_frames import labels_frame, window_frame, window_matrix
 from data.prediction_log import PredictionLog
 from data.settings import REPOSITORY, Settings
+from pipelines.calibration import noise_for
 from pipelines.change_log import deployments
 from pipelines.drift_report import thresholds_of
 from pipelines.monitor import WindowResult, watch
@@ -87,19 +88,10 @@ class Watcher:
 
         `judge`: `pipelines.monitor.watch`, or the flow of `pipelines.flows` that runs it in sight of Prefect.
         """
-        plan = WatchPlan(
-            maturity_days=settings.label_delay_days, per_thousand=settings.alert_capacity_per_thousand, costs=model.policy.costs
-        )
-        end = live - plan.maturity
-        start = end - timedelta(days=REFERENCE_DAYS)
-        first = dataset.days()[0]
-        transactions = dataset.read("transactions", first, end.date())
-        labels = dataset.labels_known_by(live, first, end.date())
-        features, _ = build_features(transactions, labels)
-        inside = (transactions["event_time"] >= pd.Timestamp(start)).to_numpy()
-        rows, features = transactions[inside].reset_index(drop=True), features[inside]
-        frame = reference_frame(rows, features, model.score_many(features), model.policy, model.version)
-        return cls(settings, freeze_reference(frame, labels, plan), live, plan, judge)
+        plan = watch_plan(settings, model)
+        frame, labels = scored_history(dataset, model, live, plan)
+        late = frame["event_time"] >= pd.Timestamp(live - plan.maturity - timedelta(days=REFERENCE_DAYS))
+        return cls(settings, freeze_reference(frame[late].reset_index(drop=True), labels, plan), live, plan, judge)
 
     def watch(self, now: datetime) -> WindowResult:
         """Judge the window that ends now."""
@@ -150,6 +142,25 @@ class Watcher:
 
     def _labels(self, now: datetime) -> pd.DataFrame:
         return labels_frame(self.settings.home / "predictions.db", now)
+
+
+def watch_plan(settings: Settings, model: Model) -> WatchPlan:
+    """How this lab watches this champion: its settings, and what `lab drift calibrate` measured for it."""
+    return WatchPlan(
+        maturity_days=settings.label_delay_days,
+        error_budget=settings.drift_false_alarms_per_thousand / 1000,
+        per_thousand=settings.alert_capacity_per_thousand,
+        costs=model.policy.costs,
+        noise=noise_for(settings.home, model.version),
+    )
+
+
+def scored_history(dataset: Dataset, model: Model, live: datetime, plan: WatchPlan) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every payment before `live` whose labels have matured, answered by `model` offline, and the labels known at `live`."""
+    first, end = dataset.days()[0], (live - plan.maturity).date()
+    transactions, labels = dataset.read("transactions", first, end), dataset.labels_known_by(live, first, end)
+    features, _ = build_features(transactions, labels)
+    return reference_frame(transactions, features, model.score_many(features), model.policy, model.version), labels
 
 
 def _read(file: Path) -> EvidentlyRun:

@@ -20,6 +20,8 @@ MINIMUM_DISTANCE: Final = 0.03  # largest gap between distribution functions, or
 MINIMUM_NULL_RISE: Final = 0.005  # of a column's rows
 MINIMUM_UNSEEN: Final = 0.001  # share of rows
 MINIMUM_ALERT_RATIO: Final = 1.25
+COMMON: Final = 0.05  # share from which a mark is no longer rare
+COMMON_ROWS: Final = 25.0  # on either side, marked and not: the normal law holds well into the tail
 # Counts and gaps follow the day's traffic, which grows and has busy weeks: they move twice as far for no reason.
 FOLLOWS_TRAFFIC: Final = frozenset({"card_count_1d", "seconds_since_card", "terminal_count_1d"})
 MINIMUM_TRAFFIC_DISTANCE: Final = 0.06
@@ -109,16 +111,21 @@ def compare_marks(profile: Profile, marked: float, rows: float, season: Season, 
 
 
 def rate_p_value(current: float, current_rows: float, reference: float, reference_rows: float) -> float:
-    """Two-sided p-value for equal rates of rare rows in two samples.
+    """Two-sided p-value for equal shares of marked rows in two samples.
 
-    Given the total, the window's count is binomial with its share of the rows (Przyborowski & Wilenski 1940); exact for
-    rare events, conservative for common ones. Counts may be fractional: they were divided by a design effect.
+    Rare marks: given the total, the window's count is binomial with its share of the rows (Przyborowski & Wilenski 1940).
+    That is exact for rare marks and wasteful for common ones, which get the pooled two-sample z-test. Counts may be
+    fractional: they were divided by a design effect.
     """
-    from scipy.special import betainc
+    from scipy.special import betainc, ndtr
 
-    total, share = current + reference, current_rows / (current_rows + reference_rows)
+    total, rows = current + reference, current_rows + reference_rows
     if total <= 0:
         return 1.0
+    pooled, share = total / rows, current_rows / rows
+    if COMMON < pooled < 1 and min(pooled, 1 - pooled) * min(current_rows, reference_rows) >= COMMON_ROWS:
+        error = np.sqrt(pooled * (1 - pooled) * (1 / current_rows + 1 / reference_rows))
+        return float(2 * ndtr(-abs(current / current_rows - reference / reference_rows) / error))
     at_least = float(betainc(current, total - current + 1, share)) if current > 0 else 1.0
     at_most = 1.0 - float(betainc(current + 1, total - current, share)) if reference > 0 else 1.0
     return min(1.0, 2 * min(at_least, at_most))

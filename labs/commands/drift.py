@@ -16,6 +16,8 @@ from labs.service import ask_serving
 from labs.terminal import console, print_json, table
 
 if TYPE_CHECKING:
+    from data.bundle import Model
+    from labs.watching import Watcher
     from pipelines.monitor import WindowResult
 
 TABLE_WIDTH = 100
@@ -53,23 +55,39 @@ def _facts(one: Scenario) -> dict[str, Any]:
 def check(*, as_json: bool) -> int:
     """Print the verdict on the last week served; returns 0 when nothing needs doing, 1 otherwise.
 
-    A window that the pipeline spoilt is put on record in the ledger, and training leaves its rows out.
+    Of a window that alarmed, Evidently's report is kept. A window that the pipeline spoilt is put on record in the ledger, and
+    training leaves its rows out.
 
     Raises ServiceDown when nobody serves, NoModel before there is a champion, EmptyWindow when nothing was served.
     """
     settings = Settings.load()
-    result = _watch(settings)
+    watcher, result = _watch(settings)
     spoilt = _put_on_record(result, settings)
+    page = watcher.start_evidently(result).result().html if result.verdict.alarm else None
     if as_json:
-        print_json(result.to_json())
+        print_json(result.to_json() | {"evidently": page and str(page)})
     else:
         _print(result, spoilt)
+        if page:
+            console().print(f"Evidently's report: {page}", soft_wrap=True)
+            console().print(f"[dim]or among the others: evidently ui --workspace {page.with_name('evidently')}[/]", soft_wrap=True)
     return 0 if result.verdict.decision == "ignore" else 1
 
 
-def _watch(settings: Settings) -> "WindowResult":
-    from data.bundle import Model, verify_bundle
+def _watch(settings: Settings) -> tuple["Watcher", "WindowResult"]:
     from labs.watching import Watcher
+
+    model, dataset, live, now = champion_at_work(settings)
+    watcher = Watcher.for_champion(settings, dataset, model, live=live)
+    return watcher, watcher.watch(now)
+
+
+def champion_at_work(settings: Settings) -> tuple["Model", Dataset, datetime, datetime]:
+    """The model that serves, the history that leads up to it, its first live moment and the moment after the last payment.
+
+    Raises ServiceDown when nobody serves, NoModel before there is a champion, EmptyWindow when nothing was served.
+    """
+    from data.bundle import Model, verify_bundle
 
     champion = ask_serving(settings)["champion"]
     if champion is None:
@@ -80,9 +98,7 @@ def _watch(settings: Settings) -> "WindowResult":
     live = span[0].replace(hour=0, minute=0, second=0, microsecond=0)
     folder = settings.home / "models" / champion
     verify_bundle(folder, key_folder=settings.home / "keys")
-    model = Model.load(folder, champion)
-    watcher = Watcher.for_champion(settings, _history(settings, live), model, live=live)
-    return watcher.watch(span[1] + MILLISECOND)
+    return Model.load(folder, champion), _history(settings, live), live, span[1] + MILLISECOND
 
 
 def _history(settings: Settings, live: datetime) -> Dataset:

@@ -1,0 +1,59 @@
+"""`lab drift calibrate`: the noise floor of this lab's own quiet weeks, written where monitoring reads it, and one table."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from data.settings import Settings
+from labs.commands.drift import champion_at_work
+from labs.terminal import console, print_json, table
+
+if TYPE_CHECKING:
+    from pipelines.calibration import Calibration, Share
+
+EVIDENTLY_WINDOWS = 40  # its own tests take a quarter of a second a window
+BURN_IN_DAYS = 7  # of the history: its first payments have no card or till with a past
+
+
+def calibrate(windows: int, *, as_json: bool) -> None:
+    """Measure, save, print. Raises what `champion_at_work` and `calibration.calibrate` raise."""
+    import pandas as pd
+
+    from labs.watching import scored_history, watch_plan
+    from pipelines.calibration import calibrate as measure
+    from pipelines.drift_report import default_alarm
+
+    settings = Settings.load()
+    model, dataset, live, _ = champion_at_work(settings)
+    plan = watch_plan(settings, model)
+    frame, labels = scored_history(dataset, model, live, plan)
+    quiet = frame[frame["event_time"] >= frame["event_time"].min().floor("D") + pd.Timedelta(days=BURN_IN_DAYS)]
+    if not as_json:
+        sys.stderr.write(f"Drawing {windows} windows from the quiet days before {live:%Y-%m-%d}; a minute or so.\n")
+    found = measure(
+        quiet.reset_index(drop=True), labels, plan, version=model.version, windows=windows, seed=settings.seed,
+        defaults=default_alarm, default_windows=min(EVIDENTLY_WINDOWS, windows),
+    )  # fmt: skip
+    file = found.save(settings.home)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print(found)
+        console().print(f"Saved to {file}; monitoring of version {found.version} uses it from now on.", soft_wrap=True)
+
+
+def _print(found: "Calibration") -> None:
+    out = console()
+    out.print(
+        f"{found.first} to {found.last}, about {found.payments_per_window:,} payments a window;"
+        f" the budget is {1000 * found.error_budget:g} false alarms per thousand windows."
+    )
+    rows = table("", *found.quiet)
+    rows.add_row("false alarms per 1,000 windows", *(_false(share) for share in found.quiet.values()))
+    for drift, seen in found.power.items():
+        rows.add_row(f"sees: {drift}", *(f"{share.alarms / share.windows:.0%}" for share in seen.values()))
+    out.print(rows)
+
+
+def _false(share: "Share") -> str:
+    low, high = share.interval
+    return f"{1000 * share.alarms / share.windows:.1f} ({1000 * low:.1f} to {1000 * high:.1f})"

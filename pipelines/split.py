@@ -93,7 +93,7 @@ def check_labels(split: Split, plan: SplitPlan, event_s: NDArray[np.int64], is_f
         labels = is_fraud[span.mask(event_s)]
         frauds, genuine = int(labels.sum()), int((~labels).sum())
         if frauds < least or genuine < least:
-            raise (NotEnoughLabels if frauds and genuine else OneClass)(
+            raise (OneClass if (frauds == 0) != (genuine == 0) else NotEnoughLabels)(
                 f"The {name} rows ({span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}) hold {frauds} settled frauds and {genuine} other "
                 f"payments; {least} of each are needed.",
                 next_step="Wait for labels to mature, or train on a longer history (LAB_WORLD_DAYS).",

@@ -22,6 +22,7 @@ import pandas as pd
 
 from data.bundle import Model, verify_bundle
 from data.dataset import Dataset
+from data.errors import NotEnoughLabels
 from data.registry import CHAMPION, Registry
 from data.schema import event_seconds
 from data.settings import Settings
@@ -110,7 +111,11 @@ def prepare(request: TrainingRequest, dataset: Dataset, home: Path) -> Prepared:
         table, excluded = stack(table, served.table), served.excluded
     else:
         history.save(home / "history" / "snapshot")
-    check_labels(split, request.split, table.event_s, table.is_fraud)
+    try:
+        check_labels(split, request.split, table.event_s, table.is_fraud)
+    except NotEnoughLabels as short:
+        left_out = "".join(f" {part}." for part in excluded if part.rows)
+        raise type(short)(short.message + left_out, next_step=short.next_step, where=short.where) from short
     parts = {"train": table.part(split.train), "validation": table.part(split.validation), "test": table.part(split.test)}
     digest = hashlib.sha256("".join(part.digest for part in parts.values()).encode()).hexdigest()
     return Prepared(split, parts, digest, excluded)

@@ -63,6 +63,16 @@ def check_labels_cover(served: pd.DataFrame, fraud: Mask, usual_share: float) ->
     `served`: rows old enough to be labelled, with `score` and `decision`; `fraud` (n,): which are known as frauds;
     `usual_share`: of frauds in the payments before.
     """
+    reviewed = (served["decision"] == "review").to_numpy()
+    promised, told = float(served["score"].to_numpy(dtype=np.float64)[reviewed].sum()), int(fraud[reviewed].sum())
+    usual = usual_share * len(served)
+    if promised >= FEWEST and told < BLOCKED * promised and SILENT * usual <= fraud.sum() < FEWER * usual:
+        raise LabelsMissing(
+            f"Of the payments that were reviewed, {told} are known as frauds, where their scores promised {promised:.0f}: what is blocked "
+            "is never reported.",
+            next_step="Let a random part of it through (LAB_RANDOM_APPROVE_SHARE), and learn from that part.",
+            where="labels",
+        )
     for start, rows in _slices(served.assign(fraud=fraud)):
         expected, known = usual_share * len(rows), int(rows["fraud"].sum())
         if expected >= FEWEST and known < SILENT * expected:
@@ -72,15 +82,6 @@ def check_labels_cover(served: pd.DataFrame, fraud: Mask, usual_share: float) ->
                 next_step="Their labels are late: train again when they have come (`lab drift check` says how labels flow).",
                 where="labels",
             )
-    reviewed = (served["decision"] == "review").to_numpy()
-    promised, told = float(served["score"].to_numpy(dtype=np.float64)[reviewed].sum()), int(fraud[reviewed].sum())
-    if promised >= FEWEST and told < BLOCKED * promised and fraud.sum() < FEWER * usual_share * len(served):
-        raise LabelsMissing(
-            f"Of the payments that were reviewed, {told} are known as frauds, where their scores promised {promised:.0f}: what is blocked "
-            "is never reported.",
-            next_step="Let a random part of it through (LAB_RANDOM_APPROVE_SHARE), and learn from that part.",
-            where="labels",
-        )
 
 
 def _measured(frame: pd.DataFrame) -> pd.DataFrame:

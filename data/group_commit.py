@@ -1,7 +1,8 @@
-"""One writer thread that commits whatever has gathered while the last commit was under way.
+"""Commit items to SQLite in groups, each group wholly or not at all. For the prediction log and the process that may write it.
 
-A commit that survives a power cut costs one disk sync, 0.1 to 30 ms; paid per group instead of per row, it is
-affordable on the request path. Callers share one future per group. Only `data/prediction_log.py` uses it.
+`GroupCommit`: a thread commits whatever has gathered while the last commit was under way. A commit that survives a power
+cut costs one disk sync, 0.1 to 30 ms; paid per group instead of per row, it is affordable on the request path.
+`DirectCommit`: the caller's own thread commits.
 
 A group that fails takes those behind it with it: they were made by callers who believed in it. Nothing is committed
 from then on until somebody who has put that right says so with `reopen`.
@@ -9,6 +10,7 @@ from then on until somebody who has put that right says so with `reopen`.
 
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -19,34 +21,23 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class GroupCommit(Generic[Item, Result]):
-    """Items go in, in order; each group becomes one transaction, wholly durable or not there at all."""
+class Committer(ABC, Generic[Item, Result]):
+    """Items go in, in order; each group becomes one transaction, wholly stored or not there at all. Any thread may call it."""
 
-    def __init__(
-        self, connect: Callable[[], sqlite3.Connection], write: Callable[[sqlite3.Connection, Sequence[Item]], Result], name: str
-    ) -> None:
-        """`write` runs inside an open transaction, on the writer thread."""
+    def __init__(self, connect: Callable[[], sqlite3.Connection], write: Callable[[sqlite3.Connection, Sequence[Item]], Result]) -> None:
+        """`write` runs inside an open transaction."""
         self._connect = connect
         self._write = write
-        self._name = name
         self._connection: sqlite3.Connection | None = None
-        self._items: list[Item] = []
-        self._outcome: Future[Result] = Future()
-        self._wanted = self._closing = False
         self._failed = ""  # why a group failed, while none is committed for it
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name=f"{name}-writer", daemon=True)
-        self._thread.start()
 
+    @abstractmethod
     def submit(self, items: Sequence[Item]) -> Future[Result]:
-        """Queue items, kept together and in order. The future ends after their commit, or raises LogUnavailable."""
-        with self._changed:
-            if self._closing:
-                raise _unavailable(self._name, "it is closed")
-            self._items.extend(items)
-            self._wanted = True
-            self._changed.notify()
-            return self._outcome
+        """Items, kept together and in order. The future ends after their commit, or raises LogUnavailable."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Commit what is queued, and let go of the file."""
 
     def reopen(self) -> None:
         """Commit again after a failed group, once what is queued has been refused with it. Does nothing when none failed."""
@@ -58,34 +49,20 @@ class GroupCommit(Generic[Item, Result]):
         """Wait until everything submitted so far has been committed or refused."""
         self.submit(()).exception()
 
-    def close(self) -> None:
-        """Commit what is queued, then end the thread."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._wanted)
-                if not self._wanted:
-                    break
-                items, outcome = self._items, self._outcome
-                self._items, self._outcome, self._wanted = [], Future(), False
-            if self._failed:
-                outcome.set_exception(_unavailable(self._name, self._failed))
-                continue
-            try:
-                result = self._commit(items)
-            except Exception as error:  # whatever it is, it belongs to the callers who wait for this group
-                self._failed = str(error) or type(error).__name__
-                self._disconnect()  # after an I/O error the connection's state is unknown
-                is_storage = isinstance(error, sqlite3.Error | OSError)
-                outcome.set_exception(_unavailable(self._name, str(error)) if is_storage else error)
-            else:
-                outcome.set_result(result)
-        self._disconnect()
+    def _settle(self, items: Sequence[Item], outcome: Future[Result]) -> None:
+        """Commit a group, or refuse it."""
+        if self._failed:
+            outcome.set_exception(unavailable(self._failed))
+            return
+        try:
+            result = self._commit(items)
+        except Exception as error:  # whatever it is, it belongs to the callers who wait for this group
+            self._failed = str(error) or type(error).__name__
+            self._disconnect()  # after an I/O error the connection's state is unknown
+            is_storage = isinstance(error, sqlite3.Error | OSError)
+            outcome.set_exception(unavailable(str(error)) if is_storage else error)
+        else:
+            outcome.set_result(result)
 
     def _commit(self, items: Sequence[Item]) -> Result:
         if self._connection is None:
@@ -101,9 +78,71 @@ class GroupCommit(Generic[Item, Result]):
             connection.close()  # rolls an open transaction back
 
 
-def _unavailable(name: str, why: str) -> LogUnavailable:
+class GroupCommit(Committer[Item, Result]):
+    """One writer thread; callers share one future per group."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], write: Callable[[sqlite3.Connection, Sequence[Item]], Result]) -> None:
+        super().__init__(connect, write)
+        self._items: list[Item] = []
+        self._outcome: Future[Result] = Future()
+        self._wanted = self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="prediction log writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, items: Sequence[Item]) -> Future[Result]:
+        with self._changed:
+            if self._closing:
+                raise unavailable("it is closed")
+            self._items.extend(items)
+            self._wanted = True
+            self._changed.notify()
+            return self._outcome
+
+    def close(self) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._wanted)
+                if not self._wanted:
+                    break
+                items, outcome = self._items, self._outcome
+                self._items, self._outcome, self._wanted = [], Future(), False
+            self._settle(items, outcome)
+        self._disconnect()
+
+
+class DirectCommit(Committer[Item, Result]):
+    """The caller's thread; each call is a group."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], write: Callable[[sqlite3.Connection, Sequence[Item]], Result]) -> None:
+        super().__init__(connect, write)
+        self._one_at_a_time = threading.Lock()
+        self._closed = False
+
+    def submit(self, items: Sequence[Item]) -> Future[Result]:
+        outcome: Future[Result] = Future()
+        with self._one_at_a_time:
+            if self._closed:
+                raise unavailable("it is closed")
+            self._settle(items, outcome)
+        return outcome
+
+    def close(self) -> None:
+        with self._one_at_a_time:
+            self._closed = True
+            self._disconnect()
+
+
+def unavailable(why: str) -> LogUnavailable:
+    """The refusal of a group that is not stored."""
     return LogUnavailable(
-        f"The {name} could not be written ({why}), so nothing was answered.",
+        f"The prediction log could not be written ({why}), so nothing was answered.",
         next_step="Free disk space or mend the disk; send the same request again, it is safe to repeat.",
-        where=name,
+        where="prediction log",
     )

@@ -5,9 +5,11 @@ it is full, a second one of twice the size goes on beside it (Almeida et al., In
 `data/prediction_log.py` uses it: nearly every payment is new, and asking the disk whether it is costs more than scoring it.
 """
 
+import logging
+import sqlite3
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -16,6 +18,7 @@ import numpy as np
 from data.compiled import entry_point
 
 FIRST_CAPACITY: Final = 65_536  # ids
+_log = logging.getLogger(__name__)
 _BITS_PER_ID: Final = 16  # with 4 probes: 0.24 % false "maybe" in a full filter
 
 
@@ -52,3 +55,45 @@ class IdFilter:
         for bits in layers:
             self._probe(bits.ctypes.data, len(bits), letters, where, count, answers, adds)
         return bytearray(found)
+
+
+class SeenIds:
+    """The ids of a whole log in memory, for the one process that adds to it."""
+
+    def __init__(self, stored: Callable[[], Iterator[list[str]]]) -> None:
+        """`stored` gives the ids that the log held before; it is asked on a thread, once there is something to compare with them."""
+        self._stored = stored
+        self._filter = IdFilter()
+        self._complete = threading.Event()
+        self._loader: threading.Thread | None = None
+        self._closing = False
+
+    def maybe(self, ids: Sequence[str]) -> Sequence[str]:
+        """Those that the log may hold: all, as long as not everything is known."""
+        return self._filter.maybe(ids) if self._complete.is_set() else ids
+
+    def remember(self, ids: Sequence[str]) -> set[str]:
+        """These are about to be stored; returns those among them that may be stored already, or that come twice."""
+        if self._loader is None:
+            self._loader = threading.Thread(target=self._load, name="prediction log ids", daemon=True)
+            self._loader.start()
+        doubtful = set(self.maybe(ids) if len(set(ids)) == len(ids) else ids)
+        self._filter.add(ids)
+        return doubtful
+
+    def close(self) -> None:
+        """Stop loading."""
+        self._closing = True
+        if self._loader is not None:
+            self._loader.join()
+
+    def _load(self) -> None:
+        try:
+            for some in self._stored():
+                if self._closing:
+                    return
+                self._filter.add(some)
+        except sqlite3.Error as error:  # every question then goes to the file, which is slower and will say the same
+            _log.warning("the ids of the prediction log could not be read: %s", error)
+            return
+        self._complete.set()

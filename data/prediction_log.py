@@ -8,15 +8,18 @@ SQLite in WAL mode with `synchronous=FULL`: a commit returns after the bytes are
 same `PredictionStore` and passes the same contract tests.
 """
 
+import fcntl
 import json
+import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
@@ -24,33 +27,41 @@ import numpy as np
 from data.errors import LogUnavailable
 from data.features import FEATURE_SCHEMA_HASH
 from data.group_commit import GroupCommit
+from data.id_filter import SeenIds
 from data.id_index import IdIndex
+from data.log_process import ProcessCommit
+from data.log_writer import COLUMNS, FACTS, LABEL_COLUMNS, LogWriter, Row, connect, last_sequence
 from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, Stored, conflict, payment_facts
 from data.schema import Label, Transaction, event_milliseconds
-
-Row: TypeAlias = tuple[Any, ...]  # of the table of predictions
 
 
 class PredictionLog:
     """The log in one SQLite file. Any thread may submit; the reading methods belong to one thread. One process writes."""
 
-    def __init__(self, path: Path, *, synchronous: bool = True) -> None:
+    def __init__(self, path: Path, *, synchronous: bool = True, owned: bool = False) -> None:
         """Open or make the file. Raises LogUnavailable when it cannot be used.
 
-        Without `synchronous` a commit does not wait for the disk: a kill of this process loses none that ended, a power cut may.
+        Without `synchronous` a process beside this one writes, and does not wait for the disk: a kill of this process loses
+        nothing that was submitted, a power cut may. An `owned` log is this process's to write: what another one still
+        has to write is waited for first.
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if owned:
+            _wait_for_lock(self._lock, path)
         try:
-            with closing(_connect(path)) as connection, connection:
+            with closing(connect(path)) as connection, connection:
                 name = _prepare(connection, path)
-            self._reader = _connect(path)
+            self._reader = connect(path)
             self._ids = IdIndex(path, name)
+            self._own = None if not synchronous else LogWriter(path, name, synchronous=True)
         except sqlite3.Error as error:
             raise _unusable(path, str(error)) from error
-        self._numbering: sqlite3.Connection | None = None  # the connection in whose groups `_places` are given
-        self._places = count()
-        self._writer: GroupCommit[Row, frozenset[str]] = GroupCommit(lambda: _connect(path, synchronous), self._write, "prediction log")
+        self._seen = SeenIds(self._ids.all)
+        self._commit: GroupCommit[Row, frozenset[str]] | ProcessCommit = (
+            GroupCommit(self._own.connect, self._own.write) if self._own else ProcessCommit(path, name, self._lock)
+        )
 
     def submit(self, entries: Sequence[PredictionRecord | Label]) -> Future[frozenset[str]]:
         """Queue entries, in order, for the next group commit.
@@ -61,18 +72,21 @@ class PredictionLog:
         submitted later, until `check_writable` finds the disk well again: what was decided after a payment that got
         lost counted it.
         """
-        return self._writer.submit([_label_row(entry) if isinstance(entry, Label) else _prediction_row(entry) for entry in entries])
+        doubtful = self._seen.remember([entry.transaction.transaction_id for entry in entries if not isinstance(entry, Label)])
+        return self._commit.submit(
+            [_label_row(entry) if isinstance(entry, Label) else _prediction_row(entry, doubtful) for entry in entries]
+        )
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Store and wait. Raises IdempotencyConflict, LogUnavailable."""
-        self._writer.reopen()
+        self._commit.reopen()
         refused = self.submit(records).result()
         if any(record.transaction.transaction_id in refused for record in records):
             raise conflict()
 
     def add_labels(self, labels: Sequence[Label]) -> None:
         """Store labels of logged payments and wait. Raises LogUnavailable."""
-        self._writer.reopen()
+        self._commit.reopen()
         self.submit(labels).result()
 
     def add_earlier(self, payments: Iterable[tuple[str, str, str]]) -> None:
@@ -82,7 +96,7 @@ class PredictionLog:
         With these it can still count their frauds in the features, as training does. Raises LogUnavailable.
         """
         try:
-            with closing(_connect(self.path)) as connection, connection:
+            with closing(connect(self.path)) as connection, connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany("INSERT INTO earlier VALUES (?, ?, ?) ON CONFLICT DO NOTHING", payments)
         except sqlite3.Error as error:
@@ -91,7 +105,7 @@ class PredictionLog:
     def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]:
         """The stored answers among some transactions, by id. Raises LogUnavailable."""
         try:
-            places = self._ids.places(transaction_ids)
+            places = self._ids.places(self._seen.maybe(transaction_ids))
             rows = chain.from_iterable(self._reader.execute(_FIND, (place,)) for place in places.values())
             return {row[0]: _stored(row) for row in rows}
         except sqlite3.Error as error:
@@ -122,21 +136,25 @@ class PredictionLog:
 
     def last_sequence(self) -> int:
         """The place of the last entry; 0 when the log is empty."""
-        return _last_sequence(self._reader)
+        return last_sequence(self._reader)
 
     def check_writable(self) -> None:
         """Commit a mark, and from then on what is submitted. Raises LogUnavailable while the disk is full or failing."""
-        self._writer.reopen()
-        self._writer.submit(()).result()
+        self._commit.reopen()
+        self._commit.submit(()).result()
 
     def drain(self) -> None:
         """Wait until everything submitted so far has been committed or refused."""
-        self._writer.drain()
+        self._commit.drain()
 
     def close(self) -> None:
         """Commit what is queued and let go of the file."""
-        self._writer.close()
+        self._seen.close()
+        self._commit.close()
+        if self._own is not None:
+            self._own.close()
         self._ids.close()
+        os.close(self._lock)
         self._reader.close()
 
     def _payment(self, columns: str, transaction_id: str) -> tuple[Any, ...] | None:
@@ -153,39 +171,6 @@ class PredictionLog:
             raise _unusable(self.path, str(error)) from error
         return row
 
-    def _write(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> frozenset[str]:
-        """Insert one group; returns the ids that another body holds already."""
-        if connection is not self._numbering:  # the first one, or the one after a failed group
-            self._numbering, self._places = connection, count(_last_sequence(connection) + 1)
-        placed = [(place, *row) for row, place in zip(rows, self._places, strict=False)]
-        predictions = [row for row in placed if len(row) > len(_LABEL_COLUMNS)]
-        labels = [row for row in placed if len(row) < len(_LABEL_COLUMNS)]
-        if not rows:  # somebody asks whether the disk takes a write
-            connection.execute("INSERT INTO facts VALUES ('checks', '1') ON CONFLICT DO UPDATE SET value = value + 1")
-        new, refused = self._new(connection, predictions)
-        _insert(connection, new)
-        self._ids.stored(len(new))
-        if labels:
-            known = self._ids.places([row[1] for row in labels]) | {row[1]: row[0] for row in new}
-            connection.executemany(_INSERT_LABEL, [(*row, known.get(row[1])) for row in labels])
-        return refused
-
-    def _new(self, connection: sqlite3.Connection, rows: list[Row]) -> tuple[list[Row], frozenset[str]]:
-        """The rows whose id is not stored, and the ids that hold another body."""
-        doubtful = self._ids.remember([row[1] for row in rows])
-        if not doubtful:
-            return rows, frozenset()
-        held = {name: connection.execute(_HELD, (place,)).fetchone() for name, place in self._ids.places(doubtful).items()}
-        new, refused = [], set()
-        for row in rows:
-            body = row[_BODY]
-            first = held.setdefault(row[1], body)
-            if first is body:
-                new.append(row)
-            elif first != body:
-                refused.add(row[1])
-        return new, frozenset(refused)
-
 
 def _stored(row: tuple[Any, ...]) -> Stored:
     key, score, decision, reasons, version, arm, *facts = row
@@ -193,7 +178,7 @@ def _stored(row: tuple[Any, ...]) -> Stored:
 
 
 def _record(row: tuple[Any, ...]) -> PredictionRecord:
-    facts = dict(zip(_COLUMNS, row, strict=True))
+    facts = dict(zip(COLUMNS, row, strict=True))
     moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=facts.pop("event_time_ms"))
     said = {name: facts.pop(name) for name in list(facts) if name in Transaction.model_fields}
     del facts["sequence"]
@@ -202,45 +187,13 @@ def _record(row: tuple[Any, ...]) -> PredictionRecord:
     return PredictionRecord(Transaction.model_construct(event_time=moment, **said), **facts)  # checked before it was stored
 
 
-_COLUMNS: Final = {
-    "sequence": "INTEGER PRIMARY KEY",
-    "transaction_id": "TEXT NOT NULL",
-    "event_time_ms": "INTEGER NOT NULL",
-    "card_id": "TEXT NOT NULL",
-    "terminal_id": "TEXT NOT NULL",
-    "amount_minor": "INTEGER NOT NULL",
-    "currency": "TEXT NOT NULL",
-    "channel": "TEXT NOT NULL",
-    "category": "TEXT NOT NULL",
-    "latitude": "REAL",
-    "longitude": "REAL",
-    "device_id": "TEXT",
-    "features": "BLOB NOT NULL",  # float64, little-endian, in the order of FEATURES
-    "score": "REAL NOT NULL",
-    "decision": "TEXT NOT NULL",
-    "reasons": "TEXT NOT NULL",
-    "arm": "TEXT NOT NULL",
-    "model_version": "TEXT NOT NULL",
-    "champion_version": "TEXT NOT NULL",
-    "champion_score": "REAL NOT NULL",
-    "challenger_version": "TEXT",
-    "challenger_score": "REAL",
-    "rollout_id": "TEXT NOT NULL",
-    "epoch": "INTEGER NOT NULL",
-    "latency_us": "INTEGER NOT NULL",
-    "request_id": "TEXT NOT NULL",
-}
-_FACTS: Final = "event_time_ms, card_id, terminal_id, amount_minor, currency, channel, category, latitude, longitude, device_id"
-_BODY: Final = slice(2, 12)  # of a row: the same as _FACTS
-_HELD: Final = f"SELECT {_FACTS} FROM predictions WHERE sequence = ?"
-_FIND: Final = f"SELECT transaction_id, score, decision, reasons, model_version, arm, {_FACTS} FROM predictions WHERE sequence = ?"
+_FIND: Final = f"SELECT transaction_id, score, decision, reasons, model_version, arm, {FACTS} FROM predictions WHERE sequence = ?"
+_TAKE_OVER_S: Final = 10.0  # what a process that ends may need to store the rest
 # An id is stored once, and found, by the index beside this file (data/id_index.py).
 _TABLES: Final = f"""
-CREATE TABLE IF NOT EXISTS predictions ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())}) STRICT;
+CREATE TABLE IF NOT EXISTS predictions ({", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())}) STRICT;
 CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (event_time_ms);
-CREATE TABLE IF NOT EXISTS labels (
-    sequence INTEGER PRIMARY KEY, transaction_id TEXT NOT NULL, report_time_ms INTEGER NOT NULL,
-    is_fraud INTEGER NOT NULL, source TEXT NOT NULL, payment INTEGER,  -- its place in predictions; NULL: an earlier one
+CREATE TABLE IF NOT EXISTS labels ({", ".join(f"{name} {kind}" for name, kind in LABEL_COLUMNS.items())},
     UNIQUE (transaction_id, report_time_ms, is_fraud, source)) STRICT;
 CREATE TABLE IF NOT EXISTS earlier (
     transaction_id TEXT PRIMARY KEY, card_id TEXT NOT NULL, terminal_id TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -257,21 +210,20 @@ SELECT 0, l.sequence, coalesce(p.card_id, e.card_id), coalesce(p.terminal_id, e.
    AND NOT EXISTS (SELECT 1 FROM labels f WHERE f.transaction_id = l.transaction_id AND f.is_fraud = 1 AND f.sequence < l.sequence)
 ORDER BY 2
 """
-_LABEL_COLUMNS: Final = ["sequence", "transaction_id", "report_time_ms", "is_fraud", "source", "payment"]
-_ONE_ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
-_MOST_ROWS: Final = 256  # in one statement
-_INSERT_LABEL: Final = "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
 
-def _connect(path: Path, synchronous: bool = True) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if synchronous else 'NORMAL'}")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
+def _wait_for_lock(descriptor: int, path: Path) -> None:
+    """A lock of the open file: whoever inherits the descriptor holds it too, until the last of them ends. Raises LogUnavailable."""
+    end = time.monotonic() + _TAKE_OVER_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > end:
+                raise _unusable(path, "another process writes it") from error
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> str:
@@ -281,40 +233,22 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> str:
     connection.executemany("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO NOTHING", made.items())
     facts = dict(connection.execute("SELECT name, value FROM facts"))
     columns = [[name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")] for table in ("predictions", "labels")]
-    if facts["feature_schema_hash"] != FEATURE_SCHEMA_HASH or columns != [list(_COLUMNS), _LABEL_COLUMNS]:
+    if facts["feature_schema_hash"] != FEATURE_SCHEMA_HASH or columns != [list(COLUMNS), list(LABEL_COLUMNS)]:
         raise _unusable(path, "it was written with another feature schema or other columns")
     return str(facts["name"])
 
 
-def _last_sequence(connection: sqlite3.Connection) -> int:
-    query = "SELECT max(coalesce((SELECT max(sequence) FROM predictions), 0), coalesce((SELECT max(sequence) FROM labels), 0))"
-    return int(connection.execute(query).fetchone()[0])
-
-
-def _insert(connection: sqlite3.Connection, rows: list[Row]) -> None:
-    """Insert rows; many in one statement, of few different lengths.
-
-    With a statement per row, as `executemany` has it, the interpreter's lock is given up and fetched again for each: up
-    to 5 ms every time while the service's own thread is busy.
-    """
-    done = 0
-    while done < len(rows):
-        length = min(_MOST_ROWS, 1 << ((len(rows) - done).bit_length() - 1))
-        values = list(chain.from_iterable(rows[done : done + length]))
-        connection.execute(f"INSERT INTO predictions VALUES {', '.join([_ONE_ROW] * length)}", values)
-        done += length
-
-
-def _prediction_row(record: PredictionRecord) -> Row:
+def _prediction_row(record: PredictionRecord, doubtful: set[str]) -> Row:
     transaction, features, score, decision, reasons, *rest = record
+    key = transaction.transaction_id
     return (
-        transaction.transaction_id, *payment_facts(transaction), features.astype("<f8", copy=False).tobytes(), score, decision,
+        key in doubtful, key, *payment_facts(transaction), features.astype("<f8", copy=False).tobytes(), score, decision,
         json.dumps(reasons) if reasons else "[]", *rest,
     )  # fmt: skip
 
 
-def _label_row(label: Label) -> tuple[str, int, int, str]:
-    return label.transaction_id, event_milliseconds(label.report_time), int(label.is_fraud), label.source
+def _label_row(label: Label) -> Row:
+    return False, label.transaction_id, event_milliseconds(label.report_time), int(label.is_fraud), label.source
 
 
 def _unusable(path: Path, why: str) -> LogUnavailable:

@@ -59,7 +59,7 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
 
 def _alone(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock, faults: FeatureFaults) -> tuple[PredictionStore, Scorer]:
     """Log and history of one process that owns both."""
-    log = PredictionLog(settings.home / "predictions.db", synchronous=settings.log_write == "durable")
+    log = PredictionLog(settings.home / "predictions.db", synchronous=settings.log_write == "durable", owned=True)
     recovery = Recovery(settings.home / "history", log)
     choices = {"answers_without_log": settings.log_failure == "open", "answers_before_commit": settings.log_write == "buffered"}
     return log, Engine(slots, log, recovery, metrics, clock, faults=faults, **choices)

@@ -15,7 +15,7 @@ from data.valkey_log import ValkeyLog
 from tests.records import fraud_label, record, transaction
 from tests.valkey_server import ValkeyServer
 
-STORES = ("sqlite", "valkey")
+STORES = ("sqlite", "sqlite, buffered", "valkey")
 
 
 @pytest.fixture(params=STORES)
@@ -24,7 +24,9 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
     server: ValkeyServer | None = request.getfixturevalue("valkey") if request.param == "valkey" else None
 
     def open_again() -> PredictionStore:
-        opened.append(ValkeyLog(server.url) if server else PredictionLog(tmp_path / "predictions.db"))
+        opened.append(
+            ValkeyLog(server.url) if server else PredictionLog(tmp_path / "predictions.db", synchronous=request.param == "sqlite")
+        )
         return opened[-1]
 
     yield open_again

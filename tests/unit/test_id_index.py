@@ -33,8 +33,7 @@ def path(tmp_path: Path) -> Path:
         log.append([record(number) for number in range(5_500)])
     with closing(PredictionLog(tmp_path / "predictions.db")) as log:
         log.append([record(0)])  # a writer brings it up to date
-        wait_until(lambda: log._ids._all_in_filter, "all ids in memory")
-    assert indexed(tmp_path / "predictions.db") == 5_000
+        wait_until(lambda: indexed(tmp_path / "predictions.db") == 5_000, "all whole portions indexed")
     return tmp_path / "predictions.db"
 
 
@@ -75,7 +74,7 @@ def test_a_lost_index_is_made_anew_from_the_log(path: Path, tmp_path: Path, dama
 def test_once_all_ids_are_in_memory_the_file_is_not_asked_about_new_payments(path: Path) -> None:
     with closing(PredictionLog(path)) as log:
         log.append([record(5_500)])
-        wait_until(lambda: log._ids._all_in_filter, "all ids in memory")
+        wait_until(lambda: log._seen._complete.is_set(), "all ids in memory")
         log._ids._reader.close()
         assert log.find(["tx_new", "tx_newer"]) == {}
 
@@ -83,7 +82,7 @@ def test_once_all_ids_are_in_memory_the_file_is_not_asked_about_new_payments(pat
 @pytest.mark.parametrize("warm", [False, True])
 def test_an_id_is_stored_once_whether_it_comes_twice_at_once_or_years_later(path: Path, warm: bool) -> None:
     with closing(PredictionLog(path)) as log:
-        while warm and not log._ids._all_in_filter:
+        while warm and not log._seen._complete.is_set():
             log.append([record(0)])
         twice = [record(7_000), record(7_000), record(7_000, transaction(7_000, amount_minor=5)), record(12), record(7_001)]
         assert log.submit(twice).result() == {"tx_007000"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import prediction_log
+from data import log_writer
 from data.errors import LogUnavailable, MissingFile
 from data.features import FEATURES
 from data.prediction_frames import ANSWER_COLUMNS, labels_frame, window_frame, window_matrix
@@ -23,19 +23,16 @@ from tests.records import START, fraud_label, record, transaction
 DAY = timedelta(days=1)
 
 
-@pytest.mark.parametrize("synchronous", [True, False])
-def test_what_was_decided_after_a_lost_group_is_not_stored_before_somebody_looked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronous: bool
-) -> None:
-    insert, failures = prediction_log._insert, iter(["once"])
+def test_what_was_decided_after_a_lost_group_is_not_stored_before_somebody_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert, failures = log_writer.insert, iter(["once"])
 
-    def fails_once(connection: sqlite3.Connection, rows: list[prediction_log.Row]) -> None:
+    def fails_once(connection: sqlite3.Connection, rows: list[log_writer.Row]) -> None:
         if next(failures, None):
             raise sqlite3.OperationalError("disk I/O error")
         insert(connection, rows)
 
-    monkeypatch.setattr(prediction_log, "_insert", fails_once)
-    log = PredictionLog(tmp_path / "predictions.db", synchronous=synchronous)
+    monkeypatch.setattr(log_writer, "insert", fails_once)
+    log = PredictionLog(tmp_path / "predictions.db")
     with pytest.raises(LogUnavailable):
         log.submit([record(1)]).result()
     for entries in ([record(2)], []):
@@ -69,12 +66,11 @@ def test_a_full_disk_refuses_loses_nothing_and_passes_without_a_restart(tmp_path
     log.close()
 
 
-@pytest.mark.parametrize("synchronous", [True, False])
-def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, synchronous: bool) -> None:
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "predictions.db"
     code = (
         "import sys; from pathlib import Path; from data.prediction_log import PredictionLog; from tests.records import record\n"
-        f"log = PredictionLog(Path(sys.argv[1]), synchronous={synchronous})\n"
+        "log = PredictionLog(Path(sys.argv[1]))\n"
         "for i in range(100_000):\n    log.append([record(i)]); print(i, flush=True)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
@@ -124,7 +120,7 @@ def test_a_window_holds_its_span_of_event_time_in_order_of_arrival(path: Path) -
     expected = [f"tx_{i:06d}" for i in (*range(0, 1_440, 10), 3)]
     assert frame["transaction_id"].tolist() == expected
     assert frame.columns.tolist() == [
-        *TRANSACTION_COLUMNS, *(name for name in FEATURES if name not in TRANSACTION_COLUMNS), *ANSWER_COLUMNS,
+        *TRANSACTION_COLUMNS, *(name for name in FEATURES if name not in TRANSACTION_COLUMNS), *ANSWER_COLUMNS, "held_out",
     ]  # fmt: skip
     for name, (dtype, _) in TRANSACTION_COLUMNS.items():
         assert str(frame[name].dtype) == dtype, name

@@ -234,7 +234,7 @@ def test_a_failure_on_the_fast_path_gets_the_envelope(service: Service, problem:
         if problem == "no model":
             service.slots._serving = None
         else:
-            service.log._writer.close()  # type: ignore[attr-defined]
+            service.log._commit.close()  # type: ignore[attr-defined]
         answer = client.post("/v1/score", content=payment(1), headers=JSON)
         error = answer.json()["error"]
         assert answer.headers["x-request-id"] == error["request_id"] and answer.headers["retry-after"] == "1"

@@ -16,11 +16,13 @@ from data.scenarios.team_file import load_scenarios
 from data.world import Change
 from labs.replay import LiveDay
 from pipelines.detectors import DETECTORS
+from pipelines.drift_profile import WATCHED
 
 
 def known_scenarios(file: Path | None) -> Mapping[str, Scenario]:
     """The catalogue's, and those of a team's file. Raises what `load_scenarios` raises."""
-    return {**SCENARIOS, **(load_scenarios(file, DETECTORS) if file else {})}
+    detectors = [*DETECTORS, *(f"inputs:{column}" for column in WATCHED)]
+    return {**SCENARIOS, **(load_scenarios(file, detectors) if file else {})}
 
 
 @dataclass

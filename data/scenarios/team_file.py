@@ -24,7 +24,7 @@ def _known_mechanism(name: str) -> str:
 
 
 def _known_detector(name: str, known: ValidationInfo) -> str:
-    return _one_of(name, known.context or (), "a detector") if not name.startswith("inputs:") else name
+    return _one_of(name, known.context or (), "a detector")
 
 
 def _new_name(name: str) -> str:

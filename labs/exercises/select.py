@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.scenarios import SCENARIOS, Scenario, scenario
-from data.scenarios.team_file import load_scenarios
+from data.scenarios import Scenario, scenario
+from labs.drifts import known_scenarios
 from labs.exercises.expectations import Review, catalogue_review, read_reviews
-from pipelines.detectors import DETECTORS
 
 
 def choose(names: Sequence[str], file: Path | None, expect: Path | None) -> list[tuple[Scenario, Review]]:
@@ -14,7 +13,7 @@ def choose(names: Sequence[str], file: Path | None, expect: Path | None) -> list
 
     An id stands for every scenario that bears it. Raises BadInput for an unknown name, or a file that does not fit.
     """
-    known = {**SCENARIOS, **(load_scenarios(file, DETECTORS) if file else {})}
+    known = known_scenarios(file)
     reviews = read_reviews(expect, known) if expect else {}
     chosen: dict[str, Scenario] = {}
     for name in names or known:

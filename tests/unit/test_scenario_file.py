@@ -7,8 +7,7 @@ import pytest
 
 from data.errors import BadInput, MissingFile
 from data.scenarios import team_file
-from data.scenarios.team_file import load_scenarios
-from pipelines.detectors import DETECTORS
+from labs.drifts import known_scenarios
 from tests.payments import transactions
 
 EXAMPLE = Path(team_file.__file__).with_name("example.toml")
@@ -23,6 +22,7 @@ MISTAKES = [  # what is changed, to what; the line; what is said
     ('"fix_pipeline"', '"mend"', 23, "'hold'"),
     ('"schema"', '"shema"', 9, "did you mean schema"),
     ('"null_rate"]', '"inputs:amount"]', 4, "cannot be in must_fire and"),
+    ('"inputs:amount"', '"inputs:amonut"', 8, "did you mean inputs:amount"),
     ("ramp_days = 4", "ramp = 4", 26, "ramp_days, days, every_days"),
     ("days = 3, ", "", 10, "needs days"),
     ('["device_id"]', '["amount"]', 28, "latitude, longitude, device_id"),
@@ -40,7 +40,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_example_composes_mechanisms_with_doses_of_their_own() -> None:
-    sale, phones = load_scenarios(EXAMPLE, DETECTORS).values()
+    *_, sale, phones = known_scenarios(EXAMPLE).values()
     assert (sale.layers, sale.days, sale.every_days, sale.expected) == ({"messages", "world"}, 3, 28, ("ignore",))
     assert (phones.columns, phones.ramp_days, phones.acts_on) == (("device_id",), 4, "messages")
     payments = transactions(4, 500)
@@ -52,7 +52,7 @@ def test_the_example_composes_mechanisms_with_doses_of_their_own() -> None:
 
 def test_columns_that_are_chosen_are_the_only_ones_touched() -> None:
     payments = transactions(8, 300)
-    sent, touched = load_scenarios(EXAMPLE, DETECTORS)["lost_phone_ids"].inject(date(2026, 1, 5), seed=1).apply(payments)
+    sent, touched = known_scenarios(EXAMPLE)["lost_phone_ids"].inject(date(2026, 1, 5), seed=1).apply(payments)
     assert touched.any()
     assert sent["device_id"][touched].isna().all()
     assert sent.drop(columns="device_id").equals(payments.drop(columns="device_id"))
@@ -63,20 +63,20 @@ def test_a_mistake_is_told_with_its_line_and_what_was_expected(tmp_path: Path, o
     text = EXAMPLE.read_text()
     assert old in text
     with pytest.raises(BadInput, match=said) as refused:
-        load_scenarios(written(tmp_path, text.replace(old, new)), DETECTORS)
+        known_scenarios(written(tmp_path, text.replace(old, new)))
     assert refused.value.where == f"ours.toml:{line}"
 
 
 def test_the_line_of_a_value_that_goes_over_many_lines_is_that_of_its_key(tmp_path: Path) -> None:
     text = EXAMPLE.read_text().replace('"ignore"]', '\n"ignore",\n\n"mend",\n]')
     with pytest.raises(BadInput) as refused:
-        load_scenarios(written(tmp_path, text), DETECTORS)
+        known_scenarios(written(tmp_path, text))
     assert refused.value.where == "ours.toml:7"
 
 
 def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match="no scenarios"):
-        load_scenarios(tmp_path / "none.toml", DETECTORS)
+        known_scenarios(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match="UTF-8"):
-        load_scenarios(tmp_path / "bytes.toml", DETECTORS)
+        known_scenarios(tmp_path / "bytes.toml")

@@ -82,7 +82,7 @@ class Scenario:
     @property
     def needs(self) -> tuple[str, ...]:
         """Message columns without which it has nothing to act on."""
-        return tuple(dict.fromkeys(name for part in self.parts for name in part.mechanism.needs))
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.columns or part.mechanism.needs))
 
     def inject(
         self, start: date, *, seed: int, strength: float | None = None, ramp_days: int | None = None, until: date | None = None
@@ -169,14 +169,13 @@ class Injection:
 
     def apply_labels(self, labels: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
         """The reports that arrive, and which of those given it touched."""
-        touched = np.zeros(len(labels), dtype=np.bool_)
-        left = np.arange(len(labels))
+        touched, names = np.zeros(len(labels), dtype=np.bool_), labels.index
+        labels = labels.set_axis(pd.RangeIndex(len(labels)))  # which ones are left, whatever they are called
         for mechanism, strength, _ in self._of(LabelFault):
-            keys = labels["transaction_id"]
+            left = labels.index.to_numpy()
             labels, hit = mechanism.act(labels, self._dose(strength, labels["report_time"]))
             touched[left[hit]] = True
-            left = left[keys.isin(labels["transaction_id"]).to_numpy()]
-        return labels, touched
+        return labels.set_axis(names[labels.index]), touched
 
     def blocked(self, labels: pd.DataFrame) -> Mask:
         """Which of these reports never come because the payment, which the model alerted on, was blocked."""

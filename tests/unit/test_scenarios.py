@@ -185,6 +185,16 @@ def test_a_feed_that_lags_delivers_the_same_reports_later(payments: pd.DataFrame
     assert (touched == (labels["report_time"] >= pd.Timestamp(START, tz="UTC"))).all()
 
 
+def test_of_two_reports_of_one_payment_the_feed_loses_the_one_that_comes_too_late(payments: pd.DataFrame) -> None:
+    labels = reports(payments).iloc[:1]
+    early = labels.assign(report_time=pd.Timestamp(START, tz="UTC") - pd.Timedelta(hours=1))
+    late = labels.assign(report_time=pd.Timestamp(START, tz="UTC") + pd.Timedelta(hours=1))
+    both = replace(scenario("D14"), parts=(*scenario("D14").parts, *scenario("labels_late").parts))
+    left, touched = both.inject(START, seed=1).apply_labels(pd.concat([late, early]))
+    assert touched.tolist() == [True, False]
+    pd.testing.assert_frame_equal(left, early)
+
+
 def test_what_is_blocked_is_never_reported_unless_it_is_let_through(payments: pd.DataFrame) -> None:
     labels = reports(payments)
     since = (labels["event_time"] >= pd.Timestamp(START, tz="UTC")).to_numpy()
@@ -300,6 +310,13 @@ def test_the_truth_says_what_was_done_and_serialises() -> None:
 def test_a_recorded_file_cannot_follow_a_change_of_the_world(payments: pd.DataFrame) -> None:
     with pytest.raises(BadInput, match="cannot follow"):
         scenario("new_tactic").inject(START, seed=1).require(payments, "handbook")
+
+
+def test_a_fault_of_chosen_columns_needs_those_and_no_others(payments: pd.DataFrame) -> None:
+    nulls = replace(scenario("D5"), parts=(replace(scenario("D5").parts[0], columns=("device_id",)),)).inject(START, seed=1)
+    nulls.require(payments.assign(latitude=np.nan), "handbook")
+    with pytest.raises(BadInput, match="device_id"):
+        nulls.require(payments.assign(device_id=None), "handbook")
 
 
 def test_a_fault_refuses_payments_that_lack_its_columns(payments: pd.DataFrame) -> None:

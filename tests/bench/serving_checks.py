@@ -18,7 +18,7 @@ from data.prediction_frames import window_frame, window_matrix
 from tests.bench.serving_load import serving
 from tests.bench.serving_material import Material
 from tests.bench.serving_process import Cores, pinned, post
-from tests.bench.serving_variants import OURS, SHADOW
+from tests.bench.serving_variants import OURS, SHADOW, Variant
 from tests.bundles import CALIBRATION
 
 EVER = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
@@ -62,11 +62,11 @@ def equal_scores(material: Material, cores: Cores, folder: Path, rows: int = 3_0
     }
 
 
-def batches(material: Material, cores: Cores, folder: Path, calls: int) -> dict[str, list[float]]:
-    """Rows per second of calls of BATCH payments, and of `Booster.predict` on the same rows' features on the same core, in turn."""
+def batches(variant: Variant, material: Material, cores: Cores, folder: Path, calls: int) -> dict[str, list[float]]:
+    """Rows per second of calls of BATCH payments, and of `Booster.predict` with one thread on the same rows' features, in turn."""
     bodies = [json.dumps({"transactions": material.payments[n * BATCH : (n + 1) * BATCH]}).encode() for n in range(calls + 1)]
     service, model, cpu = [], [], []
-    with serving(OURS, material, cores, folder) as server:
+    with serving(variant, material, cores, folder) as server:
         connection = server.connect()
         for number, body in enumerate(bodies):
             before = server.cpu_seconds()

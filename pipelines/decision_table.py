@@ -59,7 +59,7 @@ def _deployed_wrong(e: Evidence) -> bool:
 
 
 def _labels_fail(e: Evidence) -> bool:
-    return e.labels_missing or (e.label_flow is not None and e.label_flow.one_sided)
+    return e.labels_missing or e.caught_unreported
 
 
 def _too_many_false_alerts(e: Evidence) -> bool:

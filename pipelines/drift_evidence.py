@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import log
 from typing import Final
 
 from pipelines.detectors import Detection, Detector
@@ -12,6 +13,11 @@ from pipelines.performance import Performance
 from pipelines.root_cause import Cause
 from pipelines.window_checks import NEED_ROWS, Finding
 
+# Two stories of alerted frauds that are not reported, for `LabelFlow.looks_blocked`.
+FEW_CAUGHT: Final = 0.30  # of those expected; with more, neither story is told
+LEAKS: Final = 0.02  # of blocked frauds that are reported all the same
+STILL_CAUGHT: Final = 0.15  # of the frauds that a model gone blind alerts by chance (the world's new tactics: 0.10 to 0.20)
+CLOSE: Final = -5.0  # campaigns make counts vary four times as much as Poisson's law: log ratios this small say nothing
 RANKING_LOSS: Final = 0.10  # relative: a smaller loss of ranking is not worth a training, however significant
 
 
@@ -29,8 +35,7 @@ class AlertRate:
 class LabelFlow:
     """Frauds known in time, against what the reference promised for as many payments.
 
-    `caught` and `missed` are those that were alerted and those that were not. Labels that lack on the alerted side alone
-    look like a model gone blind, and are not: nobody disputes a payment that was blocked.
+    `caught` and `missed` are those that were alerted and those that were not.
     """
 
     known: float
@@ -42,7 +47,23 @@ class LabelFlow:
     missed: float = 0.0
     expected_missed: float = 0.0
     caught_p_value: float = 1.0  # of as many caught ones as usual
-    one_sided: bool = False  # frauds that were alerted stay unreported, while those missed come as they used to
+    one_sided: bool = False  # `looks_blocked`, beyond chance
+
+    @property
+    def looks_blocked(self) -> bool:
+        """Whether alerted frauds lack because nobody reports what was blocked, and not because the model has gone blind.
+
+        A blind model misses what it used to catch, and all of it is reported; blocking takes the caught ones away and adds
+        no missed ones. The likelihood ratio of both stories, as Poisson counts, says which; where it is close, they were
+        blocked: to wait a week costs less than to learn that frauds are honest.
+        """
+        if self.caught >= FEW_CAUGHT * self.expected_caught:
+            return False
+        blocked = LEAKS * self.expected_caught, self.expected_missed
+        blind = STILL_CAUGHT * self.expected_caught, self.expected_missed + (1 - STILL_CAUGHT) * self.expected_caught
+        seen = self.caught, self.missed
+        ratio = sum(n * log(max(a, 1e-9) / max(b, 1e-9)) - (a - b) for n, a, b in zip(seen, blocked, blind, strict=True))
+        return ratio > CLOSE
 
 
 @dataclass(frozen=True)
@@ -106,6 +127,14 @@ class Evidence:
     def labels_missing(self) -> bool:
         broken = self.label_flow is not None and self.label_flow.broken
         return broken or self.alarmed("label_flow") or self.alarmed("label_age")
+
+    @property
+    def caught_unreported(self) -> bool:
+        """Whether what looks like lost recall is a lack of labels where payments were alerted."""
+        if self.label_flow is None:
+            return False
+        fewer = self.ranking_lost or self.alarmed("caught_frauds")
+        return self.label_flow.one_sided or (fewer and self.label_flow.looks_blocked)
 
     @property
     def outputs_moved(self) -> bool:

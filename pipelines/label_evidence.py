@@ -3,7 +3,7 @@
 Pure functions of frames. Called by `monitor`, which passes rows whose columns it has checked.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -19,8 +19,6 @@ from pipelines.reference import Reference, WatchPlan, caught_days, fraud_days
 
 SURE_QUANTILE: Final = 0.999  # how far a design effect estimated from few days is widened for an onset
 MISSING_LABELS: Final = 0.5  # fewer than this share of the expected frauds: the label feed is broken, not the fraudsters
-MISSING_CAUGHT: Final = 0.25  # fewer than this share of the caught frauds, and no more missed ones: blocked, not blind
-MORE_MISSED: Final = 1.2  # a model gone blind misses more frauds than it used to; one whose alerts are blocked does not
 
 
 @dataclass(frozen=True)
@@ -113,12 +111,11 @@ def _label_flow(
     missed, caught = (float(v) for v in caught_days(matured, labels, plan.maturity).counts.sum(axis=0)[:2])
     usual_missed, usual_caught = (float(v) for v in reference.caught.counts.sum(axis=0)[:2])
     caught_p = _rate_p_value(caught, counts.sum(), usual_caught, before.sum(), effect)
-    lacking = caught_p < level and caught < MISSING_CAUGHT * usual_caught * scale
-    return LabelFlow(
+    flow = LabelFlow(
         float(counts[1]), float(expected), p, bool(p < level and counts[1] < MISSING_LABELS * expected),
         caught, usual_caught * scale, missed, usual_missed * scale, caught_p,
-        one_sided=bool(lacking and missed <= MORE_MISSED * usual_missed * scale),
     )  # fmt: skip
+    return replace(flow, one_sided=bool(caught_p < level and flow.looks_blocked))
 
 
 def _rate_p_value(marked: float, rows: float, marked_before: float, rows_before: float, effect: float) -> float:

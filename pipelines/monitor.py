@@ -49,6 +49,7 @@ class WindowResult:
     verdict: Verdict
     detections: tuple[Detection, ...]  # one per name in DETECTORS
     causes: tuple[Cause, ...]  # the likeliest first
+    knowable_on: date  # the first day on which labels could tell what it cost, past or to come
     estimate: Estimate | None  # None: the reference holds too few frauds to calibrate on, or the window no scores
 
     def to_json(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def watch(
     )
     return WindowResult(
         start, now, len(window), tests, findings, alerts, told.flow, told.onset, onsets, told.span,
-        told.performance, told.damage, decide(evidence), found, causes, evidence.estimate,
+        told.performance, told.damage, decide(evidence), found, causes, told.knowable_on, evidence.estimate,
     )  # fmt: skip
 
 

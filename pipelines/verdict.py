@@ -82,7 +82,7 @@ def _describe(e: Evidence) -> list[str]:
     flow = e.label_flow
     if flow is not None and (flow.broken or e.alarmed("label_flow")):
         lines.append(f"{flow.known:.0f} known frauds, {flow.expected:.0f} expected")
-    if flow is not None and flow.one_sided:
+    if flow is not None and e.caught_unreported:
         lines.append(f"{flow.caught:.0f} of the known frauds had been alerted, {flow.expected_caught:.0f} expected")
     if e.alarmed("label_age"):
         lines.append("labels come later than they used to")
@@ -132,7 +132,7 @@ def _next_step(row: Row, e: Evidence) -> str:
         return "Nothing to do now. Note the day, and let the next reference include it."
     if row.name == "too few payments":
         return "Send more payments, then check again: `lab drift check`."
-    if row.name == "labels fail" and e.label_flow is not None and e.label_flow.one_sided:
+    if row.name == "labels fail" and e.caught_unreported:
         return "Let a random part of what would be declined through (LAB_RANDOM_APPROVE_SHARE), and judge on that part."
     if row.action == "hold" and e.knowable_on is not None and e.damage is None:
         return f"Wait for labels until {e.knowable_on}, then check again: `lab drift check`."

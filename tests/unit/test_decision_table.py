@@ -106,6 +106,14 @@ def test_the_verdict_on_a_wrong_model_says_which_deployment_it_was() -> None:
     assert "version 3 promoted on 2026-03-10" in decide(CASES["wrong model"]).headline
 
 
+@pytest.mark.parametrize(
+    ("caught", "missed", "action"), [(0, 50, "hold"), (2, 60, "hold"), (8, 90, "retrain"), (5, 110, "retrain"), (30, 70, "retrain")]
+)
+def test_unreported_alerts_are_told_from_a_model_gone_blind_by_the_frauds_it_misses(caught: float, missed: float, action: Action) -> None:
+    flow = LabelFlow(caught + missed, 100, 0.5, False, caught, 50, missed, 50)
+    assert find_row(replace(CASES["ranking lost"], label_flow=flow)).action == action
+
+
 def test_labels_missing_on_the_alerted_side_alone_ask_for_a_random_hold_out() -> None:
     verdict = decide(CASES["labels fail"])
     assert "2 where 50 were expected" in verdict.headline

@@ -32,9 +32,9 @@ VERSION: Final = "1"  # of the champion
 PARAMETERS: Final = replace(LightGBMParameters(), rounds=200)  # no early stopping: no rows to spare for it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Deployment:
-    """A champion that has just gone live."""
+    """A champion that has just gone live. Compared by identity: what is made of one may be kept for it."""
 
     source: PaymentSource
     model: Model

@@ -5,13 +5,14 @@ outcome = run_exercise(SCENARIOS["mis_join"], deploy(world_source(WorldConfig(se
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import chain
 from typing import Final
 
 import pandas as pd
 from scipy.stats import beta
 
-from data.scenarios import Action, Scenario
+from data.scenarios import SCENARIOS, Action, Scenario
 from labs.exercises.deployment import END, LIVE, ONSET, Deployment
 from labs.exercises.outcome import (
     Alarm,
@@ -49,7 +50,7 @@ def run_exercise(
     """
     injection = scenario.inject(deployment.source.midnight(ONSET).date(), seed=seed, strength=strength)
     served = serve(deployment, injection, last=ONSET + 7 * weeks)
-    quiet = [look(deployment, served, day) for day in range(LIVE + 7, ONSET + 1, 7)]
+    quiet = _quiet_looks(deployment)
     after = [look(deployment, served, day) for day in range(ONSET + 7, ONSET + 7 * weeks + 1, 7)]
     expected = expected or Expectation(scenario.expected, scenario.must_fire, scenario.must_stay_silent)
     at = next((k for k, result in enumerate(after) if result.verdict.decision not in NO_ACTION), len(after) - 1)
@@ -74,6 +75,14 @@ def run_exercise(
         evidence=decisive.verdict.changed,
         expected=expected,
     )
+
+
+@lru_cache(maxsize=1)
+def _quiet_looks(deployment: Deployment) -> tuple[WindowResult, ...]:
+    """The windows before the onset, which are the same whatever is injected then."""
+    nothing = SCENARIOS["none"].inject(deployment.source.midnight(ONSET).date(), seed=0)
+    served = serve(deployment, nothing, last=ONSET + 1)
+    return tuple(look(deployment, served, day) for day in range(LIVE + 7, ONSET + 1, 7))
 
 
 def look(deployment: Deployment, served: Served, day: int) -> WindowResult:

@@ -21,7 +21,7 @@ from pathlib import Path
 from data.dataset import Dataset
 from data.environment import prepare_environment
 from data.scenarios import SCENARIOS
-from data.settings import Settings
+from data.settings import REPOSITORY, Settings
 from data.sources import import_file
 from data.world import WorldConfig
 from labs.exercises.catalogue import Task, run_tasks
@@ -32,6 +32,7 @@ from labs.exercises.source import PAYMENTS_PER_DAY, recorded_source, world_sourc
 from tests.bench.drift_card import Card, failures, judge_card
 from tests.bench.drift_checks import judge_estimates, judge_install, judge_malformed, judge_repeats, judge_speed
 from tests.bench.drift_goals import Goal
+from tests.bench.drift_markdown import document
 from tests.bench.drift_page import Measured, render
 from tests.bench.drift_power import judge_power, measure_power
 from tests.bench.drift_quiet import judge_quiet, measure_days, measure_rows, measure_weeks
@@ -115,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     length = parser.add_mutually_exclusive_group()
     for name, given in LENGTHS.items():
         length.add_argument(f"--{name}", dest="length", action="store_const", const=name, default="quick", help=f"{given.seeds} seeds")
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, help="recorded payments to retrain on too")
+    parser.add_argument("--document", action="store_true", help="also write labs/exercises/REPORT.md")
     asked = parser.parse_args(arguments)
     prepare_environment()
     home, began = Settings.load().home, time.monotonic()
@@ -124,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_goals(measured.goals)
     misses = [] if asked.length == "ci" else recovered(asked.data, home)
     keep(measured, home / "bench", time.monotonic() - began)
+    if asked.document:
+        (REPOSITORY / "labs" / "exercises" / "REPORT.md").write_text(document(measured), encoding="utf-8")
     misses += [f"{goal.name} {goal.what}: {goal.measured}; {goal.target} wanted" for goal in measured.goals if goal.reached is False]
     return conclude([*misses, *failures(measured.card.outcomes)[:20]] if misses else misses)
 

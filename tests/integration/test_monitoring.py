@@ -64,7 +64,9 @@ def test_a_new_category_is_noticed_and_nothing_is_done(deployment: Deployment) -
 
 def test_two_payments_are_no_reason_to_mend_or_train_anything(deployment: Deployment) -> None:
     served = under(deployment, "none", last=ONSET + 1)
-    verdict = look(deployment, replace(served, log=served.log.head(2), features=served.features[:2], recomputed=served.recomputed[:2]), LIVE + 1).verdict
+    verdict = look(
+        deployment, replace(served, log=served.log.head(2), features=served.features[:2], recomputed=served.recomputed[:2]), LIVE + 1
+    ).verdict
     assert verdict.decision == "hold"
     assert "2 payments are too few" in verdict.headline
 

@@ -58,11 +58,12 @@ def hear_labels(
     if onset is None and ranking is not None and ranking.relative >= RANKING_LOSS and ranking.p_value < plan.error_budget:
         onset = _performance_onset(seen, reference, labels, now, plan)
     flow = _label_flow(seen, reference, labels, now, plan, level)
-    since = onset.day if onset else (now - timedelta(days=plan.window_days)).date()
-    quiet = seen[seen["event_time"] < pd.Timestamp(since, tz="UTC")]
+    changed = onset.day if onset else (now - timedelta(days=plan.window_days)).date()
+    quiet = seen[seen["event_time"] < pd.Timestamp(changed, tz="UTC")]
     old = quiet[quiet["event_time"] < pd.Timestamp(now - plan.maturity)]
     caught = float(caught_days(old, labels, plan.maturity).counts[:, 1].sum())
-    knowable = _knowable_on(seen, reference, labels, since, now, plan)
+    judged_from = onset.day if onset else (now - plan.maturity - timedelta(days=plan.window_days)).date()
+    knowable = _knowable_on(seen, reference, labels, max(judged_from, seen["event_time"].min().date()), now, plan)
     return LabelEvidence(rows, performance, lost, ranking, flow, onset, knowable, quiet, old, caught)
 
 

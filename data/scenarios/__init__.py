@@ -4,6 +4,6 @@ For the exercises, the streams of payments, the demo and the benches; monitoring
 """
 
 from data.scenarios.catalogue import DEMO_SCENARIO, SCENARIOS, scenario
-from data.scenarios.scenario import Action, GroundTruth, Injection, Part, Scenario, Source, apply_all
+from data.scenarios.scenario import Action, GroundTruth, Injection, Part, Scenario, Source
 
-__all__ = ["DEMO_SCENARIO", "SCENARIOS", "Action", "GroundTruth", "Injection", "Part", "Scenario", "Source", "apply_all", "scenario"]
+__all__ = ["DEMO_SCENARIO", "SCENARIOS", "Action", "GroundTruth", "Injection", "Part", "Scenario", "Source", "scenario"]

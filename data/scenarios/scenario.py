@@ -11,7 +11,7 @@ payments' way asks the injection at each layer, in this order; a layer that it d
     labels, touched = injection.apply_labels(labels)                         # what the feed delivers
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, Literal, TypeVar
@@ -244,20 +244,6 @@ class GroundTruth:
         """JSON's types only."""
         facts = asdict(self)
         return facts | {"start": self.start.isoformat(), "end": self.end.isoformat() if self.end else None}
-
-
-def apply_all(injections: Sequence[Injection], transactions: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
-    """Several at once: all that arrives again, then the messages' faults one after the other; touched by any of them."""
-    added = np.zeros(len(transactions), dtype=np.bool_)
-    for injection in injections:
-        ids = transactions["transaction_id"][added]
-        transactions, new = injection.apply_arrivals(transactions)
-        added = new | transactions["transaction_id"].isin(ids).to_numpy()
-    touched = added
-    for injection in injections:
-        transactions, hit = injection.apply_messages(transactions)
-        touched = touched | hit
-    return transactions, touched
 
 
 def _carries_nothing(column: pd.Series) -> bool:

@@ -10,8 +10,9 @@ from data.faults.dose import Dose
 from data.faults.features import FEATURE_FAULTS, Rows
 from data.features import FEATURE_COUNT, FEATURE_INDEX, FEATURES
 from data.onset import Onset
-from data.scenarios import DEMO_SCENARIO, SCENARIOS, apply_all, scenario
+from data.scenarios import DEMO_SCENARIO, SCENARIOS, scenario
 from data.world import World, WorldConfig
+from labs.drifts import Drifts
 from pipelines.detectors import DETECTORS
 from tests.payments import transactions
 
@@ -287,12 +288,17 @@ def test_cents_for_euros_hit_every_payment_of_the_same_terminals(payments: pd.Da
     assert (changed["amount_minor"] == payments["amount_minor"] * np.where(payments["terminal_id"].isin(terminals), 100, 1)).all()
 
 
-def test_faults_compose(payments: pd.DataFrame) -> None:
-    prices, nulls = (scenario(name).inject(START, seed=1) for name in ("price_rise", "null_burst"))
-    both, touched = apply_all([prices, nulls], payments)
-    assert (both["amount_minor"] == prices.apply(payments)[0]["amount_minor"]).all()
-    assert both["latitude"].isna().sum() > payments["latitude"].isna().sum()
-    assert (touched == (prices.apply(payments)[1] | nulls.apply(payments)[1])).all()
+def test_drifts_compose_in_the_order_of_a_payments_way(payments: pd.DataFrame) -> None:
+    prices, nulls, storm = (scenario(name).inject(START, seed=1) for name in ("price_rise", "null_burst", "retry_storm"))
+    labels = reports(payments)
+    day = Drifts([prices, storm, nulls]).arriving(payments, labels)
+    again, added = storm.apply(payments)
+    assert day.transactions["transaction_id"].tolist() == again["transaction_id"].tolist()
+    assert day.arrival.tolist() == again["event_time"].tolist()
+    assert (day.transactions["amount_minor"] == prices.apply(again)[0]["amount_minor"]).all()
+    assert day.transactions["latitude"].isna().sum() > again["latitude"].isna().sum()
+    assert added.any()
+    assert day.labels is labels
 
 
 def test_a_change_of_the_world_is_dated_and_dosed() -> None:

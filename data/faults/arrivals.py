@@ -24,7 +24,7 @@ def send_again(frame: pd.DataFrame, dose: Dose) -> tuple[pd.DataFrame, Mask]:
     """
     again = frame[dose.share(dose.positions(frame["transaction_id"]))]
     retries = [_retry(again, number) for number in range(1, RETRIES + 1)]
-    both = pd.concat([frame, *retries], ignore_index=True)
+    both = pd.concat([frame, *retries], ignore_index=True).drop_duplicates("transaction_id")  # one storm at a time for one payment
     order = np.argsort(both["event_time"].to_numpy(), kind="stable")
     return both.iloc[order].reset_index(drop=True), order >= len(frame)
 

@@ -137,11 +137,10 @@ class Injection:
 
     def apply_arrivals(self, transactions: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
         """With the payments that arrive again, and which those are."""
-        added = np.zeros(len(transactions), dtype=np.bool_)
-        for mechanism, strength, columns in self._of(ArrivalFault):
-            transactions, new = mechanism.act(transactions, self._dose(strength, transactions["event_time"], columns))
-            added = np.zeros(len(transactions), dtype=np.bool_) | new
-        return transactions, added
+        made = transactions["transaction_id"]
+        for mechanism, strength, _ in self._of(ArrivalFault):
+            transactions, _ = mechanism.act(transactions, self._dose(strength, transactions["event_time"]))
+        return transactions, ~transactions["transaction_id"].isin(made).to_numpy()
 
     def apply_messages(self, transactions: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
         """The messages under this fault, in the same order, and which rows it touched."""
@@ -162,9 +161,10 @@ class Injection:
 
     def apply_scores(self, matrix: Floats, transactions: pd.DataFrame, score: ScoreFunction) -> tuple[Floats, Mask]:
         """What is answered in place of `score(matrix)`, and which rows differ."""
-        right = answered = score(matrix)
+        right, model = score(matrix), score
         for mechanism, strength, _ in self._of(ScoreChange):
-            answered = mechanism.act(matrix, score, self._dose(strength, transactions["event_time"]))
+            model = _in_place_of(model, mechanism, self._dose(strength, transactions["event_time"]))
+        answered = right if model is score else model(matrix)
         return answered, answered != right
 
     def apply_labels(self, labels: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
@@ -244,6 +244,10 @@ class GroundTruth:
         """JSON's types only."""
         facts = asdict(self)
         return facts | {"start": self.start.isoformat(), "end": self.end.isoformat() if self.end else None}
+
+
+def _in_place_of(model: ScoreFunction, mechanism: ScoreChange, dose: Dose) -> ScoreFunction:
+    return lambda matrix: mechanism.act(matrix, model, dose)
 
 
 def _carries_nothing(column: pd.Series) -> bool:

@@ -159,6 +159,18 @@ def test_a_lost_calibrator_raises_the_odds_and_keeps_the_ranking(payments: pd.Da
     np.testing.assert_array_equal(np.argsort(answered, kind="stable"), np.argsort(right, kind="stable"))
 
 
+def test_a_scenario_may_act_twice_on_one_layer(payments: pd.DataFrame) -> None:
+    first = date(2026, 1, 5)
+    storms = replace(scenario("D16"), parts=2 * scenario("D16").parts).inject(first, seed=1)
+    sent, added = storms.apply(payments)
+    assert added.sum() == len(sent) - len(payments) > scenario("D16").inject(first, seed=1).apply(payments)[1].sum()
+    assert sent["transaction_id"].is_unique
+    matrix, odds = features(payments), score(features(payments)) / (1 - score(features(payments)))
+    twice = replace(scenario("lost_calibrator"), parts=2 * scenario("lost_calibrator").parts).inject(first, seed=1, strength=3.0)
+    answered, _ = twice.apply_scores(matrix, payments, score)
+    np.testing.assert_allclose(answered / (1 - answered), 9 * odds)
+
+
 def reports(payments: pd.DataFrame) -> pd.DataFrame:
     """Each twentieth payment, reported two days later."""
     some = payments.iloc[::20]

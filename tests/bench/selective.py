@@ -5,7 +5,7 @@ python -m tests.bench.selective --seeds 3    # fewer
 
 A champion that declines its 0.4 % riskiest payments is measured three ways on the same four quiet weeks: on approved payments
 alone, with declined ones counted at their score (what monitoring does without a hold-out), and with a hold-out of each share.
-Goal: with a tenth let through, both measures are right within 5 % on average.
+Goal: with a tenth let through, both measures are right within a tenth on average.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from tests.bench.table import conclude, publish
 DECLINED = 0.004  # of payments: the default costs decline so few that there is nothing to see
 SHARES = (0.05, 0.10, 0.20)  # of the declined that are let through
 DRAWS = 10  # hold-outs per seed and share
-GOAL, GOAL_SHARE = 0.05, 0.10
+GOAL, GOAL_SHARE = 0.10, 0.10  # few frauds at great weights: an average precision of a month varies by a quarter
 Measured = tuple[float, float]  # recall of the alerts, average precision
 
 

@@ -35,7 +35,7 @@ from tests.bench.drift_goals import Goal
 from tests.bench.drift_markdown import document
 from tests.bench.drift_page import Measured, render
 from tests.bench.drift_power import judge_power, measure_power
-from tests.bench.drift_quiet import judge_quiet, measure_days, measure_rows, measure_weeks
+from tests.bench.drift_quiet import judge_quiet, measure_days, measure_rows
 from tests.bench.drift_recovery import recovery
 from tests.bench.drift_streams import judge_streams, measure_streams
 from tests.bench.table import conclude, publish
@@ -59,6 +59,7 @@ LENGTHS = {
     "quick": Length(10, 4, 15, 2, 4, 200, 50),
     "nightly": Length(100, 25, 10, 4, 20, 500, 50),
 }
+CERTAIN = frozenset({"G3", "G4", "G7", "G14", "P8"})  # what two seeds can tell: the others are rates, printed but not judged
 FIRST_SEED = 101  # seeds on which nothing was tuned
 
 
@@ -87,13 +88,12 @@ def print_card(card: Card) -> None:
     publish("drift_catalogue", "The catalogue", columns, rows, card.to_json())
 
 
-def measure(length: str, home: Path) -> Measured:
-    """Everything but what a retraining wins back; goals that took no seeds included."""
+def measure(length: str, seeds: Sequence[int], home: Path) -> Measured:
+    """Everything but what a retraining wins back."""
     asked = LENGTHS[length]
-    seeds = range(FIRST_SEED, FIRST_SEED + asked.seeds)
     card = run_catalogue(seeds, home)
     quiet, powered = seeds[: asked.quiet_seeds], seeds[: asked.power_seeds]
-    rows, days, weeks = measure_rows(quiet, asked.references, home), measure_days(quiet, asked.chains, home), measure_weeks(quiet, home)
+    rows, (days, weeks) = measure_rows(quiet, asked.references, home), measure_days(quiet, asked.chains, home)
     points, streams = measure_power(powered, home), measure_streams(asked.stream_runs)
     goals = [
         *judge_quiet(rows, days, weeks),
@@ -116,19 +116,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     length = parser.add_mutually_exclusive_group()
     for name, given in LENGTHS.items():
         length.add_argument(f"--{name}", dest="length", action="store_const", const=name, default="quick", help=f"{given.seeds} seeds")
+    parser.add_argument("--seeds", type=int, help="more or fewer exercises of each scenario")
     parser.add_argument("--data", type=Path, help="recorded payments to retrain on too")
     parser.add_argument("--document", action="store_true", help="also write labs/exercises/REPORT.md")
     asked = parser.parse_args(arguments)
     prepare_environment()
     home, began = Settings.load().home, time.monotonic()
-    measured = measure(asked.length, home)
+    measured = measure(asked.length, range(FIRST_SEED, FIRST_SEED + (asked.seeds or LENGTHS[asked.length].seeds)), home)
     print_card(measured.card)
     print_goals(measured.goals)
     misses = [] if asked.length == "ci" else recovered(asked.data, home)
     keep(measured, home / "bench", time.monotonic() - began)
     if asked.document:
         (REPOSITORY / "labs" / "exercises" / "REPORT.md").write_text(document(measured), encoding="utf-8")
-    misses += [f"{goal.name} {goal.what}: {goal.measured}; {goal.target} wanted" for goal in measured.goals if goal.reached is False]
+    judged = [goal for goal in measured.goals if asked.length != "ci" or goal.name in CERTAIN]
+    misses += [f"{goal.name} {goal.what}: {goal.measured}; {goal.target} wanted" for goal in judged if goal.reached is False]
     return conclude([*misses, *failures(measured.card.outcomes)[:20]] if misses else misses)
 
 

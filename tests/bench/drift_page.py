@@ -30,8 +30,9 @@ _STYLE = """
 .heat .strong { color: var(--paper); }
 .goal { display: grid; grid-template-columns: 2.8rem 1fr auto; gap: 0.1rem 0.6rem; padding: 0.6rem 0;
   border-bottom: 1px solid var(--grid); }
-.goal .measured { grid-column: 2 / 4; color: var(--muted); font-size: 0.9rem; overflow-wrap: anywhere; }
-.reached { color: var(--good); font-weight: 600; } .MISSED { color: var(--bad); font-weight: 600; } .not { color: var(--muted); }
+.goal .told { grid-column: 2 / 4; color: var(--muted); font-size: 0.9rem; overflow-wrap: anywhere; }
+.reached { color: var(--good); font-weight: 600; } .MISSED { color: var(--bad); font-weight: 600; }
+.not { color: var(--muted); white-space: nowrap; }
 """
 
 
@@ -71,7 +72,7 @@ def _head(measured: Measured) -> str:
 def _goals(goals: Sequence[Goal]) -> str:
     listed = "\n".join(
         f'<div class="goal"><b>{goal.name}</b><span>{text(goal.what)}: {text(goal.target)}</span>'
-        f'<span class="{goal.verdict}">{goal.verdict}</span><span class="measured">{text(goal.measured)}</span></div>'
+        f'<span class="{goal.verdict}">{goal.verdict}</span><span class="told">{text(goal.measured)}</span></div>'
         for goal in goals
     )
     return section("Goals", "Each with its target, and below it what this run measured; intervals are exact, of 95 %.", listed)

@@ -129,14 +129,16 @@ class Quiet:
         return Rate(dict(self.by_detector).get(detector, 0), self.windows)
 
 
-def measure_days(seeds: Sequence[int], chains: int, home: Path) -> Quiet:
-    """So many chains of whole days for each seed, looked at week by week by all detectors, those that remember included."""
-    return sum(in_processes(_chain, [(seed, number, home) for seed in seeds for number in range(chains)]), Quiet())
+def measure_days(seeds: Sequence[int], chains: int, home: Path) -> tuple[Quiet, Quiet]:
+    """Weeks looked at by all detectors, those that remember included: so many chains of days drawn for each seed, and weeks in order.
 
-
-def measure_weeks(seeds: Sequence[int], home: Path) -> Quiet:
-    """The same on weeks in their own order, as no bootstrap has them: what grows from week to week shows only here."""
-    return sum(in_processes(_stretch, [(seed, first, home) for seed in seeds for first in STRETCHES]), Quiet())
+    No bootstrap has what grows from week to week: that shows in the second only.
+    """
+    drawn = [(seed, number, None, home) for seed in seeds for number in range(chains)]
+    every = sorted([*drawn, *((seed, 0, first, home) for seed in seeds for first in STRETCHES)], key=lambda job: job[0])
+    found = list(zip(every, in_processes(_chain, every), strict=True))
+    resampled, in_order = (sum((q for job, q in found if (job[2] is None) == kind), Quiet()) for kind in (True, False))
+    return resampled, in_order
 
 
 def measure_rows(seeds: Sequence[int], references: int, home: Path) -> dict[tuple[int, int], Quiet]:
@@ -183,18 +185,14 @@ def _pool(seed: int, home: Path) -> Pool:
     return Pool.of(seed, home)
 
 
-def _chain(job: tuple[int, int, Path]) -> Quiet:
-    """Days drawn without return, each on its own weekday."""
-    seed, number, home = job
+def _chain(job: tuple[int, int, int | None, Path]) -> Quiet:
+    """CHAIN_WEEKS after a reference of two: days as they came from the week `first` on, or drawn, each on its own weekday."""
+    seed, number, first, home = job
+    if first is not None:
+        return _watch(_pool(seed, home), list(range(7 * first, 7 * (first + CHAIN_WEEKS + 2))))
     rng = np.random.default_rng([seed, number, 1])
     weeks = np.stack([rng.permutation(POOL_WEEKS)[: CHAIN_WEEKS + 2] for _ in range(7)], axis=1)  # (weeks, weekdays)
     return _watch(_pool(seed, home), (weeks * 7 + np.arange(7)).ravel().tolist())
-
-
-def _stretch(job: tuple[int, int, Path]) -> Quiet:
-    """Days as they came."""
-    seed, first, home = job
-    return _watch(_pool(seed, home), list(range(7 * first, 7 * (first + CHAIN_WEEKS + 2))))
 
 
 def _watch(pool: Pool, days: Sequence[int]) -> Quiet:

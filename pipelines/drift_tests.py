@@ -25,6 +25,7 @@ COMMON_ROWS: Final = 25.0  # on either side, marked and not: the normal law hold
 # Counts and gaps follow the day's traffic, which grows and has busy weeks: they move twice as far for no reason.
 FOLLOWS_TRAFFIC: Final = frozenset({"card_count_1d", "seconds_since_card", "terminal_count_1d"})
 MINIMUM_TRAFFIC_DISTANCE: Final = 0.06
+CYCLIC: Final = frozenset({"hour"})
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,12 @@ def test_column(sample: Sample, level: float) -> ColumnTest:
     numeric = sample.binning.ordered
     gaps = np.cumsum(p - q)
     value = float(np.abs(gaps).max(initial=0.0)) if numeric else float(np.abs(p - q).sum() / 2)
-    p_value, critical = _kolmogorov(value, sample.harmonic, level) if numeric else _homogeneity(p, q, sample, level)
+    if sample.binning.column in CYCLIC:
+        p_value, critical = _cyclic(value, sample, level)
+    else:
+        p_value, critical = _kolmogorov(value, sample.harmonic, level) if numeric else _homogeneity(p, q, sample, level)
     threshold = max(critical, MINIMUM_TRAFFIC_DISTANCE if sample.binning.column in FOLLOWS_TRAFFIC else MINIMUM_DISTANCE)
-    drifted = bool(p_value < level and value >= threshold)
+    drifted = bool(p_value < level and (value >= threshold or (sample.binning.column in CYCLIC and value >= MINIMUM_DISTANCE)))
     if numeric:
         direction = "higher" if gaps.size and gaps[np.abs(gaps).argmax()] < 0 else "lower"
         psi = population_stability(
@@ -101,10 +105,12 @@ class Rate:
     p_value: float
 
 
-def compare_marks(profile: Profile, marked: float, rows: float, season: Season, level: float, noise: float | None = None) -> Rate:
-    """So many marked `rows` of a window against the reference's `profile` of marks; `noise` as in `Sample.of`."""
+def compare_marks(
+    profile: Profile, marked: float, rows: float, season: Season, level: float, noise: float | None = None, *, mark: int = 1
+) -> Rate:
+    """So many marked `rows` of a window against the reference's `profile` of marks (bin `mark`); `noise` as in `Sample.of`."""
     usual = profile.expected(season)
-    before = float(usual[1] / max(usual[:-1].sum(), 1e-9))
+    before = float(usual[mark] / max(usual[:-1].sum(), 1e-9))
     effect = design_effect(profile.days, ordered=False, quantile=1 - level / 2) if noise is None else noise
     m = profile.rows(season) / effect
     return Rate(marked / rows, before, rate_p_value(marked / effect, rows / effect, before * m, m))
@@ -139,6 +145,16 @@ def _kolmogorov(distance: float, rows: float, level: float) -> tuple[float, floa
         return 1.0, 1.0
     scale = np.sqrt(rows) + 0.12 + 0.11 / np.sqrt(rows)
     return float(kolmogorov(distance * scale)), float(kolmogi(level) / scale)
+
+
+def _cyclic(distance: float, sample: Sample, level: float) -> tuple[float, float]:
+    """For hours, which have no ends: the better of Kolmogorov-Smirnov and chi-square over ten parts of the day, each at half the level.
+
+    A clock that runs wrong moves every hour a little; the largest gap of the distribution functions sees one place only.
+    """
+    p_value, critical = _kolmogorov(distance, sample.harmonic, level / 2)
+    parts = [_shares(to_deciles(counts[:-1], sample.reference[:-1])) for counts in (sample.current, sample.reference)]
+    return min(1.0, 2 * min(p_value, homogeneity_p_value(parts[0], parts[1], sample.current_rows, sample.reference_rows))), critical
 
 
 def homogeneity_p_value(p: Floats, q: Floats, rows: float, reference_rows: float) -> float:

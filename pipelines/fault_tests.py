@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from pipelines.drift_profile import Binning, Floats, Integers, Mask, Profile, Season, day_numbers, hour_of_week, places
-from pipelines.drift_tests import MINIMUM_NULL_RISE, MINIMUM_UNSEEN, compare_marks, homogeneity_p_value, rate_p_value
+from pipelines.drift_tests import COMMON_ROWS, MINIMUM_NULL_RISE, MINIMUM_UNSEEN, compare_marks, homogeneity_p_value, rate_p_value
 from pipelines.window_checks import Finding
 
 MAY_BE_NULL: Final = ("latitude", "device_id")  # longitude goes with latitude
 UNIT_FACTOR: Final = 30.0  # over the terminal's usual amount: no honest shop sees it often, a unit error always does
 MINIMUM_UNIT_SHARE: Final = 0.001
+ABOVE, BELOW = 1, 2
 CLOCK_FIT: Final = 0.9  # share of the hourly difference that a clock running wrong must explain
 CLOCK_DISTANCE: Final = 0.05
 
@@ -30,7 +31,7 @@ class Usual:
 
     terminals: pd.Index
     log_amount: Floats  # (terminals,) mean
-    far: Profile  # rows far from their terminal's usual amount
+    far: Profile  # rows not far from their terminal's usual amount, far above it, far below it, (none)
     channels: pd.Index
     nulls: Mapping[str, Floats]  # per column that may be null: its rate in each channel, then overall (channels + 1,)
     null_effects: Mapping[str, float]  # how much more those vary from day to day than independent rows would
@@ -39,12 +40,12 @@ class Usual:
     @classmethod
     def of(cls, frame: pd.DataFrame) -> "Usual":
         """Of the reference's rows."""
-        terminals, log_amount, far = pd.Index([]), np.empty(0), np.zeros(len(frame), dtype=np.bool_)
+        terminals, log_amount, far = pd.Index([]), np.empty(0), np.zeros(len(frame), dtype=np.int64)
         if {"amount", "terminal_id"} <= set(frame):
             terminals = pd.Index(frame["terminal_id"].astype(object).unique())
             place, paid = places(frame["terminal_id"], terminals), _log_amount(frame)
             log_amount = np.bincount(place, weights=paid, minlength=len(terminals)) / np.bincount(place, minlength=len(terminals))
-            far = np.abs(paid - log_amount[place]) > np.log(UNIT_FACTOR)
+            far = _far(paid - log_amount[place])
         channels = pd.Index(frame["channel"].astype(object).dropna().unique() if "channel" in frame else [])
         channel = places(frame["channel"], channels) if len(channels) else np.full(len(frame), -1)
         nulls, effects = {}, {}
@@ -53,7 +54,7 @@ class Usual:
                 null = frame[name].isna().to_numpy().astype(np.float64)
                 nulls[name] = _rates(null, channel, len(channels))
                 effects[name] = _excess_variation(null, nulls[name][channel], day_numbers(frame["event_time"]))
-        profile = Profile.of_marks(far, frame["event_time"])
+        profile = Profile.of(far, frame["event_time"], 4)
         return cls(terminals, log_amount, profile, channels, nulls, effects, len(frame))
 
     def log_ratio(self, frame: pd.DataFrame) -> Floats:
@@ -100,12 +101,26 @@ def null_findings(pair: Pair) -> list[Finding]:
         if excess < MINIMUM_NULL_RISE:
             continue
         effect = pair.noise.get(f"null_rate:{name}", pair.usual.null_effects[name])
-        n, m = rows / effect, pair.usual.rows / effect
-        p = rate_p_value(float(null.mean()) * n, n, float(usual.mean()) * m, m)
+        p = _null_p_value(null, usual, pair.usual.rows / rows, effect)
         if p < pair.level:
             text = f"Column {name} is null on {null.mean():.1%} of rows where {usual.mean():.1%} is usual for their channels."
             findings.append(Finding("null_rate", name, text, round(excess * rows), excess, p))
     return findings
+
+
+def _null_p_value(null: Floats, usual: Floats, reference_rows: float, effect: float) -> float:
+    """Of no more nulls than their channels explain; `reference_rows` per row of the window.
+
+    Where a channel is always or never null, it adds nothing to the variance of the sum: a z-test on what the others leave.
+    Where that is too little for the normal law, the test of rare marks.
+    """
+    from scipy.special import ndtr
+
+    rows, spread = len(null), float((usual * (1 - usual)).sum())
+    if spread / effect < COMMON_ROWS:
+        n, m = rows / effect, rows * reference_rows / effect
+        return rate_p_value(float(null.mean()) * n, n, float(usual.mean()) * m, m)
+    return float(2 * ndtr(-abs(float((null - usual).sum())) / np.sqrt(spread * effect * (1 + 1 / reference_rows))))
 
 
 def unseen_findings(pair: Pair, binnings: Sequence[Binning]) -> list[Finding]:
@@ -129,23 +144,27 @@ def unseen_findings(pair: Pair, binnings: Sequence[Binning]) -> list[Finding]:
 
 
 def unit_finding(pair: Pair) -> list[Finding]:
-    """Amounts far from their own terminal's usual one, again and again at the same terminals."""
+    """Amounts far from their terminal's usual one: another unit where the same terminals repeat it, else out of range."""
     off = pair.usual.log_ratio(pair.current)
-    far = np.abs(off) > np.log(UNIT_FACTOR)
-    rate = compare_marks(pair.usual.far, float(far.sum()), len(far), pair.season, pair.level, pair.noise.get("unit:amount"))
-    if rate.value - rate.before < MINIMUM_UNIT_SHARE or rate.p_value >= pair.level:
-        return []
-    hits = pair.current.loc[far, "terminal_id"].astype(object).value_counts()
-    repeated = hits[hits >= 3]  # a unit error hits a terminal each time; a rare large purchase does not
-    if repeated.sum() < 0.5 * far.sum():
-        return []
-    factor = float(np.exp(np.median(off[far])))
-    size = f"{factor:.0f} times" if factor > 1 else f"1/{1 / factor:.0f} of"
-    text = (
-        f"Amounts at {len(repeated)} terminals, {repeated.index[0]} first, are {size} what is usual there:"
-        f" {rate.value:.2%} of rows, {rate.before:.2%} before. Cents taken for euros, or the reverse?"
-    )
-    return [Finding("unit", "amount", text, int(far.sum()), rate.value, rate.p_value)]
+    code = _far(off)
+    for side in (ABOVE, BELOW):
+        far, rows = code == side, len(code)
+        rate = compare_marks(pair.usual.far, float(far.sum()), rows, pair.season, pair.level / 2, pair.noise.get("unit:amount"), mark=side)
+        if rate.value - rate.before < MINIMUM_UNIT_SHARE or rate.p_value >= pair.level / 2:
+            continue
+        hits = pair.current.loc[far, "terminal_id"].astype(object).value_counts()
+        repeated = hits[hits >= 3]  # a unit error hits a terminal each time; a rare large purchase does not
+        factor = float(np.exp(np.median(off[far])))
+        size = f"{factor:.0f} times" if side == ABOVE else f"1/{1 / factor:.0f} of"
+        if repeated.sum() < 0.5 * far.sum():
+            text = f"Amounts are {size} what is usual at their terminals on {rate.value:.2%} of rows, {rate.before:.2%} before."
+            return [Finding("range", "amount", text, int(far.sum()), rate.value, rate.p_value)]
+        text = (
+            f"Amounts at {len(repeated)} terminals, {repeated.index[0]} first, are {size} what is usual there:"
+            f" {rate.value:.2%} of rows, {rate.before:.2%} before. Cents taken for euros, or the reverse?"
+        )
+        return [Finding("unit", "amount", text, int(far.sum()), rate.value, rate.p_value)]
+    return []
 
 
 def far_from_usual(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[Mask, Mask, Floats]:
@@ -181,6 +200,12 @@ def clock_finding(pair: Pair, current: Floats, reference: Floats) -> list[Findin
         return []
     text = f"The hours of {part:.0%} of payments are turned by {best:+d} h: a time zone or a clock, not people."
     return [Finding("clock", "event_time", text, round(part * len(pair.current)), part, chance)]
+
+
+def _far(off: Floats) -> Integers:
+    """0, ABOVE or BELOW for each log ratio, (n,)."""
+    limit = np.log(UNIT_FACTOR)
+    return np.where(off > limit, ABOVE, np.where(off < -limit, BELOW, 0)).astype(np.int64)
 
 
 def _log_amount(frame: pd.DataFrame) -> Floats:

@@ -51,15 +51,16 @@ class Values:
 def range_findings(pair: Pair, values: Values, moved: Mapping[str, float] = STEADY) -> list[Finding]:
     """Columns with more rows beyond the reference's limits than two samples of one population would have.
 
-    A general rise of prices is taken out first: the medians are made equal. Where the column as a whole moved (`moved`: by
-    what Kolmogorov-Smirnov distance), its ends move along; then they are at fault only if they are most of the move.
+    Where the column as a whole moved (`moved`: by what Kolmogorov-Smirnov distance), its ends move along: a general rise of
+    prices is taken out (the medians are made equal), and the ends are at fault only if they are most of the move.
     """
     findings = []
     for name, ends in values.limits.items():
         if name not in pair.current or pair.current[name].isna().all():
             continue
         now = pair.current[name].to_numpy(dtype=np.float64)
-        now = now * (values.medians[name] / max(float(np.nanmedian(now)), 1e-9))
+        if name in moved:
+            now = now * (values.medians[name] / max(float(np.nanmedian(now)), 1e-9))
         for limits, side in zip(ends, ("below", "above"), strict=True):
             counts = np.array([int((now < edge).sum() if side == "below" else (now > edge).sum()) for edge in limits])
             chance, best = _rarest(counts, len(now), values.rows, pair.noise.get(f"range:{name}", 1.0))

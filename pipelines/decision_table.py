@@ -67,7 +67,7 @@ def _too_many_false_alerts(e: Evidence) -> bool:
 
 
 def _threshold_too_high(e: Evidence) -> bool:
-    return e.alerts_down and e.damage is not None and lost(e.damage.alert_recall)
+    return e.alerts_down and e.damage is not None and lost(e.damage.alert_recall) and not e.ranking_doubtful
 
 
 def _recall_may_fall(e: Evidence) -> bool:

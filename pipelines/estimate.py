@@ -124,6 +124,9 @@ class Matured(NamedTuple):
     precision: Interval | None  # measured on `judged`
 
 
+UNHEARD: Final = Matured(pd.DataFrame(), 0.0, pd.DataFrame(), None)  # no label is old enough, or to be trusted
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What the estimate rests on, beside the scores."""
@@ -132,6 +135,7 @@ class Conditions:
     inputs_moved: bool
     outputs_moved: bool  # score or alert rate
     caught_alarm: bool  # labelled frauds are caught less often than they used to
+    labels_sound: bool = True  # those that there are, neither stopped nor late: else nothing is learned from them
 
 
 def fit_calibrator(frame: pd.DataFrame, rows: MaturedRows, caught: Days) -> Calibrator | None:
@@ -202,7 +206,7 @@ def _reasons(window: pd.DataFrame, reference: pd.DataFrame, conditions: Conditio
     unseen = _unseen_share(window[window["decision"] != "approve"], reference)
     if unseen > UNSEEN_SHARE:
         found.append(f"{unseen:.0%} of the alerts lie where the reference holds no payment")
-    if conditions.caught_alarm:
+    if conditions.caught_alarm and conditions.labels_sound:
         found.append("labels contradict it: frauds reported lately were alerted less often than before")
     return found
 

@@ -17,7 +17,7 @@ from pipelines.detectors import Detection
 from pipelines.drift_evidence import AlertRate, Deployment, Evidence, LabelFlow
 from pipelines.drift_profile import CATEGORICAL, Days, Integers, Mask, count_days, day_numbers, design_effect
 from pipelines.drift_tests import ColumnTest, Sample
-from pipelines.estimate import Conditions, Estimate, Matured, estimate
+from pipelines.estimate import UNHEARD, Conditions, Estimate, Matured, estimate
 from pipelines.fault_tests import MAY_BE_NULL, far_from_usual
 from pipelines.label_evidence import SURE_QUANTILE, LabelEvidence, hear_labels
 from pipelines.onset import Onset, estimate_onset
@@ -123,14 +123,22 @@ def watch(
 def _conditions(moved: Sequence[ColumnTest], findings: Sequence[Finding], alerts: AlertRate, found: Sequence[Detection]) -> Conditions:
     """What the label-free estimate must know of the window."""
     roles = {test.role for test in moved}
-    caught = any(d.alarmed for d in found if d.detector == "caught_frauds")
-    return Conditions(findings, bool(roles - {"score"}), alerts.moved or "score" in roles, caught)
+    alarmed = {detection.detector for detection in found if detection.alarmed}
+    return Conditions(
+        findings,
+        bool(roles - {"score"}),
+        alerts.moved or "score" in roles,
+        "caught_frauds" in alarmed,
+        not alarmed & {"label_flow", "label_age"},
+    )
 
 
 def _estimate(checked: CheckedWindow, reference: Reference, told: LabelEvidence, conditions: Conditions) -> Estimate | None:
     if reference.calibrator is None or "score" not in checked.columns:
         return None
     precision = None if told.performance is None else told.performance.alert_precision
+    if not conditions.labels_sound:
+        return estimate(reference.calibrator, checked.frame, reference.frame, told.quiet, UNHEARD, conditions)
     matured = Matured(told.quiet_matured, told.quiet_caught, told.judged, precision)
     return estimate(reference.calibrator, checked.frame, reference.frame, told.quiet, matured, conditions)
 

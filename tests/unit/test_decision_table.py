@@ -127,6 +127,10 @@ def test_an_estimate_that_holds_and_is_unchanged_spares_the_wait_for_labels(esti
     assert find_row(replace(CASES["labels not matured"], estimate=estimate)).action == decision
 
 
+def test_fewer_alerts_while_the_ranking_is_in_doubt_are_no_matter_of_the_threshold() -> None:
+    assert find_row(replace(CASES["threshold too high"], ranking=RankingLoss(0.4, 0.02), moved=(SCORE,))).action == "hold"
+
+
 def test_more_alerts_wait_for_labels_whatever_the_estimate_says() -> None:
     assert find_row(replace(CASES["labels not matured"], alert_rate=MORE, estimate=VALID)).action == "hold"
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipelines.detectors import Detection
-from pipelines.estimate import Calibrator, Conditions, Estimate, Matured, estimate, fit_calibrator
+from pipelines.estimate import UNHEARD, Calibrator, Conditions, Estimate, Matured, estimate, fit_calibrator
 from pipelines.metrics import Interval
 from pipelines.performance import matured_rows
 from pipelines.reference import WatchPlan, caught_days
@@ -21,7 +21,6 @@ WINDOW = served(7, 3_000, seed=2, first_day=21, fraud_share=0.02)
 STEADY = Conditions((), inputs_moved=False, outputs_moved=False, caught_alarm=False)
 SHIFTED = replace(STEADY, inputs_moved=True)
 NONE = WINDOW.iloc[:0]
-UNHEARD = Matured(NONE, 0.0, NONE, None)
 
 
 def calibrator_of(frame: pd.DataFrame) -> Calibrator:
@@ -109,6 +108,10 @@ def test_labels_that_tell_another_precision_refute_it() -> None:
     assert judge(WINDOW, matured=Matured(NONE, 0.0, WINDOW, Interval(precision(WINDOW), 0.1, 0.4))).valid
 
 
+def test_labels_that_stopped_refute_nothing() -> None:
+    assert judge(WINDOW, replace(STEADY, caught_alarm=True, labels_sound=False)).valid
+
+
 def test_a_reference_with_too_few_frauds_gives_no_estimate() -> None:
     few = served(14, 200, fraud_share=0.005)
     assert fit_calibrator(few, matured_rows(few, labels(few), MATURITY), caught_days(few, labels(few), MATURITY)) is None
@@ -121,3 +124,4 @@ def test_an_alarm_of_caught_frauds_is_heard() -> None:
     quiet = AlertRate(0.01, 0.01, 1.0, False)
     assert _conditions((), (), quiet, (Detection("caught_frauds", True),)).caught_alarm
     assert not _conditions((), (), quiet, (Detection("caught_frauds", False),)).caught_alarm
+    assert not _conditions((), (), quiet, (Detection("label_age", True),)).labels_sound

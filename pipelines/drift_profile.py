@@ -171,11 +171,6 @@ class Profile:
         counts: Floats = season.weights @ self.hours
         return counts
 
-    def hours_of_day(self, season: Season) -> Floats:
-        """Rows that a quiet window of this season would have in each hour of the day, (24,)."""
-        rows: Floats = (season.weights * self.hours.sum(axis=1)).reshape(-1, 24).sum(axis=0)
-        return rows
-
     def rows(self, season: Season) -> float:
         """Rows of the reference that the weighting leaves effective (Kish 1965), without those of the last bin."""
         rows = self.hours[:, :-1].sum(axis=1)

@@ -22,7 +22,7 @@ from pipelines.label_tests import age_detection
 from pipelines.reference import Reference, WatchPlan
 from pipelines.streams import StreamPlan, first_alerts, watch_streams
 from pipelines.value_tests import RANGED, SPIKING, range_findings, spike_findings
-from pipelines.volume_tests import volume_findings
+from pipelines.volume_tests import hours, volume_findings
 from pipelines.window_checks import CheckedWindow, Finding, FindingKind, check_window
 
 DETECTOR_OF: Final[dict[FindingKind, Detector]] = {
@@ -36,7 +36,6 @@ STREAMS: Final = 3
 # Tests besides those of the binned columns and of their unseen levels: unit, clock, alert rate, volume, duplicates, label
 # age, and the window's label flow, of all frauds and of those alerted.
 OTHER_TESTS: Final = 8
-HOURS: Final = np.arange(25.0)
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,8 @@ def _faults(pair: Pair, checked: CheckedWindow, reference: Reference, tests: Seq
     # Amounts in another unit lie out of range too: the more telling of the two is said.
     found += (unit or range_findings(pair, reference.values, moved)) + spike_findings(pair, reference.values, moved)
     if "hour" in checked.columns:
-        now, before = np.histogram(checked.frame["hour"], HOURS)[0].astype(np.float64), reference.traffic.repeats.hours_of_day(pair.season)
+        now = np.bincount(hours(checked.frame), minlength=25)[:24].astype(np.float64)
+        before = reference.traffic.clock.expected(pair.season)[:24]
         found += clock_finding(pair, now, before)
     return tuple(found + volume_findings(pair, reference.traffic, days))
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from pipelines.drift_profile import Floats, Mask, Profile, Season, day_numbers, milliseconds
+from pipelines.drift_profile import Floats, Integers, Mask, Profile, Season, day_numbers, milliseconds
 from pipelines.drift_tests import compare_marks
 from pipelines.fault_tests import Pair
 from pipelines.window_checks import Finding
@@ -22,9 +22,10 @@ SMALLEST_SPREAD: Final = 0.05  # of a day's count: fourteen days cannot prove le
 
 @dataclass(frozen=True)
 class Traffic:
-    """How many payments a reference has, by hour of the week and by day, and which of them repeat another."""
+    """How many payments a reference has, by hour of the week and by day, which of them repeat another, and what their clocks say."""
 
     repeats: Profile
+    clock: Profile  # the hour that payments say, 0 to 23, (none)
     spread: float  # standard deviation of a day's log count about its weekday's
     days: int
 
@@ -36,7 +37,8 @@ class Traffic:
         for kind in (weekend, ~weekend):
             logs[kind] -= logs[kind].mean() if kind.any() else 0.0
         spread = max(float(np.sqrt(logs @ logs / max(len(days) - 2, 1))), SMALLEST_SPREAD)
-        return cls(Profile.of_marks(repeats(frame), frame["event_time"]), spread, len(days))
+        clock = Profile.of(hours(frame), frame["event_time"], 25)
+        return cls(Profile.of_marks(repeats(frame), frame["event_time"]), clock, spread, len(days))
 
 
 def volume_findings(pair: Pair, traffic: Traffic, days: float) -> list[Finding]:
@@ -64,6 +66,14 @@ def _count(rows: int, traffic: Traffic, season: Season, level: float, days: floa
         return []
     text = f"{rows:,} payments came where {expected:,.0f} were expected."
     return [Finding("volume", "", text, rows, abs(ratio - 1), p)]
+
+
+def hours(frame: pd.DataFrame) -> Integers:
+    """The hour that each payment says, (n,); 24 where it says none."""
+    if "hour" not in frame:
+        return np.full(len(frame), 24, dtype=np.int64)
+    said: Floats = np.nan_to_num(frame["hour"].to_numpy(dtype=np.float64), nan=24.0)
+    return np.clip(said, 0, 24).astype(np.int64)
 
 
 def repeats(frame: pd.DataFrame) -> Mask:

@@ -10,7 +10,6 @@ from itertools import chain
 from typing import Final
 
 import pandas as pd
-from scipy.stats import beta
 
 from data.scenarios import SCENARIOS, Action, Scenario
 from labs.exercises.deployment import END, LIVE, ONSET, Deployment
@@ -27,6 +26,7 @@ from labs.exercises.outcome import (
     WindowOutcome,
 )
 from labs.exercises.serve import Served, serve
+from pipelines.calibration import Share
 from pipelines.detectors import DETECTORS, Detection, fired
 from pipelines.metrics import Interval
 from pipelines.monitor import WindowResult, watch
@@ -191,7 +191,6 @@ def _damage(after: Sequence[WindowResult]) -> Damage | None:
 
 
 def per_thousand(alarms: int, windows: int) -> Interval:
-    """Alarms per thousand windows with the exact 95 % interval of Clopper and Pearson (1934)."""
-    low = float(beta.ppf(0.025, alarms, windows - alarms + 1)) if alarms else 0.0
-    high = float(beta.ppf(0.975, alarms + 1, windows - alarms)) if alarms < windows else 1.0
+    """Alarms per thousand windows with the exact 95 % interval."""
+    low, high = Share(alarms, windows).interval
     return Interval(1000 * alarms / windows if windows else 0.0, 1000 * low, 1000 * high)

@@ -55,7 +55,7 @@ class Length:
 
 
 LENGTHS = {
-    "ci": Length(2, 1, 4, 0, 0, 50, 4),
+    "ci": Length(2, 1, 2, 0, 0, 50, 2),
     "quick": Length(10, 4, 15, 2, 4, 200, 50),
     "nightly": Length(100, 25, 10, 4, 20, 500, 50),
 }

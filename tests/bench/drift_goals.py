@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+
+from pipelines.calibration import Share
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Rate:
-    """So many of so many, with the exact 95 % interval of Clopper and Pearson (1934)."""
+    """So many of so many, with the exact 95 % interval."""
 
     hits: int
     of: int
@@ -35,20 +36,14 @@ class Rate:
 
     @property
     def low(self) -> float:
-        return float(beta.ppf(0.025, self.hits, self.of - self.hits + 1)) if self.hits else 0.0
+        return Share(self.hits, self.of).interval[0]
 
     @property
     def high(self) -> float:
-        return float(beta.ppf(0.975, self.hits + 1, self.of - self.hits)) if self.hits < self.of else 1.0
+        return Share(self.hits, self.of).interval[1]
 
     def __add__(self, other: "Rate") -> "Rate":
         return Rate(self.hits + other.hits, self.of + other.of)
-
-    def at_least(self, target: float) -> bool | None:
-        """Whether it is; None where the sample is too small to tell either way."""
-        if not self.of:
-            return None
-        return self.value >= target
 
     def percent(self) -> str:
         return f"{self.value:.1%} of {self.of:,} ({self.low:.1%}–{self.high:.1%})" if self.of else "–"

@@ -22,6 +22,9 @@ from pipelines.stream_detectors import FEWER_CAUGHT, FEWER_LABELS, MORE_ALERTS, 
 # worlds, and labels come in waves. What the reference itself cannot know for sure comes on top.
 TOLERATED: Final = 1.15
 TOLERATED_LABELS: Final = 1.5
+PARTIES: Final = ["card_id", "terminal_id"]
+JUDGED: Final = ["transaction_id", "event_time", "card_id", "amount_minor", "decision", "score", "held_out"]  # what `matured_rows` reads
+CAUGHT: Final = ("transaction_id", "event_time", "card_id", "terminal_id", "decision")
 PRIOR_ROWS: Final = 200.0  # an hour's own rate is drawn to the overall one by so many payments
 SURE: Final = 0.95  # how far a design effect estimated from few days is widened
 
@@ -99,7 +102,7 @@ def first_alerts(frame: pd.DataFrame) -> Mask:
     alerted = np.flatnonzero((frame["decision"] != "approve").to_numpy())
     alerted = alerted[np.argsort(time[alerted], kind="stable")]
     first = np.zeros(len(frame), dtype=np.bool_)
-    first[alerted[_firsts(frame.iloc[alerted], time[alerted])]] = True
+    first[alerted[_firsts(frame[PARTIES].iloc[alerted], time[alerted])]] = True
     return first
 
 
@@ -111,21 +114,24 @@ def alert_stream(frame: pd.DataFrame) -> Observations:
 
 
 def caught_stream(frame: pd.DataFrame, labels: pd.DataFrame) -> Observations:
-    """Every known fraud, in order of its report, the first of a card on a day and of a till in an hour; heads: it was alerted."""
+    """Every known fraud, in order of its report, the first of a card on a day and of a till in an hour; heads: it was alerted.
+
+    A fraud that was let through at random counts as alerted: the model had seen it.
+    """
     frauds = labels.loc[labels["is_fraud"], ["transaction_id", "report_time"]].drop_duplicates("transaction_id")
-    rows = frame.loc[
-        frame["transaction_id"].isin(frauds["transaction_id"]), ["transaction_id", "event_time", "card_id", "terminal_id", "decision"]
-    ]
+    columns = [name for name in (*CAUGHT, "held_out") if name in frame]
+    rows = frame[columns][frame["transaction_id"].isin(frauds["transaction_id"]).to_numpy()]
     known = rows.merge(frauds, on="transaction_id").sort_values(["report_time", "transaction_id"], kind="stable")
     known = known[_firsts(known, milliseconds(known["event_time"]))]
-    return Observations(milliseconds(known["report_time"]), (known["decision"] != "approve").to_numpy())
+    heads = (known["decision"] != "approve").to_numpy()
+    return Observations(milliseconds(known["report_time"]), heads | known["held_out"].to_numpy() if "held_out" in known else heads)
 
 
 def known_stream(frame: pd.DataFrame, labels: pd.DataFrame, maturity_days: int, now: datetime | None = None) -> Observations:
     """Every payment old enough by `now` (all when None), when it got so; heads: it was reported in time, or declined as a fraud."""
     maturity = pd.Timedelta(days=maturity_days)
     old = frame if now is None else frame[frame["event_time"] < pd.Timestamp(now) - maturity]
-    old = old.sort_values("event_time", kind="stable")
+    old = old[[name for name in JUDGED if name in old]].sort_values("event_time", kind="stable")
     rows = matured_rows(old, labels, maturity.to_pytimedelta(), trusting=True)
     heads = np.zeros(len(old), dtype=np.bool_)
     heads[rows.position[(rows.y > 0) & (rows.weight > 0.5)]] = True
@@ -174,6 +180,8 @@ def _detect(name: Detector, stream: Observations, null: Floats, detector: EDetec
 
 def _firsts(rows: pd.DataFrame, time: Integers) -> Mask:
     """Rows that are the first of their card on a day, and the first of their till in an hour; rows in order, (n,)."""
-    card = pd.DataFrame({"when": time // DAY_MS, "who": rows["card_id"].astype(str).to_numpy()})
-    till = pd.DataFrame({"when": time // HOUR_MS, "who": rows["terminal_id"].astype(str).to_numpy()})
-    return ~(card.duplicated() | till.duplicated()).to_numpy()
+    again = np.zeros(len(rows), dtype=np.bool_)
+    for name, span in (("card_id", DAY_MS), ("terminal_id", HOUR_MS)):
+        who = pd.factorize(rows[name])[0].astype(np.int64)
+        again |= pd.Index(time // span * (len(rows) + 1) + who).duplicated()
+    return ~again

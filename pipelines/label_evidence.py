@@ -109,12 +109,15 @@ def _label_flow(
     effect = design_effect(reference.frauds, ordered=False, quantile=1 - level / 2)
     expected = before[1] * scale
     p = _rate_p_value(counts[1], counts.sum(), before[1], before.sum(), effect)
-    missed, caught = (float(v) for v in caught_days(matured, labels, plan.maturity).counts.sum(axis=0)[:2])
+    rows = matured_rows(matured, labels, plan.maturity)
+    told = rows.weight >= 1  # declined payments are believed frauds, and nobody reports them: they are not expected among the caught
+    caught, missed = float((rows.y * rows.alert)[told].sum()), float((rows.y * (1 - rows.alert))[told].sum())
+    believed = float((rows.y * rows.weight)[~told].sum())
     usual_missed, usual_caught = (float(v) for v in reference.caught.counts.sum(axis=0)[:2])
-    caught_p = _rate_p_value(caught, counts.sum(), usual_caught, before.sum(), effect)
+    caught_p = _rate_p_value(caught + believed, counts.sum(), usual_caught, before.sum(), effect)
     flow = LabelFlow(
         float(counts[1]), float(expected), p, bool(p < level and counts[1] < MISSING_LABELS * expected),
-        caught, usual_caught * scale, missed, usual_missed * scale, caught_p,
+        caught, max(usual_caught * scale - believed, 0.0), missed, usual_missed * scale, caught_p,
     )  # fmt: skip
     return replace(flow, one_sided=bool(caught_p < level and flow.looks_blocked))
 

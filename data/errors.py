@@ -100,6 +100,12 @@ class NoModel(LabError):
     code, exit_status, http_status = "no_model", 69, 503  # EX_UNAVAILABLE
 
 
+class PlanRefused(LabError):
+    """A serving plan that nobody of this lab signed, or that was in force before the present one."""
+
+    code, exit_status, http_status = "plan_refused", 65, 409
+
+
 class BundleRefused(LabError):
     """A model bundle failed verification: wrong digest, signature, schema, or golden scores."""
 

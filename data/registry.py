@@ -6,10 +6,9 @@ steps and the rollout can all use it.
 
 - a *version* points at the files that one training run left behind and never changes;
 - an *alias* (`champion`, `challenger`, `previous_champion`) points at one version;
-- the *serving plan* is a tag of the model: one JSON value, so that a reader never sees half a change.
+- the *serving plan* is a tag of the model: one signed JSON value, so that a reader never sees half a change, nor another's.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -18,7 +17,8 @@ from typing import Any, Final, Self
 import httpx
 
 from data.errors import BundleRefused, RegistryUnavailable, UnknownRun
-from data.serving_plan import ServingPlan
+from data.serving_plan import ServingPlan, seal, unseal
+from data.settings import Settings
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -48,11 +48,18 @@ class Registry:
     UnknownRun when what was named is not there.
     """
 
-    def __init__(self, url: str, name: str, timeout_s: float, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, name: str, timeout_s: float, key_folder: Path, transport: httpx.BaseTransport | None = None) -> None:
+        """`key_folder`: see `data/keys.py`; plans are signed and verified with it."""
         self.url = url
         self.name = name
+        self._key_folder = key_folder
         # trust_env=False: a machine's proxy settings must not come between two processes on loopback.
         self._http = httpx.Client(base_url=url, timeout=timeout_s, transport=transport, trust_env=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The registry that these settings name."""
+        return cls(settings.mlflow_url, settings.model_name, settings.http_timeout_s, settings.home / "keys")
 
     def __enter__(self) -> Self:
         return self
@@ -106,16 +113,16 @@ class Registry:
         self._call("DELETE", "registered-models/alias", json={"name": self.name, "alias": alias})
 
     def plan(self) -> ServingPlan | None:
-        """Who is to serve, or None while nobody said."""
+        """Who is to serve, or None while nobody said. Raises PlanRefused for one that this lab did not sign."""
         response = self._send("GET", f"{_API}/registered-models/get", params={"name": self.name})
         if response.is_error and _error_code(response) == "RESOURCE_DOES_NOT_EXIST":
             return None
         tags = {tag["key"]: tag["value"] for tag in self._answer(response)["registered_model"].get("tags", [])}
-        return ServingPlan.from_json(json.loads(tags[PLAN_TAG])) if PLAN_TAG in tags else None
+        return unseal(tags[PLAN_TAG], self.name, self._key_folder) if PLAN_TAG in tags else None
 
     def set_plan(self, plan: ServingPlan) -> None:
         """Say who is to serve from now on."""
-        value = json.dumps(plan.to_json(), sort_keys=True)
+        value = seal(plan, self.name, self._key_folder)
         self._call("POST", "registered-models/set-tag", json={"name": self.name, "key": PLAN_TAG, "value": value})
 
     def download(self, version: str, folder: Path) -> None:

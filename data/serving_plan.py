@@ -1,13 +1,17 @@
 """Who answers: the champion, and a challenger in its shadow or on a share of the cards.
 
-The plan rests as a tag of the registered model; the scoring service follows it; only a rollout changes it.
+The plan rests as a tag of the registered model, signed: whoever may write to the registry may still not say who serves. The
+scoring service follows it; registering a first model makes it, and only a rollout changes it.
 """
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from data.errors import BadInput
+from data.errors import BadInput, PlanRefused
+from data.keys import is_signed, sign
 from data.schema import Arm
 
 Mode = Literal["champion_only", "shadow", "canary"]
@@ -48,6 +52,31 @@ class ServingPlan:
             return cls(**facts)
         except TypeError:
             raise _unusable("its fields are not those of a serving plan") from None
+
+
+def seal(plan: ServingPlan, model: str, key_folder: Path) -> str:
+    """The plan of one registered model with the lab's signature, as a line of JSON."""
+    return json.dumps({"plan": plan.to_json(), "signature": sign(key_folder, _signed(plan, model)).hex()})
+
+
+def unseal(sealed: str, model: str, key_folder: Path) -> ServingPlan:
+    """The reverse. Raises PlanRefused unless the signature is this lab's over this plan of this model, BadInput for an unusable plan."""
+    try:
+        facts = json.loads(sealed)
+        plan, signature = ServingPlan.from_json(facts["plan"]), bytes.fromhex(facts["signature"])
+    except (ValueError, TypeError, KeyError):
+        plan, signature = None, b""
+    if plan is None or not is_signed(key_folder, _signed(plan, model), signature):
+        raise PlanRefused(
+            "The registry's serving plan is not signed with this lab's key.",
+            next_step="Who serves stays. See who else can write to the registry; the next rollout or `lab rollback` signs a plan again.",
+            where="serving_plan",
+        )
+    return plan
+
+
+def _signed(plan: ServingPlan, model: str) -> bytes:
+    return f"serving plan of {model}\n{json.dumps(plan.to_json(), sort_keys=True)}".encode()
 
 
 def card_position(card_id: str, salt: str) -> float:

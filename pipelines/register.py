@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from data.registry import CHALLENGER, CHAMPION, VersionFacts
+from data.serving_plan import ServingPlan
 
 INPUTS_TAG: Final = "inputs_digest"
 SEQUENCE_TAG: Final = "bundle_sequence"
@@ -21,6 +22,8 @@ class VersionStore(Protocol):
     def create_version(self, run_id: str, source: str, tags: dict[str, str]) -> str: ...
     def alias(self, alias: str) -> str | None: ...
     def set_alias(self, alias: str, version: str) -> None: ...
+    def plan(self) -> ServingPlan | None: ...
+    def set_plan(self, plan: ServingPlan) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ def settle_alias(store: VersionStore, version: str) -> str:
     if champion in (None, version):
         if champion is None:
             store.set_alias(CHAMPION, version)
+        if store.plan() is None:
+            store.set_plan(ServingPlan(0, version))  # the service follows this, no alias
         return CHAMPION
     if store.alias(CHALLENGER) != version:
         store.set_alias(CHALLENGER, version)

@@ -12,7 +12,7 @@ from data.errors import BadInput, BundleRefused, RolloutRefused
 from data.ledger import Entry, Ledger
 from data.registry import CHAMPION, VersionFacts
 from data.serving_plan import ServingPlan
-from pipelines.rollout_actions import PREVIOUS_CHAMPION, Action, Notify, RegistryPort, complete, read_open
+from pipelines.rollout_actions import PREVIOUS_CHAMPION, Action, Notify, RegistryPort, complete, plan_in_force, read_open
 
 
 class RollbackRegistry(RegistryPort, Protocol):
@@ -116,7 +116,7 @@ def _in_force(registry: RollbackRegistry, ledger: Ledger) -> ServingPlan:
     champion = registry.alias(CHAMPION)
     if champion is None:
         raise _refused("There is no champion to replace", "Run `lab train` to register one.")
-    serving = registry.plan() or ServingPlan(0, champion)
+    serving = plan_in_force(registry, ledger, champion)
     if opened or serving.mode != "champion_only":
         name = opened.rollout_id if opened else serving.rollout_id
         raise _refused(f"{name} is open", "`lab rollout status` shows it; if nobody runs it, `lab rollout resume` brings it to its end.")

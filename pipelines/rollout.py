@@ -21,7 +21,7 @@ from data.serving_plan import ServingPlan
 from pipelines.evidence import EvidenceSource
 from pipelines.guardrails import enter
 from pipelines.judge import Judgement, judge
-from pipelines.rollout_actions import Action, Notify, Opened, RegistryPort, Result, act, complete, read_open
+from pipelines.rollout_actions import Action, Notify, Opened, RegistryPort, Result, act, complete, plan_in_force, read_open
 from pipelines.rollout_looks import Look, Observer
 from pipelines.rollout_plan import RolloutPlan
 from pipelines.rollout_timeline import TimelineEntry, read_timeline
@@ -91,7 +91,7 @@ class _Controller:
     def start(self, at: datetime) -> RolloutOutcome:
         """Preflight, then the first step."""
         champion, challenger = contenders(self.registry)
-        serving = self.registry.plan() or ServingPlan(0, champion)
+        serving = plan_in_force(self.registry, self.ledger, champion)
         if serving.mode != "champion_only":
             raise _refused(f"Rollout {serving.rollout_id} is under way", "`lab rollout status` shows it.")
         number = 1 + sum(entry.kind == "rollout_started" for entry in self.ledger.entries())
@@ -103,7 +103,7 @@ class _Controller:
     def resume(self, opened: Opened, at: datetime) -> RolloutOutcome:
         """Complete what was begun; go on from there, or, in doubt, give all cards to the champion."""
         self.told = len(read_timeline(self.ledger.entries(), opened.rollout_id))
-        in_force = self.registry.plan() or ServingPlan(0, self.registry.alias(CHAMPION) or opened.champion)
+        in_force = plan_in_force(self.registry, self.ledger, self.registry.alias(CHAMPION) or opened.champion)
         if opened.intent:
             begun_at, action = opened.intent
             if in_force in (action.before, action.serving):

@@ -5,11 +5,12 @@ simply done again. Where the registry says something that neither follows from t
 been there: then the champion gets all cards. Used by `rollout.py` and, for the one action "restore", by `rollback.py`.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from data.errors import RolloutRefused
+from data.errors import PlanRefused, RolloutRefused
 from data.ledger import Entry
 from data.registry import CHALLENGER, CHAMPION
 from data.serving_plan import ServingPlan
@@ -93,10 +94,22 @@ def read_open(ledger: LedgerPort) -> Opened | None:
     return opened
 
 
+def plan_in_force(registry: RegistryPort, ledger: LedgerPort, champion: str) -> ServingPlan:
+    """The registry's plan. Where it has none that counts, the last one that the ledger says took effect: the service follows that."""
+    with suppress(PlanRefused):
+        plan = registry.plan()
+        if plan is not None:
+            return plan
+    entries = ledger.entries()
+    done = {entry.facts["epoch"] for entry in entries if entry.kind == "done"}
+    plans = (Action.from_json(entry.facts["action"]).serving for entry in reversed(entries) if entry.kind == "intent")
+    return next((plan for plan in plans if plan.epoch in done), ServingPlan(0, champion))
+
+
 def act(action: Action, registry: RegistryPort, ledger: LedgerPort, notify: Notify, rollout_id: str, at: datetime) -> None:
     """Intent, action, done. Raises RolloutRefused, changing nothing, when another plan than `before` is in force."""
-    in_force = registry.plan()
-    if in_force is not None and in_force != action.before:
+    in_force = plan_in_force(registry, ledger, action.before.champion)
+    if in_force != action.before:
         raise RolloutRefused(
             f"Somebody else changed who serves: epoch {in_force.epoch} is in force, {action.before.epoch} was expected.",
             next_step="`lab rollout resume` gives all cards to the champion and ends it.",

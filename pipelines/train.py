@@ -63,7 +63,7 @@ def train_model(
     `run` calls each step; by default it just calls. A refusal by the gate is an outcome, not an error.
     """
     if registry is None:
-        with Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s) as own:
+        with Registry.of(settings) as own:
             return train_model(request, settings, registry=own, run=run)
     steps = _Steps(run or _call)
     threads = settings.threads or os.cpu_count() or 1

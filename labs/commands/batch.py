@@ -53,7 +53,7 @@ def score_batch(request: BatchRequest, version: str | None, *, as_json: bool) ->
 
 
 def _model(settings: Settings, version: str | None) -> Model:
-    with closing(Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)) as registry:
+    with closing(Registry.of(settings)) as registry:
         wanted = version or registry.alias(CHAMPION)
         if wanted is None:
             raise NoModel("No version is champion yet.", next_step="Train one: `lab train`.", where=CHAMPION)

@@ -157,4 +157,4 @@ def _next_day(stands: datetime) -> date:
 
 
 def _registry(settings: Settings) -> Registry:
-    return Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
+    return Registry.of(settings)

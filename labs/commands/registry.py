@@ -74,7 +74,7 @@ def rollback(to: str | None, reason: str, *, as_json: bool) -> None:
 
 
 def _registry(settings: Settings) -> Registry:
-    return Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
+    return Registry.of(settings)
 
 
 def _event_time(settings: Settings, ledger: Ledger) -> datetime:

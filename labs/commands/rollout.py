@@ -157,7 +157,7 @@ _NEXT: Final[dict[Result, str]] = {
 
 
 def _registry(settings: Settings) -> Registry:
-    return Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
+    return Registry.of(settings)
 
 
 def _require_none_open(ledger: Ledger) -> None:

@@ -56,7 +56,7 @@ def _look(settings: Settings) -> Standing:
         service = ask_serving(settings)
     except ServiceDown:
         service = None
-    with closing(Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)) as registry:
+    with closing(Registry.of(settings)) as registry:
         return Standing(
             registry.alias(CHAMPION),
             registry.alias(CHALLENGER),

@@ -77,7 +77,7 @@ class Loop:
         self.supervisor = supervisor
         self.story = story
         self.found = Found(now=midnight(stream.live))
-        self.registry = Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s)
+        self.registry = Registry.of(settings)
         self.ledger = Ledger(settings.home / "ledger.jsonl")
         first, end = midnight(stream.live), midnight(schedule.end(stream.live))
         self.replay = Replay(settings.scoring_url, stream.day, first, end, stream.drifts.feed)

@@ -37,7 +37,7 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
             engine.expect_history()
 
     courier = Courier(
-        registry or Registry(settings.mlflow_url, settings.model_name, settings.http_timeout_s),
+        registry or Registry.of(settings),
         ModelStore(home / "models", key_folder=keys, trial=trial),
         slots,
         clock,

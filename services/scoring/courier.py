@@ -12,7 +12,7 @@ from typing import Protocol
 
 from data.bundle import Model
 from data.clock import Clock
-from data.errors import BundleRefused, LabError
+from data.errors import BundleRefused, LabError, PlanRefused
 from data.serving_plan import ServingPlan
 from services.scoring.model_store import ModelStore
 from services.scoring.slots import Serving, Slots
@@ -24,7 +24,6 @@ class PlanSource(Protocol):
     """What the courier needs of `data.registry.Registry`."""
 
     def plan(self) -> ServingPlan | None: ...
-    def alias(self, alias: str) -> str | None: ...
     def download(self, version: str, folder: Path) -> None: ...
 
 
@@ -72,11 +71,12 @@ class Courier:
             self._thread.join()
 
     def poll(self) -> None:
-        """One look at the registry. Raises RegistryUnavailable, BundleRefused, UnknownRun; the slots then stay as they are."""
+        """One look at the registry. Raises RegistryUnavailable, PlanRefused, BundleRefused, UnknownRun; the slots then stay as they are."""
         with self._turn:
-            plan = self._registry.plan() or self._first_plan()
+            plan = self._registry.plan()
             if plan is None:
                 return
+            self._refuse_older(plan)
             now = self._clock.now()
             if self._serves(plan):
                 self._slots.confirm(now)
@@ -110,10 +110,15 @@ class Courier:
             return False
         return plan.challenger is None or serving.challenger is not None or plan.challenger in self._set_aside()
 
-    def _first_plan(self) -> ServingPlan | None:
-        """Before any rollout there is no plan yet, only a champion."""
-        version = self._registry.alias("champion")
-        return ServingPlan(epoch=0, champion=version) if version is not None else None
+    def _refuse_older(self, plan: ServingPlan) -> None:
+        """A plan that was in force once is well signed too: put back by somebody else, it must not bring back who served then."""
+        serving = self._slots.serving
+        if serving is not None and plan.epoch < serving.plan.epoch:
+            raise PlanRefused(
+                f"The registry's serving plan is of epoch {plan.epoch}; epoch {serving.plan.epoch} was in force already.",
+                next_step="Who serves stays. If the registry was made anew, stop the service and move models/ in LAB_HOME away.",
+                where="serving_plan",
+            )
 
     def _models(self, plan: ServingPlan, *, download: bool) -> tuple[Model, Model | None]:
         """The plan's models. A champion must load; a challenger that is refused is set aside, and the champion serves alone."""

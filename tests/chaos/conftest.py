@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.costs import Policy
+from data.serving_plan import ServingPlan
 from data.settings import Settings
 from tests.bundles import make_bundle
 from tests.chaos.registry import RegistryProcess
@@ -73,8 +74,13 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lab(tmp_path: Path, bundles: Path) -> Iterator[Lab]:
     """A home that trusts the bundles' key, a registry whose champion is version 1, and no scoring process yet."""
-    with RegistryProcess(tmp_path / "registry") as registry, Lab(tmp_path / "home", registry, key_folder=bundles / "keys") as lab:
+    keys = bundles / "keys"
+    with (
+        RegistryProcess(tmp_path / "registry", keys) as registry,
+        Lab(tmp_path / "home", registry, key_folder=keys) as lab,
+    ):
         for version in ("1", "2", "3"):
             registry.add_version(version, bundles / version)
+        registry.set_plan(ServingPlan(0, "1"))
         registry.start()
         yield lab

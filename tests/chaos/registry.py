@@ -1,10 +1,10 @@
 """MLflow's registry interface over a folder, as a process of its own: it can be ended, or replaced by a port that says nothing.
 
-    plan.json               the serving plan; absent means that only the champion's alias is set, to version 1
+    plan.json               the serving plan, signed; absent means that nobody said yet who serves
     artifacts/<version>/    the files of a version
     listed/<version>        a name that the listing of the version's files adds: a registry may be lied to, or lie
 
-It answers the four requests that `data/registry.py` makes of MLflow when it serves; `tests/contract/test_registry.py` holds
+It answers the three requests that `data/registry.py` makes of MLflow when it serves; `tests/contract/test_registry.py` holds
 that file to the real server. Standard library only, so that it starts in a tenth of a second:
 
     python -m tests.chaos.registry <folder> <port>
@@ -23,9 +23,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from data.serving_plan import ServingPlan
-from data.settings import REPOSITORY
+from data.serving_plan import ServingPlan, seal
+from data.settings import REPOSITORY, Settings
 
+MODEL = Settings.model_fields["model_name"].default
 _API = "/api/2.0/mlflow"
 _FILES = "/api/2.0/mlflow-artifacts/artifacts"
 
@@ -33,8 +34,10 @@ _FILES = "/api/2.0/mlflow-artifacts/artifacts"
 class RegistryProcess:
     """The registry as a test sees it: say who serves, and let it die, fall silent and come back."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key_folder: Path) -> None:
+        """`key_folder` holds the key that signs its plans."""
         self.folder = folder
+        self._key_folder = key_folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "artifacts").mkdir(parents=True)
@@ -56,9 +59,13 @@ class RegistryProcess:
         lie.write_text(name)
 
     def set_plan(self, plan: ServingPlan) -> None:
-        """Say who serves from now on; nobody sees half of it."""
+        """Say who serves from now on."""
+        self.forge_plan(seal(plan, MODEL, self._key_folder))
+
+    def forge_plan(self, sealed: str) -> None:
+        """Whatever somebody with access to the registry writes there; nobody sees half of it."""
         partial = self.folder / "plan.partial"
-        partial.write_text(json.dumps(plan.to_json()))
+        partial.write_text(sealed)
         partial.replace(self.folder / "plan.json")
 
     def start(self) -> None:
@@ -121,8 +128,6 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         if url.path == f"{_API}/registered-models/get":
             self._json({"registered_model": {"tags": self._tags()}})
-        elif url.path == f"{_API}/registered-models/alias":
-            self._json({"model_version": {"version": "1"}})
         elif url.path == f"{_API}/model-versions/get":
             version = query["version"]
             self._json({"model_version": {"version": version, "source": f"mlflow-artifacts:/{version}"}})

@@ -40,7 +40,7 @@ def witness(tmp_path: Path) -> Witness:
 @pytest.fixture
 def watched(tmp_path: Path, shop: Workshop, witness: Witness) -> Iterator[Lab]:
     """A service under witness that came from the older version to the champion, and looks at the registry when told to."""
-    with RegistryProcess(tmp_path / "registry") as registry, Lab(tmp_path / "home", registry, key_folder=shop.keys) as lab:
+    with RegistryProcess(tmp_path / "registry", shop.keys) as registry, Lab(tmp_path / "home", registry, key_folder=shop.keys) as lab:
         registry.add_version(OLDER, shop.older)
         registry.add_version(CHAMPION, shop.champion)
         registry.set_plan(ServingPlan(epoch=0, champion=OLDER))

@@ -74,7 +74,7 @@ def planted(tmp_path: Path) -> Iterator[tuple[Lab, Witness, dict[str, Path]]]:
     markers.mkdir()
     marks = plant(folder, markers)
     seal_bundle(folder, key_folder=keys, sequence=2, facts={})
-    with RegistryProcess(tmp_path / "registry") as registry, Lab(tmp_path / "home", registry, key_folder=keys) as lab:
+    with RegistryProcess(tmp_path / "registry", keys) as registry, Lab(tmp_path / "home", registry, key_folder=keys) as lab:
         registry.add_version("1", folder)
         registry.set_plan(ServingPlan(epoch=1, champion="1"))
         registry.start()

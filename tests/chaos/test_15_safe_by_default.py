@@ -15,10 +15,10 @@ import pytest
 
 from data.environment import DEFAULTS
 from data.keys import lab_key
-from data.serving_plan import ServingPlan
+from data.serving_plan import ServingPlan, seal
 from data.settings import REPOSITORY, Settings
 from services.programs import Program, programs
-from tests.chaos.registry import free_port
+from tests.chaos.registry import MODEL, free_port
 from tests.chaos.scoreboard import Scoreboard
 from tests.chaos.service import Lab, wait_until
 
@@ -182,4 +182,33 @@ def test_looking_at_the_registry_needs_the_labs_key(lab: Lab, scoreboard: Scoreb
         failures=len(let_in) + len(told) + moved + len(readable),
         figure=f"key files that others may read: {readable or 'none'}",
         passed=not (let_in or told or moved or readable),
+    )
+
+
+def test_a_plan_that_the_lab_did_not_sign_or_that_is_over_changes_nobody(lab: Lab, scoreboard: Scoreboard, tmp_path: Path) -> None:
+    keys, plan = lab.home / "keys", ServingPlan(epoch=9, champion="3")
+    over = seal(ServingPlan(epoch=1, champion="2"), MODEL, keys)
+    lab.start()
+    for epoch in (1, 2):
+        lab.registry.set_plan(ServingPlan(epoch, champion=str(3 - epoch)))
+        wait_until(lambda epoch=epoch: lab.follows(epoch), "the plan is followed")  # type: ignore[misc]
+    forgeries = [
+        json.dumps(plan.to_json()), seal(plan, MODEL, tmp_path / "another"), seal(plan, "another", keys), over,
+        over.replace('"epoch": 1', '"epoch": 9'), "{}", "no JSON",
+    ]  # fmt: skip
+    followed = unsaid = 0
+    for forgery in forgeries:
+        lab.registry.forge_plan(forgery)
+        wait_until(lambda: lab.serving()["registry_problem"] is not None, "the plan was looked at")
+        followed += lab.serving()["champion"] != "1"
+        unsaid += "serving plan" not in str(lab.serving()["registry_problem"])
+        lab.registry.set_plan(ServingPlan(2, champion="1"))
+        wait_until(lambda: lab.serving()["registry_problem"] is None, "the plan in force is well again")
+    scoreboard.record(
+        promise=15,
+        name="a forged or replayed plan in the registry changes nobody",
+        n=len(forgeries),
+        failures=followed + unsaid,
+        figure="unsigned, another lab's, another model's, altered, over",
+        passed=not (followed or unsaid),
     )

@@ -1,5 +1,6 @@
 """What everybody may rely on of the registry, checked on a real MLflow server and on the fake used elsewhere."""
 
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -8,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from data.errors import BundleRefused, RegistryUnavailable, UnknownRun
-from data.registry import Registry
-from data.serving_plan import ServingPlan
+from data.errors import BundleRefused, PlanRefused, RegistryUnavailable, UnknownRun
+from data.registry import PLAN_TAG, Registry
+from data.serving_plan import ServingPlan, seal
 from tests.fakes import FakeRegistry
 
 AnyRegistry = Registry | FakeRegistry
@@ -25,7 +26,7 @@ def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[AnyR
         yield FakeRegistry(), lambda files: _publish_locally(tmp_path / "run", files)
         return
     url = request.getfixturevalue("mlflow_url")
-    with Registry(url, f"contract-{next(_model_number)}", timeout_s=20) as registry:
+    with Registry(url, f"contract-{next(_model_number)}", timeout_s=20, key_folder=tmp_path / "keys") as registry:
         yield registry, lambda files: _publish_to_mlflow(url, files)
 
 
@@ -127,20 +128,20 @@ def test_a_version_without_files_cannot_be_downloaded(stand: tuple[AnyRegistry, 
         registry.download(version, tmp_path / "nothing")
 
 
-def test_a_closed_port_fails_at_once_with_the_next_step() -> None:
+def test_a_closed_port_fails_at_once_with_the_next_step(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with Registry(f"http://127.0.0.1:{port}", "fraud", timeout_s=5) as registry, pytest.raises(RegistryUnavailable, match="lab up"):
+    with Registry(f"http://127.0.0.1:{port}", "fraud", 5, tmp_path) as registry, pytest.raises(RegistryUnavailable, match="lab up"):
         registry.plan()
 
 
-def test_a_silent_server_fails_after_the_time_out_and_not_later() -> None:
+def test_a_silent_server_fails_after_the_time_out_and_not_later(tmp_path: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()  # accepts in the kernel, never answers
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with Registry(url, "fraud", timeout_s=0.2) as registry:
+        with Registry(url, "fraud", 0.2, tmp_path) as registry:
             began = time.monotonic()
             with pytest.raises(RegistryUnavailable):
                 registry.alias("champion")
@@ -155,12 +156,41 @@ def test_a_file_name_that_leads_out_of_the_folder_is_refused(name: str, tmp_path
         return httpx.Response(200, json={"files": [{"path": name, "is_dir": False}]})
 
     hostile = httpx.MockTransport(answer)
-    with Registry("http://registry", "fraud", 5, transport=hostile) as registry, pytest.raises(BundleRefused, match="inside the bundle"):
+    with Registry("http://registry", "fraud", 5, tmp_path, hostile) as registry, pytest.raises(BundleRefused, match="inside the bundle"):
         registry.download("1", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_program_on_the_port_is_not_taken_for_a_registry() -> None:
+def test_another_program_on_the_port_is_not_taken_for_a_registry(tmp_path: Path) -> None:
     page = httpx.MockTransport(lambda _: httpx.Response(404, text="<html>not here</html>"))
-    with Registry("http://registry", "fraud", timeout_s=5, transport=page) as registry, pytest.raises(RegistryUnavailable, match="404"):
+    with Registry("http://registry", "fraud", 5, tmp_path, page) as registry, pytest.raises(RegistryUnavailable, match="404"):
         registry.version("1")
+
+
+def test_a_plan_counts_only_with_the_signature_of_this_lab_over_this_plan_of_this_model(mlflow_url: str, tmp_path: Path) -> None:
+    names = [f"contract-{next(_model_number)}" for _ in range(2)]
+    plan = ServingPlan(2, "1")
+
+    def tagged(value: str) -> ServingPlan | None:
+        body = {"name": names[0], "key": PLAN_TAG, "value": value}
+        with httpx.Client(base_url=mlflow_url, timeout=20, trust_env=False) as http:
+            http.post("/api/2.0/mlflow/registered-models/set-tag", json=body).raise_for_status()
+        return registry.plan()
+
+    with Registry(mlflow_url, names[0], 20, tmp_path / "keys") as registry:
+        registry.ensure()
+        mine = seal(plan, names[0], tmp_path / "keys")
+        assert tagged(mine) == plan
+        raised = mine.replace('"epoch": 2', '"epoch": 3')
+        others = seal(plan, names[1], tmp_path / "keys"), seal(plan, names[0], tmp_path / "another")
+        for forged in (
+            raised,
+            *others,
+            json.dumps(plan.to_json()),
+            "{}",
+            "[]",
+            "no JSON",
+            mine.replace('"signature": "', '"signature": "zz'),
+        ):
+            with pytest.raises(PlanRefused, match="not signed"):
+                tagged(forged)

@@ -58,7 +58,7 @@ class RunningLab:
             mlflow_port=int(mlflow_url.rpartition(":")[2]), model_name="rollout", registry_poll_s=0.2,
         )  # fmt: skip
         self.settings, self.environment = settings, {**os.environ, **settings.as_environment(), "COLUMNS": "80"}
-        self.registry = Registry(mlflow_url, settings.model_name, timeout_s=20)
+        self.registry = Registry(mlflow_url, settings.model_name, 20, self.home / "keys")
         self.ledger = Ledger(self.home / "ledger.jsonl")
         self.stream = WorldStream(settings)
         self.stream.make_history(lambda _: None)
@@ -71,6 +71,7 @@ class RunningLab:
             self._register(mlflow_url, folder / str(version))
         self.registry.set_alias("champion", "1")
         self.registry.set_alias("challenger", "2")
+        self.registry.set_plan(ServingPlan(0, "1"))
         self.start_scoring()
 
     def _register(self, url: str, bundle: Path) -> None:

@@ -56,7 +56,7 @@ def trained(mlflow_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 def registry_of(lab: Settings) -> Registry:
-    return Registry(lab.mlflow_url, lab.model_name, 30)
+    return Registry(lab.mlflow_url, lab.model_name, 30, lab.home / "keys")
 
 
 def test_the_first_training_leaves_a_champion_that_verifies_and_a_history_to_serve_from(

@@ -40,7 +40,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
     made = FakeRegistry()
     made.ensure()
     made.set_alias("champion", made.create_version("run-1", "nowhere", {}))
-    monkeypatch.setattr("labs.commands.drift_inject.Registry", lambda *_: made)
+    monkeypatch.setattr("labs.commands.drift_inject.Registry.of", lambda _: made)
     return made
 
 

@@ -65,7 +65,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, home: Path) -> FakeRegistry:
     made.set_alias("champion", "2")
     made.set_alias("previous_champion", "1")
     made.set_plan(ServingPlan(3, "2"))
-    monkeypatch.setattr("labs.commands.registry.Registry", lambda *_: made)
+    monkeypatch.setattr("labs.commands.registry.Registry.of", lambda _: made)
     Ledger(home / "ledger.jsonl").record("champion_registered", {"version": "1"}, datetime(2026, 3, 6, tzinfo=UTC))
     return made
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import BadInput, BundleRefused, RegistryUnavailable, RolloutRefused, UnknownRun
+from data.errors import BadInput, BundleRefused, PlanRefused, RegistryUnavailable, RolloutRefused, UnknownRun
 from data.ledger import Ledger
 from data.serving_plan import ServingPlan
 from pipelines.rollback import Rollback, roll_back
@@ -54,6 +54,29 @@ def test_a_rollback_can_be_rolled_back(tmp_path: Path) -> None:
     lab.roll_back()
     assert lab.roll_back(reason="it was the sender") == Rollback("2", "1", 7)
     assert lab.aliases() == ["2", "1", None]
+
+
+class ForgedRegistry(FakeRegistry):
+    """Somebody may write a plan that nobody of the lab signed over the one in force."""
+
+    forged = False
+
+    def plan(self) -> ServingPlan | None:
+        if self.forged:
+            raise PlanRefused("The plan is not signed.", next_step="Look who wrote it.")
+        return super().plan()
+
+    def set_plan(self, plan: ServingPlan) -> None:
+        self.forged = False
+        super().set_plan(plan)
+
+
+def test_a_forged_plan_is_replaced_by_one_that_follows_what_the_ledger_put_in_force(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, registry := ForgedRegistry())
+    lab.roll_back()
+    registry.forged = True
+    assert lab.roll_back(reason="it was the sender") == Rollback("2", "1", 7)
+    assert registry.plan() == ServingPlan(7, "2", rollout_id="rollback-7")
 
 
 def test_any_registered_version_can_be_named(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
     for number, alias in enumerate(("champion", "challenger"), 1):
         made.set_alias(alias, made.create_version(f"run-{number}", "nowhere", {}))
     for command in ("rollout", "rollout_status"):
-        monkeypatch.setattr(f"labs.commands.{command}.Registry", lambda *_: made)
+        monkeypatch.setattr(f"labs.commands.{command}.Registry.of", lambda _: made)
     return made
 
 

@@ -64,7 +64,7 @@ def run(registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("labs.commands.batch.Supervisor", Servers)
-    monkeypatch.setattr("labs.commands.batch.Registry", lambda *_: registry)
+    monkeypatch.setattr("labs.commands.batch.Registry.of", lambda _: registry)
     monkeypatch.setattr(pipelines.flows, "batch_scoring_flow", plainly)
     pq.write_table(to_table(transactions(1, 100), "transactions"), "in.parquet")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from data.costs import Policy
+from data.serving_plan import ServingPlan
 from data.settings import Settings
 from tests.bundles import make_bundle
 from tests.fakes import FakeRegistry
@@ -34,5 +35,5 @@ def registry(bundles: Path) -> FakeRegistry:
     fake.ensure()
     for number in (1, 2, 3):
         fake.create_version(f"run-{number}", str(bundles / str(number)), {})
-    fake.set_alias("champion", "1")
+    fake.set_plan(ServingPlan(0, "1"))
     return fake

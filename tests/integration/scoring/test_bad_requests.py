@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from data.serving_plan import ServingPlan
 from data.settings import Settings
 from services.scoring.edge import MAX_BODY_BYTES
 from tests.fakes import FakeRegistry
@@ -117,7 +118,7 @@ def client(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     registry = FakeRegistry()
     registry.ensure()
     registry.create_version("run-1", str(bundles / "1"), {})
-    registry.set_alias("champion", "1")
+    registry.set_plan(ServingPlan(0, "1"))
     with serve_ready(Settings(home=home, registry_poll_s=60.0), registry) as client:
         yield client
 

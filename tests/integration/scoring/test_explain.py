@@ -14,6 +14,7 @@ import pytest
 from data.bundle import MODEL
 from data.features import FEATURE_COUNT
 from data.prediction_log import PredictionLog
+from data.serving_plan import ServingPlan
 from data.settings import Settings
 from tests.bundles import CALIBRATION, train_booster
 from tests.fakes import FakeRegistry
@@ -38,7 +39,7 @@ def child_pid() -> int:
 def test_an_explanation_is_the_arithmetic_of_the_version_that_answered(lab: Settings, registry: FakeRegistry) -> None:
     with serve_ready(lab, registry) as client:
         answers = {number: score(client, number) for number in range(3)}
-        registry.set_alias("champion", "2")  # who serves now has nothing to say about it
+        registry.set_plan(ServingPlan(1, "2"))  # who serves now has nothing to say about it
         wait_until(lambda: version_serving(client) == "2", "the next version serves")
         told = {number: explain(client, number, top=FEATURE_COUNT) for number in answers}
     log, booster = PredictionLog(lab.home / "predictions.db"), train_booster(seed=1)
@@ -95,7 +96,7 @@ def test_a_version_that_is_gone_damaged_or_another_explains_nothing(lab: Setting
         explain(client, 1)
         shutil.rmtree(bundle)
         assert explain(client, 1, 410)["code"] == "model_gone"
-        registry.set_alias("champion", "2")
+        registry.set_plan(ServingPlan(1, "2"))
         wait_until(lambda: version_serving(client) == "2", "the next version serves")
         shutil.copytree(lab.home / "models" / "2", bundle)  # its seal holds, but it is not what answered
         assert "expected the score that was answered" in explain(client, 1, 409)["message"]

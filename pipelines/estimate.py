@@ -6,9 +6,9 @@ in one case of five, so the scores of the alerts add up to the frauds among them
 - the scores are calibrated first, on the reference's matured labels (uncalibrated they were 50 % off with no drift at all), and
   once more by as much as the labels of quiet live days ask for: a model grows stale without any drift;
 - scores that follow the payments are not taken at their word. When people pay otherwise, or a clock is wrong, more honest
-  payments are alerted and no fraudster works harder: the frauds caught per payment stay what the scores of the quiet days
-  before the change say, and the precision falls as alerts rise. Where fraud follows the payments the old reading holds;
-  `as_scored` keeps it, and the truth of a change of people lies between the two;
+  payments are alerted and no fraudster works harder: the frauds caught per payment stay what quiet days promised. If fraud
+  follows the payments, they rise with the scores. The truth lies between, so the geometric mean is told; where the two are
+  far apart the scores have lost touch, and the level of quiet days is told. `as_scored` keeps the other reading;
 - it says when it may not be believed: see `reasons`. No label-free estimate sees fraudsters change or features mixed up.
 
 A fraud is one reported within the label delay, as in `performance`. Called by `reference` and `monitor`.
@@ -28,7 +28,7 @@ from pipelines.metrics import Interval
 from pipelines.performance import MINIMUM_FRAUDS, MaturedRows
 from pipelines.window_checks import Finding
 
-QUIET_DAYS: Final = 5  # days before the change from which on they, and not the reference, say what is usual
+FOLLOWS: Final = 1.5  # how far scores may promise more frauds than quiet days did, and still be heard
 UNSEEN_SHARE: Final = 0.05  # of the alerts; a new category on one payment in a hundred leaves the estimate as it is
 SURE: Final = 1.96
 CONTRADICTED: Final = 4.0  # standard errors between estimate and labels: campaigns last days, so those of single days are too small
@@ -43,6 +43,10 @@ class Expected:
     caught: float  # frauds among them
     frauds: float  # frauds at all
     days: int
+
+    @property
+    def rates(self) -> tuple[float, float, float]:
+        return self.alerts, self.caught, self.frauds
 
     @property
     def precision(self) -> float:
@@ -69,6 +73,15 @@ class Calibrator:
         alert = (frame["decision"] != "approve").to_numpy()
         days = max(1, int(frame["event_time"].dt.floor("D").nunique()))
         return Expected(float(alert.mean()), float(chance[alert].sum() / len(frame)), float(chance.mean()), days)
+
+    def usually(self, quiet: pd.DataFrame) -> Expected:
+        """The promise of the reference and of quiet live rows, possibly none, together: the more days, the less one campaign counts."""
+        if len(quiet) == 0:
+            return self.usual
+        live, past = self.expect(quiet), self.usual
+        part = live.days / (live.days + past.days)
+        alerts, caught, frauds = (part * a + (1 - part) * b for a, b in zip(live.rates, past.rates, strict=True))
+        return Expected(alerts, caught, frauds, live.days + past.days)
 
     def refresh(self, quiet: pd.DataFrame, caught: float) -> float:
         """What to multiply promised catches with, once labels told of so many `caught` among matured quiet live rows."""
@@ -167,12 +180,11 @@ def estimate(
     `quiet`: live payments from before the change, possibly none. The reference alone says what labels contradict: an
     estimate that has learned from them cannot be refuted by them.
     """
-    before = calibrator.expect(quiet) if len(quiet) else calibrator.usual
-    usual = before if before.days >= QUIET_DAYS else calibrator.usual
-    now = calibrator.expect(window)
+    usual, now = calibrator.usually(quiet), calibrator.expect(window)
     shifted = conditions.inputs_moved or any(f.is_fault for f in conditions.findings)
     fresh = calibrator.refresh(matured.quiet, matured.caught)
-    caught, recall = (fresh * usual.caught, usual.recall) if shifted else (fresh * now.caught, now.recall)
+    caught = fresh * _caught(now, usual, shifted=shifted)
+    recall = usual.recall if shifted else now.recall
     error = calibrator.between(now.days)
     promised = None if matured.precision is None else _precision(calibrator, matured.judged, usual, shifted=shifted)
     reasons = _reasons(window, reference, conditions)
@@ -184,9 +196,16 @@ def estimate(
     )  # fmt: skip
 
 
+def _caught(now: Expected, usual: Expected, *, shifted: bool) -> float:
+    """Frauds caught per payment, where payments `shifted` or not."""
+    if not shifted:
+        return now.caught
+    return usual.caught if now.caught > FOLLOWS * usual.caught else float(np.sqrt(now.caught * usual.caught))
+
+
 def _precision(calibrator: Calibrator, frame: pd.DataFrame, usual: Expected, *, shifted: bool) -> float:
     now = calibrator.expect(frame)
-    return usual.caught / max(now.alerts, 1e-9) if shifted else now.precision
+    return _caught(now, usual, shifted=shifted) / max(now.alerts, 1e-9)
 
 
 def _contradicted(calibrator: Calibrator, promised: float, matured: Matured) -> bool:

@@ -60,8 +60,16 @@ def test_more_honest_payments_alerted_lower_the_precision_and_not_what_is_caught
     honest = ~WINDOW["fraud"].to_numpy() & (np.random.default_rng(0).random(len(WINDOW)) < 0.02)
     pushed = WINDOW.assign(score=WINDOW["score"].mask(honest, 0.2), decision=WINDOW["decision"].astype(object).mask(honest, "review"))
     said = judge(pushed, SHIFTED, quiet=QUIET)
-    assert said.precision.value == pytest.approx(precision(pushed), rel=0.1)
     assert said.as_scored > 1.2 * precision(pushed)
+    assert said.precision.value == pytest.approx(precision(pushed), rel=0.15)
+
+
+def test_scores_that_lost_touch_with_the_quiet_days_are_not_heard() -> None:
+    honest = ~WINDOW["fraud"].to_numpy() & (np.random.default_rng(0).random(len(WINDOW)) < 0.1)
+    flooded = WINDOW.assign(score=WINDOW["score"].mask(honest, 0.3), decision=WINDOW["decision"].astype(object).mask(honest, "review"))
+    said = judge(flooded, SHIFTED, quiet=QUIET)
+    assert said.as_scored > 2 * precision(flooded)
+    assert said.precision.value == pytest.approx(precision(flooded), rel=0.15)
 
 
 def test_labels_of_quiet_days_freshen_a_model_that_grew_stale() -> None:

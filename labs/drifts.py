@@ -6,6 +6,7 @@ For the streams of payments and whoever sends them. Faults of features and of sc
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +36,12 @@ class Drifts:
     def changes(self) -> tuple[Change, ...]:
         """What they ask of the world."""
         return tuple(change for one in self.injections for change in one.changes)
+
+    @property
+    def lag(self) -> timedelta:
+        """How much later than usual a report may come."""
+        parts = [(part, one.scenario.strength) for one in self.injections for part in one.scenario.parts]
+        return timedelta(days=max((part.strength * dose for part, dose in parts if part.mechanism.name == "delay_reports"), default=0.0))
 
     def arriving(self, transactions: pd.DataFrame, labels: pd.DataFrame) -> LiveDay:
         """A day of payments as it reaches the service: repeated first, then each message with its faults."""

@@ -100,13 +100,14 @@ def take_up(settings: Settings, stream: Stream, stands: datetime, days: float) -
     """
     log = settings.home / "predictions.db"
     earlier, end = _last_delivery_before(stands, stream), stands + timedelta(days=days)
-    decisions = logged_decisions(log, earlier - timedelta(days=REPORTED_FOR_DAYS + 1), stands + timedelta(days=1))
+    late = earlier - stream.drifts.lag
+    decisions = logged_decisions(log, late - timedelta(days=REPORTED_FOR_DAYS + 1), stands + timedelta(days=1))
     last = end if stream.end is None else min(end, midnight(stream.end))
     replay = Replay(settings.scoring_url, stream.day, earlier, last, stream.drifts.feed)
     replay.remember(decisions)
     arm(settings, stream.drifts, stands.date())
-    replay.expect(hand_over(stream, log, earlier))
-    for sent in pd.date_range(_first_reported(stream.live, earlier), earlier.date(), inclusive="left"):
+    replay.expect(hand_over(stream, log, late))
+    for sent in pd.date_range(_first_reported(stream.live, late), earlier.date(), inclusive="left"):
         labels = stream.day(sent.date()).labels
         replay.expect(labels[labels["transaction_id"].isin(decisions)])
     replay.run_until(stands)

@@ -19,7 +19,7 @@ def delay_reports(labels: pd.DataFrame, dose: Dose) -> tuple[pd.DataFrame, Mask]
     """The feed lags: every report arrives `strength` days later than it would have."""
     late = dose.level > 0
     lag = pd.Series(late * dose.strength * 86_400_000, index=labels.index).astype("timedelta64[ms]")
-    return labels.assign(report_time=labels["report_time"] + lag), late
+    return labels.assign(report_time=labels["report_time"].astype("datetime64[ms, UTC]") + lag), late
 
 
 def block_alerted(labels: pd.DataFrame, dose: Dose) -> Mask:

@@ -186,7 +186,8 @@ class Injection:
 
     def level(self, event_time: pd.Series) -> Floats:
         """Share of its full strength at each time, in [0, 1]."""
-        return self.onset.level(event_time.to_numpy(dtype="datetime64[ms]").astype(np.int64))
+        milliseconds = event_time.astype("datetime64[ms, UTC]").astype(np.int64)  # of any resolution, or of none where it is empty
+        return self.onset.level(np.asarray(milliseconds, dtype=np.int64))
 
     def require(self, transactions: pd.DataFrame, source: Source) -> None:
         """Raises BadInput when it cannot act here: a recorded file follows no world change, or lacks the columns."""

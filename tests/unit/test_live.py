@@ -158,6 +158,17 @@ def test_what_was_due_when_a_sender_was_killed_is_delivered_by_the_next_before_a
     assert set(due) <= set(service.labels)
 
 
+def test_reports_that_a_slow_feed_holds_back_for_weeks_reach_the_sender_of_that_day(lab: Settings, stream: Days, service: Service) -> None:
+    stream.drifts.injections.append(scenario("labels_late").inject(LIVE, seed=1, strength=30.0))
+    for day in (8, 16, 24, 32, 36):
+        sender(lab, stream).run_until(moment(day))
+    due = {
+        f"{LIVE + timedelta(days=day)}_{n}" for day in range(6) for n in range(12) if day + (2 * n + 1 + n * HOURS + 0.5) / 24 + 30 <= 36
+    }
+    assert len(due) > 20
+    assert {one for one in service.labels if one >= str(LIVE)} == {one for one in due if not one.endswith(DECLINED)}
+
+
 def test_the_history_hands_over_only_what_was_not_known_when_it_went_live(stream: Days, log: PredictionLog) -> None:
     labels = hand_over(stream, log.path, midnight(LIVE))
     assert labels["report_time"].min() >= pd.Timestamp(midnight(LIVE))

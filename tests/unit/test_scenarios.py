@@ -11,6 +11,7 @@ from data.faults.features import FEATURE_FAULTS, Rows
 from data.features import FEATURE_COUNT, FEATURE_INDEX, FEATURES
 from data.onset import Onset
 from data.scenarios import DEMO_SCENARIO, SCENARIOS, scenario
+from data.schema import LABEL_COLUMNS
 from data.world import World, WorldConfig
 from labs.drifts import Drifts
 from pipelines.detectors import DETECTORS
@@ -175,7 +176,8 @@ def reports(payments: pd.DataFrame) -> pd.DataFrame:
     """Each twentieth payment, reported two days later."""
     some = payments.iloc[::20]
     facts = {"transaction_id": some["transaction_id"], "event_time": some["event_time"], "is_fraud": True, "source": "chargeback"}
-    return pd.DataFrame({**facts, "report_time": some["event_time"] + pd.Timedelta(days=2)}).reset_index(drop=True)
+    labels = pd.DataFrame({**facts, "report_time": some["event_time"] + pd.Timedelta(days=2)})
+    return labels.reset_index(drop=True).astype({name: dtype for name, (dtype, _) in LABEL_COLUMNS.items()})
 
 
 def test_a_feed_that_stops_loses_what_would_have_been_reported_since_and_nothing_before(payments: pd.DataFrame) -> None:
@@ -200,8 +202,8 @@ def test_a_feed_that_lags_delivers_the_same_reports_later(payments: pd.DataFrame
 
 def test_of_two_reports_of_one_payment_the_feed_loses_the_one_that_comes_too_late(payments: pd.DataFrame) -> None:
     labels = reports(payments).iloc[:1]
-    early = labels.assign(report_time=pd.Timestamp(START, tz="UTC") - pd.Timedelta(hours=1))
-    late = labels.assign(report_time=pd.Timestamp(START, tz="UTC") + pd.Timedelta(hours=1))
+    times = (pd.Timestamp(START, tz="UTC") + pd.Timedelta(hours=hours) for hours in (-1, 1))
+    early, late = (labels.assign(report_time=time).astype({"report_time": "datetime64[ms, UTC]"}) for time in times)
     both = replace(scenario("D14"), parts=(*scenario("D14").parts, *scenario("labels_late").parts))
     left, touched = both.inject(START, seed=1).apply_labels(pd.concat([late, early]))
     assert touched.tolist() == [True, False]

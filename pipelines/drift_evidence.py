@@ -14,7 +14,7 @@ from pipelines.root_cause import Cause
 from pipelines.window_checks import NEED_ROWS, Finding
 
 # Two stories of alerted frauds that are not reported, for `LabelFlow.looks_blocked`.
-FEW_CAUGHT: Final = 0.30  # of those expected; with more, neither story is told
+FEW_CAUGHT: Final = 0.10  # of those expected; what is blocked is not reported, so that with more the model is to blame
 LEAKS: Final = 0.02  # of blocked frauds that are reported all the same
 STILL_CAUGHT: Final = 0.15  # of the frauds that a model gone blind alerts by chance (the world's new tactics: 0.10 to 0.20)
 CLOSE: Final = -5.0  # campaigns make counts vary four times as much as Poisson's law: log ratios this small say nothing

@@ -117,7 +117,7 @@ def _label_flow(
     caught_p = _rate_p_value(caught + believed, counts.sum(), usual_caught, before.sum(), effect)
     flow = LabelFlow(
         float(counts[1]), float(expected), p, bool(p < level and counts[1] < MISSING_LABELS * expected),
-        caught, max(usual_caught * scale - believed, 0.0), missed, usual_missed * scale, caught_p,
+        caught, max(float(usual_caught * scale) - believed, 0.0), missed, float(usual_missed * scale), caught_p,
     )  # fmt: skip
     return replace(flow, one_sided=bool(caught_p < level and flow.looks_blocked))
 

@@ -15,8 +15,8 @@ def document(measured: Measured) -> str:
         (
             "# What drift monitoring sees, and what it does not",
             "",
-            f'Written by `make bench-drift ARGS="--{measured.length} --document"`: {seeds} seeds, {len(card.outcomes)} exercises, on which',
-            "nothing was tuned. The same run draws this as a page, with heat map, power and delays: `.lab/bench/drift.html`.",
+            f'Written by `make bench-drift ARGS="--{measured.length} --seeds {seeds} --document"`: {len(card.outcomes)} exercises.',
+            "The same run draws this as a page, with heat map, power and delays: `.lab/bench/drift.html`.",
             "",
             "## Goals",
             "",

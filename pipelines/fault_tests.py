@@ -13,7 +13,19 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from pipelines.drift_profile import Binning, Floats, Integers, Mask, Profile, Season, day_numbers, hour_of_week, places
+from pipelines.drift_profile import (
+    WEEK_HOURS,
+    Binning,
+    Floats,
+    Integers,
+    Mask,
+    Profile,
+    Season,
+    day_numbers,
+    design_effect,
+    hour_of_week,
+    places,
+)
 from pipelines.drift_tests import COMMON_ROWS, MINIMUM_NULL_RISE, MINIMUM_UNSEEN, compare_marks, homogeneity_p_value, rate_p_value
 from pipelines.window_checks import Finding
 
@@ -21,8 +33,11 @@ MAY_BE_NULL: Final = ("latitude", "device_id")  # longitude goes with latitude
 UNIT_FACTOR: Final = 30.0  # over the terminal's usual amount: no honest shop sees it often, a unit error always does
 MINIMUM_UNIT_SHARE: Final = 0.001
 ABOVE, BELOW = 1, 2
+ANY_HOUR: Final = Season(np.ones(WEEK_HOURS), "none")  # rare rows are compared with all there are: a short window shares few hours
+SURE: Final = 0.95  # of the design effect of rows far off: they are too few for the days of a reference to tell more
 CLOCK_FIT: Final = 0.9  # share of the hourly difference that a clock running wrong must explain
 CLOCK_DISTANCE: Final = 0.05
+SCATTER: Final = 0.05  # p-value above which what a turn leaves is scatter
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,7 @@ class Usual:
     terminals: pd.Index
     log_amount: Floats  # (terminals,) mean
     far: Profile  # rows not far from their terminal's usual amount, far above it, far below it, (none)
+    far_effect: float  # how much more those vary from day to day than independent rows would
     channels: pd.Index
     nulls: Mapping[str, Floats]  # per column that may be null: its rate in each channel, then overall (channels + 1,)
     null_effects: Mapping[str, float]  # how much more those vary from day to day than independent rows would
@@ -55,7 +71,8 @@ class Usual:
                 nulls[name] = _rates(null, channel, len(channels))
                 effects[name] = _excess_variation(null, nulls[name][channel], day_numbers(frame["event_time"]))
         profile = Profile.of(far, frame["event_time"], 4)
-        return cls(terminals, log_amount, profile, channels, nulls, effects, len(frame))
+        effect = design_effect(profile.days, ordered=False, quantile=SURE)
+        return cls(terminals, log_amount, profile, effect, channels, nulls, effects, len(frame))
 
     def log_ratio(self, frame: pd.DataFrame) -> Floats:
         """Log of each amount over its terminal's usual one, less a general rise of prices; 0 at terminals not known."""
@@ -146,10 +163,10 @@ def unseen_findings(pair: Pair, binnings: Sequence[Binning]) -> list[Finding]:
 def unit_finding(pair: Pair) -> list[Finding]:
     """Amounts far from their terminal's usual one: another unit where the same terminals repeat it, else out of range."""
     off = pair.usual.log_ratio(pair.current)
-    code = _far(off)
+    code, effect = _far(off), pair.noise.get("unit:amount", pair.usual.far_effect)
     for side in (ABOVE, BELOW):
         far, rows = code == side, len(code)
-        rate = compare_marks(pair.usual.far, float(far.sum()), rows, pair.season, pair.level / 2, pair.noise.get("unit:amount"), mark=side)
+        rate = compare_marks(pair.usual.far, float(far.sum()), rows, ANY_HOUR, pair.level / 2, effect, mark=side)
         if rate.value - rate.before < MINIMUM_UNIT_SHARE or rate.p_value >= pair.level / 2:
             continue
         hits = pair.current.loc[far, "terminal_id"].astype(object).value_counts()
@@ -196,7 +213,9 @@ def clock_finding(pair: Pair, current: Floats, reference: Floats) -> list[Findin
         explained = 1 - float(np.sum((p - q - m * step) ** 2) / np.sum((p - q) ** 2))
         if explained > fit:
             best, fit, part = turn, explained, m
-    if fit < CLOCK_FIT:
+    turned = (1 - part) * q + part * np.roll(q, best)
+    # Few payments scatter about any profile: then a turn must leave no more than scatter.
+    if fit < CLOCK_FIT and homogeneity_p_value(p, turned, float(current.sum()), float(pair.usual.rows)) < SCATTER:
         return []
     text = f"The hours of {part:.0%} of payments are turned by {best:+d} h: a time zone or a clock, not people."
     return [Finding("clock", "event_time", text, round(part * len(pair.current)), part, chance)]

@@ -152,6 +152,7 @@ def _onsets(
     marks = {f.column: _marked(f.column, seen, reference.frame) for f in findings if f.kind in ("null_rate", "unit")}
     onsets: dict[str, Onset] = {}
     faulty = ["hour" if f.kind == "clock" else f.column for f in findings if f.kind in ("null_rate", "unit", "clock")]
+    faulty += [f.column for f in findings if f.kind in ("range", "value_spike") and f.column in by_name]
     unseen = [f.column for f in findings if f.kind == "unseen_level"]
     for name in dict.fromkeys([*faulty, *(t.column for t in moved), *unseen]):
         if name in marks:

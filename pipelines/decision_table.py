@@ -63,7 +63,7 @@ def _labels_fail(e: Evidence) -> bool:
 
 
 def _too_many_false_alerts(e: Evidence) -> bool:
-    return e.alerts_up and e.damage is not None and lost(e.damage.alert_precision)
+    return e.alerts_up and e.damage is not None and lost(e.damage.alert_precision) and not e.ranking_shaken
 
 
 def _threshold_too_high(e: Evidence) -> bool:
@@ -149,7 +149,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "retrain", "the ranking is intact: a new model would cost a rollout and rank no better",
     ),
     Row(
-        "more fraud", "recalibrate", lambda e: e.alerts_up and e.damage is not None,
+        "more fraud", "recalibrate", lambda e: e.alerts_up and e.damage is not None and not e.ranking_shaken,
         "More alerts, as good as ever: there is more fraud of the known kinds. Capacity and threshold must follow.",
         "roll_back", "the model does its work; the former one would miss the same wave",
     ),

@@ -18,6 +18,7 @@ FEW_CAUGHT: Final = 0.10  # of those expected; what is blocked is not reported, 
 LEAKS: Final = 0.02  # of blocked frauds that are reported all the same
 STILL_CAUGHT: Final = 0.15  # of the frauds that a model gone blind alerts by chance (the world's new tactics: 0.10 to 0.20)
 CLOSE: Final = -5.0  # campaigns make counts vary four times as much as Poisson's law: log ratios this small say nothing
+SHAKEN: Final = 0.005  # p-value of no loss under which nobody should call a ranking intact; holiday shopping stays above it
 RANKING_LOSS: Final = 0.10  # relative: a smaller loss of ranking is not worth a training, however significant
 
 
@@ -122,6 +123,11 @@ class Evidence:
     def ranking_doubtful(self) -> bool:
         """A loss that would matter, were it not luck."""
         return self.ranking is not None and self.ranking.relative >= RANKING_LOSS
+
+    @property
+    def ranking_shaken(self) -> bool:
+        """A loss that would matter and is likelier real than luck: too little to train on, too much to call the ranking intact."""
+        return self.ranking is not None and self.ranking.relative >= RANKING_LOSS and self.ranking.p_value < SHAKEN
 
     @property
     def labels_missing(self) -> bool:

@@ -131,6 +131,12 @@ def test_fewer_alerts_while_the_ranking_is_in_doubt_are_no_matter_of_the_thresho
     assert find_row(replace(CASES["threshold too high"], ranking=RankingLoss(0.4, 0.02), moved=(SCORE,))).action == "hold"
 
 
+@pytest.mark.parametrize("case", ["threshold too low", "more fraud"])
+@pytest.mark.parametrize(("p_value", "action"), [(0.002, "hold"), (0.02, "recalibrate")])
+def test_a_ranking_that_is_shaken_is_not_called_intact(case: str, p_value: float, action: Action) -> None:
+    assert find_row(replace(CASES[case], ranking=RankingLoss(0.4, p_value))).action == action
+
+
 def test_more_alerts_wait_for_labels_whatever_the_estimate_says() -> None:
     assert find_row(replace(CASES["labels not matured"], alert_rate=MORE, estimate=VALID)).action == "hold"
 

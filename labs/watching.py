@@ -1,7 +1,8 @@
 """Monitoring of a running lab: its champion's reference, windows of its prediction log, Evidently's report of one.
 
-The reference is the part of the history that the champion was not trained on and whose labels have matured, scored
-offline by the champion's own bundle. Used by the demo and by `lab drift check`.
+The reference of a first champion is the part of the history that it was not trained on and whose labels have matured, scored
+offline by its own bundle; that of a promoted one, what it was tried on in its rollout: it learned from the weeks before, and the
+payments of its day may be others than those of the first. Used by the demo and by `lab drift check`.
 """
 
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,14 +20,14 @@ import pandas as pd
 from data.bundle import Model
 from data.dataset import Dataset
 from data.environment import DEFAULTS
-from data.errors import StepFailed
+from data.errors import EmptyWindow, StepFailed
 from data.history import History, build_features
 from data.ledger import Ledger
 from data.prediction_frames import labels_frame, window_frame, window_matrix
 from data.prediction_log import PredictionLog
 from data.settings import REPOSITORY, Settings
 from pipelines.calibration import noise_for
-from pipelines.change_log import deployments
+from pipelines.change_log import became_champion, deployments
 from pipelines.drift_report import thresholds_of
 from pipelines.monitor import WindowResult, watch
 from pipelines.parity import ParityResult, compare, recompute
@@ -35,6 +36,7 @@ from pipelines.timeline import Timeline, timeline
 
 ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 REFERENCE_DAYS = 14  # whole weeks, so that each weekday is there twice
+WEEK = 7  # days that a reference has at least
 Judge = Callable[..., WindowResult]
 EVIDENTLY_TIMEOUT_S = 180.0  # ten times what it takes on a quiet machine
 
@@ -78,13 +80,13 @@ class Watcher:
 
     settings: Settings
     reference: Reference
-    live: datetime  # the first moment of live traffic
+    live: datetime  # since when the champion answers
     plan: WatchPlan
     judge: Judge = watch
 
     @classmethod
     def for_champion(cls, settings: Settings, dataset: Dataset, model: Model, *, live: datetime, judge: Judge = watch) -> "Watcher":
-        """Freeze the champion's reference: the last REFERENCE_DAYS before `live` whose labels have matured.
+        """Freeze the reference of a first champion: the last REFERENCE_DAYS before `live` whose labels have matured.
 
         `judge`: `pipelines.monitor.watch`, or the flow of `pipelines.flows` that runs it in sight of Prefect.
         """
@@ -92,6 +94,34 @@ class Watcher:
         frame, labels = scored_history(dataset, model, live, plan)
         late = frame["event_time"] >= pd.Timestamp(live - plan.maturity - timedelta(days=REFERENCE_DAYS))
         return cls(settings, freeze_reference(frame[late].reset_index(drop=True), labels, plan), live, plan, judge)
+
+    @classmethod
+    def at_work(cls, settings: Settings, dataset: Dataset, model: Model, *, live: datetime, now: datetime) -> "Watcher":
+        """The same for whoever is champion `now`; `live` is when the first one went live.
+
+        A champion that serves for less than a week is watched since its first day. Raises EmptyWindow before that is over, and
+        before a promoted one has been tried on a week of payments whose labels have matured.
+        """
+        came = became_champion(Ledger(settings.home / "ledger.jsonl").entries(), model.version)
+        if came is None:
+            return cls.for_champion(settings, dataset, model, live=live)
+        plan = watch_plan(settings, model)
+        tried = tried_on(settings.home / "predictions.db", model, came)
+        first = came + timedelta(days=1)
+        if tried is not None:
+            first = max(first, tried["event_time"].min().to_pydatetime() + timedelta(days=WEEK) + plan.maturity)
+        if now < first:
+            raise EmptyWindow(
+                f"Version {model.version} answers since {came:%Y-%m-%d}, too short a time to be watched.",
+                next_step=f"Send payments, and check again from {first:%Y-%m-%d %H:%M} on, in their time.",
+                where="window",
+            )
+        plan = replace(plan, window_days=min(plan.window_days, (now - came).days))
+        if tried is None:
+            return replace(cls.for_champion(settings, dataset, model, live=live), live=came, plan=plan)
+        matured = tried[tried["event_time"] < pd.Timestamp(now - plan.maturity)].reset_index(drop=True)
+        labels = labels_frame(settings.home / "predictions.db", now)
+        return cls(settings, freeze_reference(matured, labels, plan), came, plan)
 
     def watch(self, now: datetime) -> WindowResult:
         """Judge the window that ends now."""
@@ -142,6 +172,17 @@ class Watcher:
 
     def _labels(self, now: datetime) -> pd.DataFrame:
         return labels_frame(self.settings.home / "predictions.db", now)
+
+
+def tried_on(log: Path, model: Model, until: datetime) -> pd.DataFrame | None:
+    """The payments before `until` that `model` scored as challenger, as if it had answered them; None when there are none."""
+    span = (ALWAYS[0], until)
+    frame, features = window_frame(log, *span), window_matrix(log, *span)
+    scored = ((frame["challenger_version"].astype(object) == model.version) & frame["challenger_score"].notna()).to_numpy()
+    if not scored.any():
+        return None
+    rows = frame[scored].reset_index(drop=True)
+    return reference_frame(rows, features[scored], rows["challenger_score"].to_numpy(), model.policy, model.version)
 
 
 def watch_plan(settings: Settings, model: Model) -> WatchPlan:

@@ -21,6 +21,13 @@ def deployments(entries: Iterable[Entry], since: datetime, until: datetime) -> t
     return tuple(found)
 
 
+def became_champion(entries: Iterable[Entry], version: str) -> datetime | None:
+    """The event time at which `version` was last promoted or put back; None for one that was champion from the beginning."""
+    actions = ((entry.at, entry.facts["action"]) for entry in entries if entry.kind == "intent")
+    times = [at for at, action in actions if action["kind"] in ("promote", "restore") and action["serving"]["champion"] == version]
+    return datetime.fromisoformat(times[-1]) if times else None
+
+
 def _what(kind: str, facts: dict[str, Any]) -> str:
     """In words; empty for an entry that changed no answer."""
     if kind == "champion_registered":

@@ -78,7 +78,7 @@ def _watch(settings: Settings) -> tuple["Watcher", "WindowResult"]:
     from labs.watching import Watcher
 
     model, dataset, live, now = champion_at_work(settings)
-    watcher = Watcher.for_champion(settings, dataset, model, live=live)
+    watcher = Watcher.at_work(settings, dataset, model, live=live, now=now)
     return watcher, watcher.watch(now)
 
 

@@ -6,7 +6,8 @@
 | too few payments to compare                                             | hold         | any                    |
 | score or alerts moved, inputs did not, a model was just deployed        | roll_back    | recalibrate            |
 | labels stopped, are late, or lack where payments were alerted           | hold         | retrain                |
-| ranking lost on matured labels                                          | retrain      | recalibrate            |
+| ranking lost on matured labels, and scores, alerts or the stream of     | retrain      | recalibrate            |
+| caught frauds say so too                                                |              |                        |
 | alerts up, precision down, ranking intact                               | recalibrate  | retrain                |
 | alerts up, precision and recall steady or better: more of the known     | recalibrate  | roll_back              |
 | alerts down, fewer frauds caught, ranking intact                        | recalibrate  | retrain                |
@@ -71,7 +72,7 @@ def _threshold_too_high(e: Evidence) -> bool:
 
 
 def _recall_may_fall(e: Evidence) -> bool:
-    return e.alarmed("caught_frauds") or (e.outputs_moved and e.ranking_doubtful)
+    return e.alarmed("caught_frauds") or e.ranking_lost or (e.outputs_moved and e.ranking_doubtful)
 
 
 def _waits_for_labels(e: Evidence) -> bool:
@@ -140,7 +141,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "retrain", "frauds that nobody has reported would be learned as honest payments",
     ),
     Row(
-        "ranking lost", "retrain", lambda e: e.damage is not None and e.ranking_lost, _retrain_headline,
+        "ranking lost", "retrain", lambda e: e.damage is not None and e.ranking_lost and e.loss_is_confirmed, _retrain_headline,
         "recalibrate", "another threshold only trades missed frauds for false alerts, as the order itself is wrong",
     ),
     Row(

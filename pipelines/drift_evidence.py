@@ -120,6 +120,11 @@ class Evidence:
         return self.ranking is not None and self.ranking.relative >= RANKING_LOSS and self.ranking.p_value < self.error_budget
 
     @property
+    def loss_is_confirmed(self) -> bool:
+        """Whether anything but the few frauds that the loss rests on speaks for it: one campaign's luck moves neither of these."""
+        return self.outputs_moved or self.alarmed("caught_frauds")
+
+    @property
     def ranking_doubtful(self) -> bool:
         """A loss that would matter, were it not luck."""
         return self.ranking is not None and self.ranking.relative >= RANKING_LOSS

@@ -41,9 +41,10 @@ class Delays:
 def age_detection(frame: pd.DataFrame, labels: pd.DataFrame, delays: Delays, *, start: datetime, now: datetime, level: float) -> Detection:
     """Whether labels stay away for longer, or come older, than the reference's delays explain.
 
-    `frame`: all payments served; `labels`: those known by `now`, of which only those of these payments count. Silence is judged by how many reports these very payments
-    should have led to since the last one (a Poisson count); age by the share of the window's reports that are older than
-    three quarters of the reference's, which a log that has just begun can only make smaller.
+    `frame`: all payments served; `labels`: those known by `now`, of which only those of these payments count. Silence is
+    judged by how many reports these very payments should have led to since the last one (a Poisson count); age by the share
+    of the window's reports that are older than three quarters of the reference's, which a log that has just begun can only
+    make smaller.
     """
     known = labels[labels["is_fraud"] & labels["transaction_id"].isin(frame["transaction_id"])]
     silence, waited = _silence(frame, known, delays, now)

@@ -81,7 +81,9 @@ def print_card(card: Card) -> None:
     rows: list[list[object]] = []
     for name in card.scenarios:
         fires = [cell for cell in card.cells if cell.scenario == name and cell.role == "must fire"]
-        told = ", ".join(f"{cell.detector} {cell.fired.value:.0%} in {cell.windows[0]:g} w" for cell in fires)
+        told = ", ".join(
+            f"{cell.detector} {cell.fired.value:.0%}" + (f" in {cell.windows[0]:g} w" if cell.fired.value else "") for cell in fires
+        )
         right, wrong = card.decisions([name]), card.wrong(name)
         rows.append([card.id(name), name, told or "–", f"{right.value:.0%}", f"{wrong.value:.0%}"])
     columns = ["id", "scenario", "must fire: how often, median delay in windows", "right", "wrong action"]

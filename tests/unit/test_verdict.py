@@ -3,6 +3,7 @@ from datetime import date
 
 import pytest
 
+from pipelines.detectors import Detection
 from pipelines.drift_evidence import AlertRate, Evidence, LabelFlow, RankingLoss
 from pipelines.drift_tests import ColumnTest
 from pipelines.metrics import Interval
@@ -97,12 +98,24 @@ def test_more_alerts_of_less_quality_with_the_ranking_intact_ask_for_a_threshold
     assert decide(evidence).decision == "recalibrate"
 
 
-@pytest.mark.parametrize("columns", [(), (AMOUNT, SCORE)])
-def test_a_model_that_lost_its_ranking_is_trained_anew_whether_payments_moved_or_not(columns: tuple[ColumnTest, ...]) -> None:
-    lost = replace(UNHARMED, recall_at_false_alerts=LOST, recall_at_capacity=LOST)
-    verdict = decide(replace(QUIET, moved=columns, damage=lost, ranking=RankingLoss(0.5, 1e-6)))
+FEWER_FOUND = replace(UNHARMED, recall_at_false_alerts=LOST, recall_at_capacity=LOST)
+RANKING_LOST = replace(QUIET, damage=FEWER_FOUND, ranking=RankingLoss(0.5, 1e-6))
+
+
+@pytest.mark.parametrize(("columns", "alarmed"), [((), True), ((AMOUNT, SCORE), False)])
+def test_a_model_that_lost_its_ranking_is_trained_anew_whether_payments_moved_or_not(
+    columns: tuple[ColumnTest, ...], alarmed: bool
+) -> None:
+    verdict = decide(replace(RANKING_LOST, moved=columns, detections=(Detection("caught_frauds", alarmed),)))
     assert verdict.decision == "retrain"
     assert "-0.30" in verdict.damage
+
+
+@pytest.mark.parametrize("columns", [(), (AMOUNT,)])
+def test_a_loss_that_only_a_few_frauds_speak_for_waits_for_more(columns: tuple[ColumnTest, ...]) -> None:
+    verdict = decide(replace(RANKING_LOST, moved=columns))
+    assert (verdict.decision, verdict.rule) == ("hold", "recall in doubt")
+    assert "may still be luck" in verdict.headline
 
 
 def test_a_loss_too_small_to_matter_does_not_start_a_training() -> None:

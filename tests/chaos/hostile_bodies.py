@@ -75,9 +75,10 @@ def _text(facts: dict[str, Any]) -> str:
     return str(facts.get("body", "{good}").replace("{good}", good))
 
 
-def send(port: int, path: str, body: Body) -> Answer:
+def send(port: int, path: str, body: Body, *, method: str = "POST", key: str = "") -> Answer:
     """One request on a connection of its own, sent and read at the same time: an answer may come before the end of the body."""
-    head = "\r\n".join([f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *body.headers, "", ""]).encode()
+    ours = (f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", f"X-Lab-Key: {key}")
+    head = "\r\n".join([*ours, *body.headers, "", ""]).encode()
     received = b""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         for piece in _exchange(connection, memoryview(head + body.payload)):

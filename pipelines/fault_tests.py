@@ -32,6 +32,8 @@ from pipelines.window_checks import Finding
 MAY_BE_NULL: Final = ("latitude", "device_id")  # longitude goes with latitude
 UNIT_FACTOR: Final = 30.0  # over the terminal's usual amount: no honest shop sees it often, a unit error always does
 MINIMUM_UNIT_SHARE: Final = 0.001
+# Times as many rows as before, at least: where prices halve, rounding alone makes half as many again far from usual (the Handbook's file).
+MINIMUM_UNIT_RISE: Final = 2.0
 ABOVE, BELOW = 1, 2
 ANY_HOUR: Final = Season(np.ones(WEEK_HOURS), "none")  # rare rows are compared with all there are: a short window shares few hours
 SURE: Final = 0.95  # of the design effect of rows far off: they are too few for the days of a reference to tell more
@@ -167,7 +169,8 @@ def unit_finding(pair: Pair) -> list[Finding]:
     for side in (ABOVE, BELOW):
         far, rows = code == side, len(code)
         rate = compare_marks(pair.usual.far, float(far.sum()), rows, ANY_HOUR, pair.level / 2, effect, mark=side)
-        if rate.value - rate.before < MINIMUM_UNIT_SHARE or rate.p_value >= pair.level / 2:
+        few = rate.value - rate.before < MINIMUM_UNIT_SHARE or rate.value < MINIMUM_UNIT_RISE * rate.before
+        if few or rate.p_value >= pair.level / 2:
             continue
         hits = pair.current.loc[far, "terminal_id"].astype(object).value_counts()
         repeated = hits[hits >= 3]  # a unit error hits a terminal each time; a rare large purchase does not

@@ -81,7 +81,7 @@ class ProcessCommit:
         self.drain()
         with self._turn:
             self._closing = True
-            self._end()
+        self._end()  # not in turn: the thread that is waited for may want one
 
     def _start(self) -> None:
         self._child = subprocess.Popen(
@@ -119,9 +119,12 @@ class ProcessCommit:
             with self._turn:
                 if self._unsent:
                     self._send()
-        self._failed = "the process that writes it has ended"
-        for number in list(self._waiting):
-            self._waiting.pop(number).set_exception(unavailable(self._failed))
+        with self._turn:  # nobody is left to answer who submits from now on
+            self._failed = "the process that writes it has ended"
+            lost = list(self._waiting.values())
+            self._waiting.clear()
+        for outcome in lost:
+            outcome.set_exception(unavailable(self._failed))
 
     def _end(self) -> None:
         assert self._child.stdin is not None and self._child.stdout is not None

@@ -16,13 +16,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
 from data.group_commit import DirectCommit, unavailable
+from data.id_index import IdIndex
 from data.log_writer import FEATURES_AT, LogWriter, Row
 
 GATHER_S: Final = 0.02  # between two groups: a row of many costs half of a row of few, and nobody waits for it
@@ -147,7 +148,6 @@ def serve(requests: int, answers: int, writer: LogWriter) -> None:
             os.write(answers, b"".join(packed((number, *said)) for (number, _, _), _ in gathered))
         time.sleep(GATHER_S)
     commit.close()
-    writer.close()
 
 
 def _without_features(rows: Sequence[Row]) -> tuple[list[Row], bytes]:
@@ -196,4 +196,6 @@ def messages(pipe: int) -> Iterator[list[tuple[Any, bytes]]]:
 if __name__ == "__main__":
     for ignored in (signal.SIGINT, signal.SIGTERM):  # of a terminal or a group of processes; the service's end is ours
         signal.signal(ignored, signal.SIG_IGN)
-    serve(sys.stdin.fileno(), sys.stdout.fileno(), LogWriter(Path(sys.argv[1]), sys.argv[2], synchronous=False))
+    log = Path(sys.argv[1])
+    with closing(IdIndex(log, sys.argv[2])) as ids:
+        serve(sys.stdin.fileno(), sys.stdout.fileno(), LogWriter(log, ids, synchronous=False))

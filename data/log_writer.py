@@ -62,10 +62,11 @@ _MOST_ROWS: Final = 256  # in one statement
 class LogWriter:
     """Writes one log. All methods belong to the thread that commits."""
 
-    def __init__(self, path: Path, name: str, *, synchronous: bool) -> None:
+    def __init__(self, path: Path, ids: IdIndex, *, synchronous: bool) -> None:
+        """`ids` of this log; it is closed by whoever made it, before this."""
         self._path = path
         self._synchronous = synchronous
-        self._ids = IdIndex(path, name)
+        self._ids = ids
         self._numbering: sqlite3.Connection | None = None  # the connection in whose groups `_places` are given
         self._places = count()
         self._not_indexed = TOGETHER  # an earlier run may have left many
@@ -94,8 +95,7 @@ class LogWriter:
         return refused
 
     def close(self) -> None:
-        """Let go of the files."""
-        self._ids.close()
+        """Wait for the index, which stops after the portion that it is at."""
         if self._indexing is not None:
             self._indexing.join()
 

@@ -55,7 +55,7 @@ class PredictionLog:
                 name = _prepare(connection, path)
             self._reader = connect(path)
             self._ids = IdIndex(path, name)
-            self._own = None if not synchronous else LogWriter(path, name, synchronous=True)
+            self._own = None if not synchronous else LogWriter(path, self._ids, synchronous=True)
         except sqlite3.Error as error:
             raise _unusable(path, str(error)) from error
         self._seen = SeenIds(self._ids.all)
@@ -151,9 +151,9 @@ class PredictionLog:
         """Commit what is queued and let go of the file."""
         self._seen.close()
         self._commit.close()
+        self._ids.close()
         if self._own is not None:
             self._own.close()
-        self._ids.close()
         os.close(self._lock)
         self._reader.close()
 

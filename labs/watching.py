@@ -27,7 +27,7 @@ from data.prediction_frames import labels_frame, window_frame, window_matrix
 from data.prediction_log import PredictionLog
 from data.settings import REPOSITORY, Settings
 from pipelines.calibration import noise_for
-from pipelines.change_log import became_champion, deployments
+from pipelines.change_log import deployments, promoted_at
 from pipelines.drift_report import thresholds_of
 from pipelines.monitor import WindowResult, watch
 from pipelines.parity import ParityResult, compare, recompute
@@ -99,17 +99,16 @@ class Watcher:
     def at_work(cls, settings: Settings, dataset: Dataset, model: Model, *, live: datetime, now: datetime) -> "Watcher":
         """The same for whoever is champion `now`; `live` is when the first one went live.
 
-        A champion that serves for less than a week is watched since its first day. Raises EmptyWindow before that is over, and
-        before a promoted one has been tried on a week of payments whose labels have matured.
+        One that a rollout promoted is watched since then; one that was put back by hand may be the wrong one, so
+        that its windows hold what was answered before it too. Raises EmptyWindow before a promoted one has served for a day, and
+        before a week of payments that it was tried on has matured.
         """
-        came = became_champion(Ledger(settings.home / "ledger.jsonl").entries(), model.version)
-        if came is None:
+        came = promoted_at(Ledger(settings.home / "ledger.jsonl").entries(), model.version)
+        tried = tried_on(settings.home / "predictions.db", model, came) if came else None
+        if came is None or tried is None:
             return cls.for_champion(settings, dataset, model, live=live)
         plan = watch_plan(settings, model)
-        tried = tried_on(settings.home / "predictions.db", model, came)
-        first = came + timedelta(days=1)
-        if tried is not None:
-            first = max(first, tried["event_time"].min().to_pydatetime() + timedelta(days=WEEK) + plan.maturity)
+        first = max(came + timedelta(days=1), tried["event_time"].min().to_pydatetime() + timedelta(days=WEEK) + plan.maturity)
         if now < first:
             raise EmptyWindow(
                 f"Version {model.version} answers since {came:%Y-%m-%d}, too short a time to be watched.",
@@ -117,8 +116,6 @@ class Watcher:
                 where="window",
             )
         plan = replace(plan, window_days=min(plan.window_days, (now - came).days))
-        if tried is None:
-            return replace(cls.for_champion(settings, dataset, model, live=live), live=came, plan=plan)
         matured = tried[tried["event_time"] < pd.Timestamp(now - plan.maturity)].reset_index(drop=True)
         labels = labels_frame(settings.home / "predictions.db", now)
         return cls(settings, freeze_reference(matured, labels, plan), came, plan)

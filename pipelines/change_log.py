@@ -21,10 +21,10 @@ def deployments(entries: Iterable[Entry], since: datetime, until: datetime) -> t
     return tuple(found)
 
 
-def became_champion(entries: Iterable[Entry], version: str) -> datetime | None:
-    """The event time at which `version` was last promoted or put back; None for one that was champion from the beginning."""
+def promoted_at(entries: Iterable[Entry], version: str) -> datetime | None:
+    """The event time at which a rollout last made `version` champion; None for one that was registered as champion, or put back by hand."""
     actions = ((entry.at, entry.facts["action"]) for entry in entries if entry.kind == "intent")
-    times = [at for at, action in actions if action["kind"] in ("promote", "restore") and action["serving"]["champion"] == version]
+    times = [at for at, action in actions if action["kind"] == "promote" and action["serving"]["champion"] == version]
     return datetime.fromisoformat(times[-1]) if times else None
 
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from data.ledger import Ledger
-from pipelines.change_log import became_champion, deployments
+from pipelines.change_log import deployments, promoted_at
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -22,5 +22,5 @@ def test_deployments_of_the_span_are_told_oldest_first_and_other_entries_are_not
     found = deployments(ledger.entries(), START, START + timedelta(days=7))
     assert [d.what for d in found] == ["version 2 promoted", "version 1 put back"]
     assert [d.at for d in found] == [START + timedelta(days=4), START + timedelta(days=5)]
-    came = {version: became_champion(ledger.entries(), version) for version in "1234"}
-    assert came == {"1": START + timedelta(days=5), "2": START + timedelta(days=4), "3": START + timedelta(days=9), "4": None}
+    came = {version: promoted_at(ledger.entries(), version) for version in "1234"}
+    assert came == {"1": None, "2": START + timedelta(days=4), "3": START + timedelta(days=9), "4": None}

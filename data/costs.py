@@ -33,7 +33,7 @@ class DecisionCosts:
 class Policy:
     """Thresholds on the calibrated score: a versioned part of the model bundle, not a constant in the service.
 
-    `review_at` minimises expected cost under the alert capacity (pipelines/threshold.py). `decline_at` is where
+    `review_at` minimises expected cost under the alert capacity (pipelines/training/threshold.py). `decline_at` is where
     declining outright is cheaper than reviewing: (1 - p) * false_decline < review.
 
     A declined payment never tells what it was. `random_approve_share` of those due to be declined are approved all the

@@ -193,7 +193,7 @@ def score_batch(
     Exit status 1 when rows were quarantined.
     """
     from labs.commands import batch
-    from pipelines.batch_scoring import BatchRequest
+    from pipelines.batch.scoring import BatchRequest
 
     request = BatchRequest(source, out, features_ready, history, labels)
     raise typer.Exit(batch.score_batch(request, version, as_json=json))
@@ -313,7 +313,7 @@ def ci_drift(
 @rollout_app.command("start")
 def rollout_start(
     data: Data = None,
-    plan: Annotated[Path | None, typer.Option(help="Steps, margins and budgets; pipelines/rollout.toml when absent.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Steps, margins and budgets; pipelines/rollout/rollout.toml when absent.")] = None,
     json: Json = False,
 ) -> None:
     """Roll the challenger out over the running lab.

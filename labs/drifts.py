@@ -16,8 +16,8 @@ from data.scenarios import SCENARIOS, Injection, Scenario
 from data.scenarios.team_file import load_scenarios
 from data.world import Change
 from labs.replay import LiveDay
-from pipelines.detectors import DETECTORS
-from pipelines.drift_profile import WATCHED
+from pipelines.monitoring.detectors import DETECTORS
+from pipelines.monitoring.profile import WATCHED
 
 
 def known_scenarios(file: Path | None) -> Mapping[str, Scenario]:

@@ -16,7 +16,7 @@ from data.scenarios import Injection
 from data.settings import Settings
 from labs.drifts import Drifts
 from labs.service import call
-from pipelines.rollback import Rollback, roll_back
+from pipelines.rollout.rollback import Rollback, roll_back
 
 WRONG_VERSION = "wrong_model"  # the scenario that is another version in the running lab
 BY = "lab drift inject"  # in the ledger

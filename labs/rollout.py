@@ -12,10 +12,10 @@ from data.registry import CHAMPION, Registry
 from data.settings import Settings
 from labs.service import ask_serving, reload
 from labs.versions import load_version
-from pipelines.evidence import LogEvidence, trouble_of
-from pipelines.rollout import RolloutOutcome, Traffic, run_rollout
-from pipelines.rollout_plan import RolloutPlan
-from pipelines.rollout_timeline import TimelineEntry
+from pipelines.rollout.controller import RolloutOutcome, Traffic, run_rollout
+from pipelines.rollout.evidence import LogEvidence, trouble_of
+from pipelines.rollout.plan import RolloutPlan
+from pipelines.rollout.turns import TimelineEntry
 
 
 class Promise(NamedTuple):

@@ -17,8 +17,8 @@ from data.sources import import_file
 from data.world import World, WorldConfig, make_days
 from labs.drifts import Drifts
 from labs.replay import LiveDay
-from pipelines.request import FileSource, WorldSource
-from pipelines.train import dataset_folder
+from pipelines.training.request import FileSource, WorldSource
+from pipelines.training.train import dataset_folder
 
 
 class Stream(Protocol):

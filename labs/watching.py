@@ -26,13 +26,13 @@ from data.ledger import Ledger
 from data.prediction_frames import labels_frame, window_frame, window_matrix
 from data.prediction_log import PredictionLog
 from data.settings import REPOSITORY, Settings
-from pipelines.calibration import noise_for
-from pipelines.change_log import deployments, promoted_at
-from pipelines.drift_report import thresholds_of
-from pipelines.monitor import WindowResult, watch
-from pipelines.parity import ParityResult, compare, recompute
-from pipelines.reference import Reference, WatchPlan, freeze_reference, reference_frame
-from pipelines.timeline import Timeline, timeline
+from pipelines.monitoring.change_log import deployments, promoted_at
+from pipelines.monitoring.monitor import WindowResult, watch
+from pipelines.monitoring.noise_floor import noise_for
+from pipelines.monitoring.parity import ParityResult, compare, recompute
+from pipelines.monitoring.reference import Reference, WatchPlan, freeze_reference, reference_frame
+from pipelines.monitoring.report import thresholds_of
+from pipelines.monitoring.timeline import Timeline, timeline
 
 ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 REFERENCE_DAYS = 14  # whole weeks, so that each weekday is there twice
@@ -88,7 +88,7 @@ class Watcher:
     def for_champion(cls, settings: Settings, dataset: Dataset, model: Model, *, live: datetime, judge: Judge = watch) -> "Watcher":
         """Freeze the reference of a first champion: the last REFERENCE_DAYS before `live` whose labels have matured.
 
-        `judge`: `pipelines.monitor.watch`, or the flow of `pipelines.flows` that runs it in sight of Prefect.
+        `judge`: `pipelines.monitoring.monitor.watch`, or the flow of `pipelines.flows` that runs it in sight of Prefect.
         """
         plan = watch_plan(settings, model)
         frame, labels = scored_history(dataset, model, live, plan)
@@ -157,7 +157,7 @@ class Watcher:
         window_frame(self.settings.home / "predictions.db", result.start, result.end).to_parquet(inputs["current"])
         limits = folder / f"{name}.thresholds.json"
         limits.write_text(json.dumps(thresholds_of(result.tests)))
-        command = [sys.executable, "-m", "pipelines.drift_report", "--out", str(folder), "--name", name, "--thresholds", str(limits)]
+        command = [sys.executable, "-m", "pipelines.monitoring.report", "--out", str(folder), "--name", name, "--thresholds", str(limits)]
         command += ["--keep"] * result.verdict.alarm
         command += [word for part, file in inputs.items() for word in (f"--{part}", str(file))]
         environment = {**DEFAULTS, **os.environ}

@@ -1,1 +1,1 @@
-"""Steps of the loop, one file each, plain functions; `flows` alone imports Prefect. May import `data`."""
+"""The loop, a folder per part: training, batch, monitoring, rollout. `flows` alone imports Prefect. May import `data`."""

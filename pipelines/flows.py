@@ -1,6 +1,6 @@
 """The steps as Prefect flows: the same functions in the same order, seen and timed on Prefect's page.
 
-The only file that imports Prefect. Each flow is thin: `pipelines/train.py` runs without it. The address of the Prefect
+The only file that imports Prefect. Each flow is thin: `pipelines/training/train.py` runs without it. The address of the Prefect
 server is in the environment (`data.environment.use_servers`).
 """
 
@@ -20,15 +20,15 @@ from prefect.states import Crashed
 
 from data.bundle import Model
 from data.settings import Settings
-from pipelines.batch_scoring import BatchRequest, BatchSummary, score_table
-from pipelines.drift_evidence import Deployment
-from pipelines.imbalance import ResamplingEffect, compare_resampling
+from pipelines.batch.scoring import BatchRequest, BatchSummary, score_table
 from pipelines.lease import is_running, this_process
-from pipelines.monitor import WindowResult, watch
-from pipelines.parity import ParityResult
-from pipelines.reference import Reference, WatchPlan
-from pipelines.request import TrainingOutcome, TrainingRequest
-from pipelines.train import ingest_source, prepare, train_model
+from pipelines.monitoring.evidence import Deployment
+from pipelines.monitoring.monitor import WindowResult, watch
+from pipelines.monitoring.parity import ParityResult
+from pipelines.monitoring.reference import Reference, WatchPlan
+from pipelines.training.imbalance import ResamplingEffect, compare_resampling
+from pipelines.training.request import TrainingOutcome, TrainingRequest
+from pipelines.training.train import ingest_source, prepare, train_model
 
 _LEASE: Final = "process:"
 

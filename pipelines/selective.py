@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from pipelines.drift_profile import Floats, Mask
+from pipelines.monitoring.profile import Floats, Mask
 
 FEWEST: Final = 5  # spared payments that can stand for the declined ones; fewer say too little at too great a weight
 

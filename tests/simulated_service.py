@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.serving_plan import ServingPlan, card_position
-from pipelines.evidence import APPROVE, DECLINE, REVIEW, Reports, Served
+from pipelines.rollout.evidence import APPROVE, DECLINE, REVIEW, Reports, Served
 from tests.fakes import FakeRegistry
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from data.features import DAY_S, FEATURE_COUNT, FEATURE_INDEX
-from pipelines.table import TrainingTable
+from pipelines.training.table import TrainingTable
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 """The catalogue of drifts, D0 to D17: named, seeded, dated, composable changes with the decision that each asks for.
 
 Ids are those of the drift catalogue; where several scenarios share one, the first answers to it. Detectors are named as in
-`pipelines/detectors.py`: what must fire, and what cannot see it and must stay silent.
+`pipelines/monitoring/detectors.py`: what must fire, and what cannot see it and must stay silent.
 """
 
 from collections.abc import Mapping

@@ -62,7 +62,7 @@ class Scenario:
     strength_means: str
     columns: tuple[str, ...]  # columns of the message, or features, that change first
     expected: tuple[Action, ...]  # decisions that are right once labels have matured; which of several, the damage says
-    must_fire: tuple[str, ...] = ()  # detectors, as `pipelines/detectors.py` names them; "inputs:<column>" for one column
+    must_fire: tuple[str, ...] = ()  # detectors, as `pipelines/monitoring/detectors.py` names them; "inputs:<column>" for one column
     must_stay_silent: tuple[str, ...] = ()  # detectors that cannot see it
     parts: tuple[Part, ...] = ()
     ramp_days: int = 0

@@ -14,7 +14,7 @@ from data.registry import CHAMPION, Registry
 from data.settings import Settings
 from labs.terminal import console, print_json
 from labs.versions import load_version
-from pipelines.batch_scoring import BatchRequest, BatchSummary, open_source
+from pipelines.batch.scoring import BatchRequest, BatchSummary, open_source
 from services.supervisor import Supervisor
 
 
@@ -22,7 +22,7 @@ def score_batch(request: BatchRequest, version: str | None, *, as_json: bool) ->
     """Score with `version`, or with the champion; returns 0, or 1 when rows were quarantined.
 
     MLflow and Prefect are started for the time of the run where they do not run. Raises NoModel before there is a
-    champion, what `load_version` raises, and what `pipelines.batch_scoring.score_table` raises.
+    champion, what `load_version` raises, and what `pipelines.batch.scoring.score_table` raises.
     """
     if version is not None and not re.fullmatch(r"[0-9]{1,9}", version):
         raise BadInput("A version is a number.", next_step="`lab registry` lists the versions.", where="version")

@@ -18,7 +18,7 @@ from labs.terminal import console, print_json, table
 if TYPE_CHECKING:
     from data.bundle import Model
     from labs.watching import Watcher
-    from pipelines.monitor import WindowResult
+    from pipelines.monitoring.monitor import WindowResult
 
 TABLE_WIDTH = 100
 MILLISECOND = timedelta(milliseconds=1)  # the resolution of event time: the window ends just after the last payment

@@ -8,7 +8,7 @@ from labs.commands.drift import champion_at_work
 from labs.terminal import console, print_json, table
 
 if TYPE_CHECKING:
-    from pipelines.calibration import Calibration, Share
+    from pipelines.monitoring.noise_floor import Calibration, Share
 
 EVIDENTLY_WINDOWS = 40  # its own tests take a quarter of a second a window
 BURN_IN_DAYS = 7  # of the history: its first payments have no card or till with a past
@@ -19,8 +19,8 @@ def calibrate(windows: int, *, as_json: bool) -> None:
     import pandas as pd
 
     from labs.watching import scored_history, watch_plan
-    from pipelines.calibration import calibrate as measure
-    from pipelines.drift_report import default_alarm
+    from pipelines.monitoring.noise_floor import calibrate as measure
+    from pipelines.monitoring.report import default_alarm
 
     settings = Settings.load()
     model, dataset, live, _ = champion_at_work(settings)

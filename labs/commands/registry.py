@@ -12,8 +12,8 @@ from data.registry import CHALLENGER, CHAMPION, Registry
 from data.settings import Settings
 from labs.service import reload_if_up
 from labs.terminal import console, print_json, table
-from pipelines.rollback import roll_back
-from pipelines.rollout_actions import PREVIOUS_CHAMPION
+from pipelines.rollout.actions import PREVIOUS_CHAMPION
+from pipelines.rollout.rollback import roll_back
 
 _SHOWN_ENTRIES = 8
 _TOLD = ("version", "scenario", "champion", "challenger", "result", "verdict", "reason", "reasons")

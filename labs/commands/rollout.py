@@ -29,10 +29,10 @@ from labs.replay import Replay
 from labs.rollout import headline, is_verdict, promises, roll_out
 from labs.service import ask_serving, reload, serving_once_ready
 from labs.terminal import console, print_json
-from pipelines.rollout import RolloutOutcome, contenders
-from pipelines.rollout_actions import Opened, Result, read_open
-from pipelines.rollout_plan import DEFAULT_PLAN, RolloutPlan
-from pipelines.rollout_timeline import TimelineEntry
+from pipelines.rollout.actions import Opened, Result, read_open
+from pipelines.rollout.controller import RolloutOutcome, contenders
+from pipelines.rollout.plan import DEFAULT_PLAN, RolloutPlan
+from pipelines.rollout.turns import TimelineEntry
 
 # How it ended is the exit status: apart from 1 and 2, and from 64 on, which say that the command itself failed.
 EXIT_STATUS: Final[dict[Result, int]] = {"promoted": 0, "rolled_back": 3, "inconclusive": 4}

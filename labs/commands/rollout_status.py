@@ -16,11 +16,11 @@ from labs.commands.rollout import plan_of
 from labs.rollout import headline, is_verdict, log_evidence
 from labs.service import ask_serving
 from labs.terminal import console, print_json, table
-from pipelines.evidence import trouble_of
-from pipelines.judge import Judgement
-from pipelines.rollout_actions import Opened, read_open
-from pipelines.rollout_looks import Observer
-from pipelines.rollout_timeline import TimelineEntry, read_timeline
+from pipelines.rollout.actions import Opened, read_open
+from pipelines.rollout.evidence import trouble_of
+from pipelines.rollout.judge import Judgement
+from pipelines.rollout.looks import Observer
+from pipelines.rollout.turns import TimelineEntry, read_timeline
 
 MILLISECOND = timedelta(milliseconds=1)  # the resolution of event time: up to and with the last payment
 

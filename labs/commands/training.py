@@ -13,12 +13,12 @@ from data.prediction_frames import logged_span
 from data.settings import Settings
 from labs.stream import midnight, open_stream
 from labs.terminal import console, print_json, table
-from pipelines.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
-from pipelines.split import SplitPlan
+from pipelines.training.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
+from pipelines.training.split import SplitPlan
 from services.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from pipelines.reproduce import Reproduction
+    from pipelines.training.reproduce import Reproduction
 
 _SHOWN = {"average_precision": 3, "roc_auc": 3, "card_precision_at_100": 3, "recall_at_capacity": 2, "saved_per_thousand": 0}
 
@@ -57,7 +57,7 @@ def reproduce(run_id: str, *, as_json: bool) -> int:
     use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
     with Supervisor(settings).owning() as supervisor, console(to_stderr=as_json).status("training again"):
         supervisor.start(("mlflow",))
-        from pipelines.reproduce import reproduce as repeat
+        from pipelines.training.reproduce import reproduce as repeat
 
         result = repeat(run_id, settings)
     if as_json:

@@ -28,9 +28,10 @@ from labs.report.facts import (
     TrainingFacts,
 )
 from labs.stream import Stream
-from pipelines import request, timeline
 from pipelines.metrics import Interval
-from pipelines.request import ModelEvaluation, TrainingOutcome
+from pipelines.monitoring import timeline
+from pipelines.training import request
+from pipelines.training.request import ModelEvaluation, TrainingOutcome
 from services.programs import programs
 
 _NAMES: Final = {"rules": "rules", "logistic": "logistic regression", "lightgbm": "LightGBM"}

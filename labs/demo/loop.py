@@ -29,13 +29,13 @@ from labs.stream import Stream, midnight
 from labs.terminal import table
 from labs.versions import load_version
 from labs.watching import EvidentlyJob, EvidentlyRun, Watcher
-from pipelines.monitor import WindowResult
-from pipelines.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
-from pipelines.rollout import RolloutOutcome
-from pipelines.rollout_plan import RolloutPlan
-from pipelines.rollout_timeline import TimelineEntry
-from pipelines.split import SplitPlan
-from pipelines.timeline import Timeline
+from pipelines.monitoring.monitor import WindowResult
+from pipelines.monitoring.timeline import Timeline
+from pipelines.rollout.controller import RolloutOutcome
+from pipelines.rollout.plan import RolloutPlan
+from pipelines.rollout.turns import TimelineEntry
+from pipelines.training.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
+from pipelines.training.split import SplitPlan
 from services.supervisor import Supervisor
 
 # What training imports when it needs it, some five seconds in all; imported while MLflow and Prefect start.

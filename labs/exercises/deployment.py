@@ -21,10 +21,10 @@ from data.costs import DecisionCosts, Policy, decline_threshold
 from data.forest import Forest
 from data.history import build_features
 from labs.exercises.source import Days, PaymentSource
-from pipelines.calibrate import fit_platt
-from pipelines.drift_profile import Floats, Mask
-from pipelines.parameters import LightGBMParameters
-from pipelines.reference import Reference, WatchPlan, freeze_reference, reference_frame
+from pipelines.monitoring.profile import Floats, Mask
+from pipelines.monitoring.reference import Reference, WatchPlan, freeze_reference, reference_frame
+from pipelines.training.calibrate import fit_platt
+from pipelines.training.parameters import LightGBMParameters
 
 TRAINED, REFERENCE, LIVE, ONSET, END = 30, 37, 51, 58, 86
 ALERTS: Final = 0.01  # share of payments above the threshold: the capacity of the fraud team

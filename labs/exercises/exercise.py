@@ -26,11 +26,11 @@ from labs.exercises.outcome import (
     WindowOutcome,
 )
 from labs.exercises.serve import Served, serve
-from pipelines.calibration import Share
-from pipelines.detectors import DETECTORS, Detection, fired
 from pipelines.metrics import Interval
-from pipelines.monitor import WindowResult, watch
-from pipelines.parity import compare
+from pipelines.monitoring.detectors import DETECTORS, Detection, fired
+from pipelines.monitoring.monitor import WindowResult, watch
+from pipelines.monitoring.noise_floor import Share
+from pipelines.monitoring.parity import compare
 
 NO_ACTION: Final[frozenset[Action]] = frozenset({"ignore", "hold"})
 

@@ -21,8 +21,8 @@ from data.errors import BadInput, MissingFile
 from data.scenarios import Action, Scenario
 from data.scenarios.team_file import line_of
 from labs.exercises.outcome import Expectation
-from pipelines.detectors import DETECTORS
-from pipelines.drift_profile import WATCHED
+from pipelines.monitoring.detectors import DETECTORS
+from pipelines.monitoring.profile import WATCHED
 
 
 @dataclass(frozen=True)

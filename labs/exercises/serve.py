@@ -13,8 +13,8 @@ from data.history import build_features
 from data.scenarios import Injection
 from labs.exercises.deployment import LIVE, ONSET, VERSION, Deployment
 from labs.exercises.source import Days
-from pipelines.drift_profile import Floats, Mask
-from pipelines.reference import reference_frame
+from pipelines.monitoring.profile import Floats, Mask
+from pipelines.monitoring.reference import reference_frame
 
 NEXT_VERSION: Final = "2"  # what a change of the scores was deployed as
 

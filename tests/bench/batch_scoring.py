@@ -34,7 +34,7 @@ from data.environment import prepare_environment
 from data.features import CATEGORICAL_FEATURES, FEATURES
 from data.history import History, build_features
 from data.world import World, WorldConfig
-from pipelines.batch_scoring import BatchRequest, score_table
+from pipelines.batch.scoring import BatchRequest, score_table
 from tests.bench.table import conclude, publish
 from tests.bundles import POLICY, write_bundle
 from tests.peak_memory import peak_megabytes

@@ -9,7 +9,7 @@ import numpy as np
 
 from data.scenarios import SCENARIOS
 from labs.exercises.outcome import MonitorOutcome, Outcome
-from pipelines.detectors import DETECTORS
+from pipelines.monitoring.detectors import DETECTORS
 from tests.bench.drift_goals import Goal, Rate, quantiles
 
 SUDDEN = ("unit_change", "currency", "null_burst", "error_code", "new_category", "time_zone", "mis_join", "feature_skew")  # data faults

@@ -16,9 +16,9 @@ from labs.exercises.deployment import ONSET
 from labs.exercises.expectations import catalogue_review
 from labs.exercises.outcome import Outcome, Precision
 from labs.exercises.serve import serve
-from pipelines.drift_profile import CATEGORICAL, WATCHED
-from pipelines.portfolio import detections, examine
-from pipelines.window_checks import check_window
+from pipelines.monitoring.portfolio import detections, examine
+from pipelines.monitoring.profile import CATEGORICAL, WATCHED
+from pipelines.monitoring.window_checks import check_window
 from tests.bench.drift_card import Card
 from tests.bench.drift_goals import Goal
 from tests.unit.test_drift_report import MALFORMED, REFERENCE, WINDOW
@@ -26,7 +26,7 @@ from tests.unit.test_drift_report import MALFORMED, REFERENCE, WINDOW
 TOOLS = ("mlflow", "prefect", "fastapi", "evidently", "sklearn", "lightgbm", "locust", "numpy", "pandas")
 ESTIMATED = ("channel_push", "price_rise", "new_category", "time_zone")  # D1, D2, D7, D8
 BLIND = ("mis_join", "new_pattern")  # D9, D12
-DETECTORS_OF_THE_PORTFOLIO = "import pipelines.portfolio, pipelines.streams, pipelines.verdict"
+DETECTORS_OF_THE_PORTFOLIO = "import pipelines.monitoring.portfolio, pipelines.monitoring.streams, pipelines.monitoring.verdict"
 CATALOGUE_S = 60.0
 REPEATED = "mis_join"  # touches every layer from messages to labels
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.calibration import Share
+from pipelines.monitoring.noise_floor import Share
 
 
 @dataclass(frozen=True)

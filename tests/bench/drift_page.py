@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from labs.report.markup import figure, section, table, text
 from labs.report.page import document
-from pipelines.detectors import DETECTORS
+from pipelines.monitoring.detectors import DETECTORS
 from tests.bench.drift_card import Card, Cell
 from tests.bench.drift_goals import Goal, Rate
 from tests.bench.drift_plots import delays, power_curves

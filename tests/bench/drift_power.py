@@ -15,7 +15,7 @@ from data.scenarios import Injection, scenario
 from labs.exercises.catalogue import deployment_of
 from labs.exercises.deployment import ONSET, Deployment
 from labs.exercises.serve import serve
-from pipelines.portfolio import detections, examine
+from pipelines.monitoring.portfolio import detections, examine
 from tests.bench.drift_goals import Goal, Rate
 from tests.bench.drift_quiet import OF_ROWS, in_processes
 

@@ -22,9 +22,9 @@ from data.history import build_features
 from data.schema import TRANSACTION_COLUMNS
 from labs.exercises.catalogue import cores, deployment_of
 from labs.exercises.deployment import REFERENCE, VERSION, Deployment
-from pipelines.drift_profile import WATCHED
-from pipelines.portfolio import detections, examine, sequential
-from pipelines.reference import freeze_reference, reference_frame
+from pipelines.monitoring.portfolio import detections, examine, sequential
+from pipelines.monitoring.profile import WATCHED
+from pipelines.monitoring.reference import freeze_reference, reference_frame
 from tests.bench.drift_goals import Goal, Rate
 
 T = TypeVar("T")

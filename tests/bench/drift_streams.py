@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.stream_detectors import FEWER_CAUGHT, MORE_ALERTS, EDetector
-from pipelines.streams import TOLERATED
+from pipelines.monitoring.stream_detectors import FEWER_CAUGHT, MORE_ALERTS, EDetector
+from pipelines.monitoring.streams import TOLERATED
 from tests.bench.drift_goals import Goal, quantiles
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 from data.features import FEATURES
 from data.history import build_features
 from pipelines.metrics import average_precision, card_precision, card_precision_at_k, paired_difference, roc_auc
-from pipelines.parameters import LightGBMParameters, candidates
+from pipelines.training.parameters import LightGBMParameters, candidates
 from tests.bench.book import FIRST_DAY, Floats, Integers, Raw, Split, book_features, folds, read_raw, split
 from tests.bench.shared import shared_file
 from tests.bench.table import conclude, publish

@@ -22,7 +22,7 @@ from labs.exercises.deployment import END, ONSET, deploy
 from labs.exercises.serve import serve
 from labs.exercises.source import PAYMENTS_PER_DAY, world_source
 from pipelines.metrics import average_precision
-from pipelines.performance import MaturedRows, matured_rows
+from pipelines.monitoring.performance import MaturedRows, matured_rows
 from tests.bench.table import conclude, publish
 
 DECLINED = 0.004  # of payments: the default costs decline so few that there is nothing to see

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from data.costs import DecisionCosts
-from pipelines.gate import Comparison, GateRule, GateVerdict, judge_candidate
 from pipelines.metrics import (
     Interval,
     average_precision,
@@ -24,7 +23,8 @@ from pipelines.metrics import (
     recall_at_capacity,
     roc_auc,
 )
-from pipelines.parameters import LightGBMParameters
+from pipelines.training.gate import Comparison, GateRule, GateVerdict, judge_candidate
+from pipelines.training.parameters import LightGBMParameters
 from tests.bench.shared import shared_file
 from tests.bench.table import conclude, publish
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data.serving_plan import ServingPlan
-from pipelines.evidence import trouble_of
+from pipelines.rollout.evidence import trouble_of
 from tests.chaos.challengers import HUGE_AMOUNT_MINOR, not_a_number, other_columns, slow
 from tests.chaos.load import Load, Payment, payment
 from tests.chaos.scoreboard import Scoreboard

@@ -15,7 +15,7 @@ from labs.exercises.exercise import run_exercise
 from labs.exercises.expectations import catalogue_review
 from labs.exercises.serve import Served, serve
 from labs.exercises.source import world_source
-from pipelines.detectors import DETECTORS
+from pipelines.monitoring.detectors import DETECTORS
 
 
 def under(deployment: Deployment, name: str, strength: float | None = None) -> Served:

@@ -22,9 +22,9 @@ from data.prediction_store import PredictionRecord
 from data.scenarios import SCENARIOS, Injection
 from data.schema import Label, Transaction
 from data.world import World, WorldConfig, make_days
-from pipelines.request import LogSource, TrainingRequest, WorldSource
-from pipelines.split import SplitPlan
-from pipelines.train import Prepared, prepare
+from pipelines.training.request import LogSource, TrainingRequest, WorldSource
+from pipelines.training.split import SplitPlan
+from pipelines.training.train import Prepared, prepare
 
 CONFIG = WorldConfig(seed=5, transactions_per_day=400, fraud_share=0.05)
 HISTORY, LOGGED = 24, 16  # days

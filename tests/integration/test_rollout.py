@@ -13,9 +13,9 @@ from data.features import FEATURE_COUNT, FEATURE_INDEX
 from data.ledger import Ledger
 from data.prediction_log import PredictionLog, PredictionRecord
 from data.schema import CHANNELS, Decision, Label, Transaction
-from pipelines.evidence import APPROVE, DECLINE, REVIEW, LogEvidence, Served, to_served
-from pipelines.rollout import run_rollout
-from pipelines.rollout_plan import RolloutPlan
+from pipelines.rollout.controller import run_rollout
+from pipelines.rollout.evidence import APPROVE, DECLINE, REVIEW, LogEvidence, Served, to_served
+from pipelines.rollout.plan import RolloutPlan
 from tests.fakes import FakeRegistry
 from tests.simulated_service import START, Model, SimulatedService
 

@@ -18,12 +18,12 @@ from data.registry import Registry
 from data.settings import Settings
 from data.world.config import WorldConfig
 from pipelines.lease import this_process
-from pipelines.parameters import LightGBMParameters
-from pipelines.reproduce import reproduce
-from pipelines.request import Recipe, TrainingOutcome, TrainingRequest, WorldSource
-from pipelines.split import SplitPlan
-from pipelines.track import EXPERIMENT, Tracker
-from pipelines.train import train_model
+from pipelines.training.parameters import LightGBMParameters
+from pipelines.training.reproduce import reproduce
+from pipelines.training.request import Recipe, TrainingOutcome, TrainingRequest, WorldSource
+from pipelines.training.split import SplitPlan
+from pipelines.training.track import EXPERIMENT, Tracker
+from pipelines.training.train import train_model
 
 DAYS = 42
 WORLD = WorldConfig(seed=3, transactions_per_day=1_000, fraud_share=0.03)

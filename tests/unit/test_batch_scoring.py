@@ -22,10 +22,11 @@ from data.errors import BadInput, DiskFull, MissingFile, ModelFailed
 from data.features import FEATURE_INDEX, FEATURES
 from data.history import build_features
 from data.settings import REPOSITORY
-from pipelines import batch_output, batch_scoring
-from pipelines.batch_answers import SCORE_SCHEMA
-from pipelines.batch_repeats import CONFLICT
-from pipelines.batch_scoring import BatchRequest, BatchSummary, score_table
+from pipelines.batch import output as batch_output
+from pipelines.batch import scoring as batch_scoring
+from pipelines.batch.answers import SCORE_SCHEMA
+from pipelines.batch.repeats import CONFLICT
+from pipelines.batch.scoring import BatchRequest, BatchSummary, score_table
 from tests.bundles import POLICY, make_bundle, random_features
 from tests.payments import START, transactions
 
@@ -345,7 +346,8 @@ def test_a_place_that_cannot_be_written_is_said_in_a_sentence(model: Model, tmp_
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipelines import batch_output, batch_scoring
+from pipelines.batch import output as batch_output
+from pipelines.batch import scoring as batch_scoring
 from tests.unit.test_batch_scoring import Broken
 batch_scoring.FEATURE_PIECE_ROWS = 97
 request = batch_scoring.BatchRequest(Path(sys.argv[1]), Path(sys.argv[2]), features_ready=True)
@@ -369,7 +371,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 import numpy as np
-from pipelines.batch_scoring import BatchRequest, score_table
+from pipelines.batch.scoring import BatchRequest, score_table
 from tests.bundles import POLICY
 from tests.peak_memory import peak_megabytes
 class Even:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from data.costs import DecisionCosts
-from pipelines.calibrate import fit_platt
 from pipelines.metrics import brier, expected_calibration_error, money_saved_per_thousand
-from pipelines.threshold import choose_threshold
+from pipelines.training.calibrate import fit_platt
+from pipelines.training.threshold import choose_threshold
 
 RNG = np.random.default_rng(5)
 TRUE_MARGIN = RNG.normal(-4, 2, 60_000)

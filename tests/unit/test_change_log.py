@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from data.ledger import Ledger
-from pipelines.change_log import deployments, promoted_at
+from pipelines.monitoring.change_log import deployments, promoted_at
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

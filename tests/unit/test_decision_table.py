@@ -6,15 +6,15 @@ from datetime import UTC, date, datetime
 import pytest
 
 from data.scenarios import Action
-from pipelines.decision_table import ROWS, find_row
-from pipelines.detectors import Detection, Detector
-from pipelines.drift_evidence import AlertRate, Deployment, Evidence, LabelFlow, RankingLoss
-from pipelines.drift_tests import ColumnTest
-from pipelines.estimate import Estimate
 from pipelines.metrics import Interval
-from pipelines.performance import Performance
-from pipelines.verdict import decide
-from pipelines.window_checks import FAULTS, Finding, FindingKind
+from pipelines.monitoring.column_tests import ColumnTest
+from pipelines.monitoring.decision_table import ROWS, find_row
+from pipelines.monitoring.detectors import Detection, Detector
+from pipelines.monitoring.estimate import Estimate
+from pipelines.monitoring.evidence import AlertRate, Deployment, Evidence, LabelFlow, RankingLoss
+from pipelines.monitoring.performance import Performance
+from pipelines.monitoring.verdict import decide
+from pipelines.monitoring.window_checks import FAULTS, Finding, FindingKind
 
 STEADY, LOST = Interval(0.0, -0.05, 0.05), Interval(0.3, 0.2, 0.4)
 UNHARMED = Performance(STEADY, STEADY, STEADY, STEADY, STEADY, STEADY)

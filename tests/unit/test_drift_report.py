@@ -11,11 +11,11 @@ import pytest
 
 from data.errors import MissingFile
 from data.settings import REPOSITORY
-from pipelines.drift_profile import CATEGORICAL, WATCHED
-from pipelines.drift_report import WORKSPACE, build_report, main
-from pipelines.monitor import watch
-from pipelines.reference import WatchPlan, freeze_reference
-from pipelines.window_checks import check_window
+from pipelines.monitoring.monitor import watch
+from pipelines.monitoring.profile import CATEGORICAL, WATCHED
+from pipelines.monitoring.reference import WatchPlan, freeze_reference
+from pipelines.monitoring.report import WORKSPACE, build_report, main
+from pipelines.monitoring.window_checks import check_window
 from tests.payments import START, labels, served
 
 REFERENCE = served(14, 500)
@@ -122,5 +122,5 @@ def test_the_command_names_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_importing_the_report_does_not_import_evidently() -> None:
-    code = "import sys, pipelines.drift_report, pipelines.monitor; sys.exit('evidently' in sys.modules)"
+    code = "import sys, pipelines.monitoring.report, pipelines.monitoring.monitor; sys.exit('evidently' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

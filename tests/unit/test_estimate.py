@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.detectors import Detection
-from pipelines.estimate import UNHEARD, Calibrator, Conditions, Estimate, Matured, estimate, fit_calibrator
 from pipelines.metrics import Interval
-from pipelines.performance import matured_rows
-from pipelines.reference import WatchPlan, caught_days
-from pipelines.window_checks import Finding
+from pipelines.monitoring.detectors import Detection
+from pipelines.monitoring.estimate import UNHEARD, Calibrator, Conditions, Estimate, Matured, estimate, fit_calibrator
+from pipelines.monitoring.performance import matured_rows
+from pipelines.monitoring.reference import WatchPlan, caught_days
+from pipelines.monitoring.window_checks import Finding
 from tests.payments import labels, served
 
 MATURITY = WatchPlan().maturity
@@ -126,8 +126,8 @@ def test_a_reference_with_too_few_frauds_gives_no_estimate() -> None:
 
 
 def test_an_alarm_of_caught_frauds_is_heard() -> None:
-    from pipelines.drift_evidence import AlertRate
-    from pipelines.monitor import _conditions
+    from pipelines.monitoring.evidence import AlertRate
+    from pipelines.monitoring.monitor import _conditions
 
     quiet = AlertRate(0.01, 0.01, 1.0, False)
     assert _conditions((), (), quiet, (Detection("caught_frauds", True),)).caught_alarm

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.baselines import fit_logistic, logistic_margin, rules_margin
-from pipelines.boost import fit_best, gain_shares, load_booster, margins, search
-from pipelines.fit import fit_models, load_or_fit
-from pipelines.imbalance import compare_resampling
 from pipelines.metrics import average_precision
-from pipelines.parameters import LightGBMParameters
-from pipelines.request import Recipe
-from pipelines.resample import SMOTE_SHARE, UNDER_SAMPLED_SHARE, Rows, rebalance, thin_genuine
+from pipelines.training.baselines import fit_logistic, logistic_margin, rules_margin
+from pipelines.training.boost import fit_best, gain_shares, load_booster, margins, search
+from pipelines.training.fit import fit_models, load_or_fit
+from pipelines.training.imbalance import compare_resampling
+from pipelines.training.parameters import LightGBMParameters
+from pipelines.training.request import Recipe
+from pipelines.training.resample import SMOTE_SHARE, UNDER_SAMPLED_SHARE, Rows, rebalance, thin_genuine
 from tests.tables import signal_table
 
 RECIPE = Recipe(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.gate import Comparison, GateRule, GateVerdict, judge_candidate
 from pipelines.metrics import Interval
+from pipelines.training.gate import Comparison, GateRule, GateVerdict, judge_candidate
 
 
 def against(opponent: str, ap: tuple[float, float, float], money: tuple[float, float, float] = (0.0, -5.0, 5.0)) -> Comparison:

@@ -10,11 +10,11 @@ import pytest
 from data.costs import DecisionCosts
 from data.errors import BadInput, MissingFile
 from data.serving_plan import ServingPlan
-from pipelines.evidence import APPROVE, DECLINE, REVIEW, Evidence, Reports, Served, settled_frauds, trouble_of
-from pipelines.guardrails import Learned, begin, enter
-from pipelines.judge import Judgement, judge
-from pipelines.money import Money
-from pipelines.rollout_plan import DEFAULT_PLAN, RolloutPlan, Step
+from pipelines.rollout.evidence import APPROVE, DECLINE, REVIEW, Evidence, Reports, Served, settled_frauds, trouble_of
+from pipelines.rollout.guardrails import Learned, begin, enter
+from pipelines.rollout.judge import Judgement, judge
+from pipelines.rollout.money import Money
+from pipelines.rollout.plan import DEFAULT_PLAN, RolloutPlan, Step
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 COSTS = DecisionCosts()

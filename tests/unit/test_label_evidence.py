@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.monitor import WindowResult, watch
-from pipelines.performance import MINIMUM_FRAUDS, MaturedRows, knowable_on
-from pipelines.reference import WatchPlan, freeze_reference
+from pipelines.monitoring.monitor import WindowResult, watch
+from pipelines.monitoring.performance import MINIMUM_FRAUDS, MaturedRows, knowable_on
+from pipelines.monitoring.reference import WatchPlan, freeze_reference
 from tests.payments import START, labels, served
 
 PLAN = WatchPlan()

@@ -18,7 +18,7 @@ from labs.drifts import Drifts
 from labs.live import BY_HAND, LiveSource, hand_over, take_up, where_it_stands
 from labs.replay import LiveDay, Replay
 from labs.stream import FileStream, Stream, WorldStream, midnight
-from pipelines.request import WorldSource
+from pipelines.training.request import WorldSource
 from tests.live_service import DECLINED, Service
 from tests.records import record
 from tests.unit.test_demo import recorded, replace_days

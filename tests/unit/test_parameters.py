@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.metrics import average_precision
-from pipelines.parameters import SEARCH_SPACE, LightGBMParameters, candidates
+from pipelines.training.parameters import SEARCH_SPACE, LightGBMParameters, candidates
 
 
 def rare_frauds() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

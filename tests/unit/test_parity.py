@@ -10,10 +10,10 @@ import pytest
 from data.features import FEATURE_INDEX
 from data.history import History, build_features
 from data.prediction_log import PredictionLog
-from pipelines.detectors import fired
-from pipelines.monitor import watch
-from pipelines.parity import compare, recompute, replay
-from pipelines.reference import WatchPlan, freeze_reference
+from pipelines.monitoring.detectors import fired
+from pipelines.monitoring.monitor import watch
+from pipelines.monitoring.parity import compare, recompute, replay
+from pipelines.monitoring.reference import WatchPlan, freeze_reference
 from tests.payments import START, labels, served, transactions
 from tests.records import fraud_label, record
 

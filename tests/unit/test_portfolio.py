@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.detectors import fired
-from pipelines.drift_tests import rate_p_value
-from pipelines.monitor import WindowResult, watch
-from pipelines.reference import WatchPlan, freeze_reference
+from pipelines.monitoring.column_tests import rate_p_value
+from pipelines.monitoring.detectors import fired
+from pipelines.monitoring.monitor import WindowResult, watch
+from pipelines.monitoring.reference import WatchPlan, freeze_reference
 from tests.payments import START, labels, served
 
 PLAN = WatchPlan()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.errors import StepFailed
-from pipelines.publish import check_evaluator
+from pipelines.training.publish import check_evaluator
 from tests.bundles import random_features, train_booster
 
 

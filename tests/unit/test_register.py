@@ -1,6 +1,6 @@
 """One version per set of inputs, and aliases that never point at nothing."""
 
-from pipelines.register import INPUTS_TAG, SEQUENCE_TAG, next_sequence, register, settle_alias, version_of
+from pipelines.training.register import INPUTS_TAG, SEQUENCE_TAG, next_sequence, register, settle_alias, version_of
 from tests.fakes import FakeRegistry
 
 

@@ -8,7 +8,7 @@ import pytest
 from data.errors import BadInput, BundleRefused, PlanRefused, RegistryUnavailable, RolloutRefused, UnknownRun
 from data.ledger import Ledger
 from data.serving_plan import ServingPlan
-from pipelines.rollback import Rollback, roll_back
+from pipelines.rollout.rollback import Rollback, roll_back
 from tests.fakes import FakeRegistry
 
 NOON = datetime(2026, 3, 6, 12, tzinfo=UTC)

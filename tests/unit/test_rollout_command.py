@@ -21,8 +21,8 @@ from labs.cli import app
 from labs.commands.rollout import plan_of
 from labs.live import LiveSource
 from labs.stream import FileStream
-from pipelines.rollout_actions import read_open
-from pipelines.rollout_plan import RolloutPlan
+from pipelines.rollout.actions import read_open
+from pipelines.rollout.plan import RolloutPlan
 from tests.fakes import FakeRegistry
 from tests.records import record
 from tests.unit.test_demo import recorded

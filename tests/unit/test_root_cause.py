@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.monitor import WindowResult, watch
-from pipelines.reference import WatchPlan, freeze_reference
+from pipelines.monitoring.monitor import WindowResult, watch
+from pipelines.monitoring.reference import WatchPlan, freeze_reference
 from tests.payments import START, labels, served
 
 PLAN = WatchPlan()

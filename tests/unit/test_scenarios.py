@@ -14,7 +14,7 @@ from data.scenarios import DEMO_SCENARIO, SCENARIOS, scenario
 from data.schema import LABEL_COLUMNS
 from data.world import World, WorldConfig
 from labs.drifts import Drifts
-from pipelines.detectors import DETECTORS
+from pipelines.monitoring.detectors import DETECTORS
 from tests.payments import transactions
 
 START = date(2026, 1, 8)  # the fourth day of the frames

@@ -15,7 +15,7 @@ import pipelines.flows
 from data.bundle import Model
 from data.dataset import to_table
 from labs.cli import app
-from pipelines.batch_scoring import BatchRequest, BatchSummary, score_table
+from pipelines.batch.scoring import BatchRequest, BatchSummary, score_table
 from tests.bundles import make_bundle
 from tests.fakes import FakeRegistry
 from tests.payments import transactions

@@ -8,8 +8,8 @@ import pytest
 
 from data.costs import Policy
 from data.reasons import RANDOM_APPROVE
-from pipelines.batch_answers import answer_rows
-from pipelines.performance import matured_rows
+from pipelines.batch.answers import answer_rows
+from pipelines.monitoring.performance import matured_rows
 from pipelines.selective import outcome_weights
 from services.scoring.decide import Ids, judge_payments
 from tests.bundles import random_features

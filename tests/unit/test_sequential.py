@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.sequential import EITHER_ODDS, HIGHER_ODDS, LOWER_ODDS, NOTHING, MeanTest, OddsTest, count_needed, rejects
+from pipelines.rollout.sequential import EITHER_ODDS, HIGHER_ODDS, LOWER_ODDS, NOTHING, MeanTest, OddsTest, count_needed, rejects
 
 RAMP = ((0.01, 4_000), (0.05, 6_000), (0.25, 10_000), (0.5, 20_000))  # share of the canary, requests
 

@@ -7,7 +7,7 @@ import pytest
 
 from data.errors import NotEnoughLabels
 from data.schema import event_seconds
-from pipelines.split import SplitPlan, check_labels, split_at
+from pipelines.training.split import SplitPlan, check_labels, split_at
 
 CUT = datetime(2026, 3, 6, tzinfo=UTC)
 

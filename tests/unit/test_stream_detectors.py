@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.stream_detectors import FEWER_CAUGHT, MORE_ALERTS, EDetector
+from pipelines.monitoring.stream_detectors import FEWER_CAUGHT, MORE_ALERTS, EDetector
 
 
 def coins(n: int, share: float, seed: int) -> np.ndarray:

@@ -12,8 +12,8 @@ from data.errors import EmptyWindow
 from data.prediction_log import PredictionLog
 from data.world.config import WorldConfig
 from data.world.days import make_days
-from pipelines.request import LogSource
-from pipelines.table import dataset_table, served_rows, stack
+from pipelines.training.request import LogSource
+from pipelines.training.table import dataset_table, served_rows, stack
 from tests.records import START, fraud_label, record
 
 FIRST = date(2026, 1, 5)

@@ -11,10 +11,10 @@ import pytest
 
 from data.world.config import Change, WorldConfig
 from pipelines.lease import is_running, this_process
-from pipelines.provenance import provenance
-from pipelines.reproduce import differences
-from pipelines.request import FileSource, LogSource, Recipe, TrainingRequest, WorldSource
-from pipelines.train import inputs_digest
+from pipelines.training.provenance import provenance
+from pipelines.training.reproduce import differences
+from pipelines.training.request import FileSource, LogSource, Recipe, TrainingRequest, WorldSource
+from pipelines.training.train import inputs_digest
 
 CUT = datetime(2026, 3, 6, tzinfo=UTC)
 WORLD = TrainingRequest(WorldSource(WorldConfig(changes=(Change("inflation", date(2026, 2, 1), 0.5),)), 60), CUT)

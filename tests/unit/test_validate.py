@@ -14,7 +14,7 @@ from data.dataset import Dataset, to_frame
 from data.errors import BadBatch
 from data.world.config import WorldConfig
 from data.world.days import make_days
-from pipelines.validate import check_days, validate_days
+from pipelines.training.validate import check_days, validate_days
 
 START = date(2026, 1, 5)
 CONFIG = WorldConfig(start=START, transactions_per_day=300)

@@ -3,14 +3,14 @@ from datetime import date
 
 import pytest
 
-from pipelines.detectors import Detection
-from pipelines.drift_evidence import AlertRate, Evidence, LabelFlow, RankingLoss
-from pipelines.drift_tests import ColumnTest
 from pipelines.metrics import Interval
-from pipelines.onset import Onset
-from pipelines.performance import Performance
-from pipelines.verdict import decide
-from pipelines.window_checks import Finding
+from pipelines.monitoring.column_tests import ColumnTest
+from pipelines.monitoring.detectors import Detection
+from pipelines.monitoring.evidence import AlertRate, Evidence, LabelFlow, RankingLoss
+from pipelines.monitoring.onset import Onset
+from pipelines.monitoring.performance import Performance
+from pipelines.monitoring.verdict import decide
+from pipelines.monitoring.window_checks import Finding
 
 STEADY = Interval(0.0, -0.05, 0.05)
 LOST = Interval(0.3, 0.2, 0.4)

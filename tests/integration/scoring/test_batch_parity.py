@@ -17,8 +17,8 @@ from data.features import FEATURES
 from data.prediction_frames import labels_frame, window_frame, window_matrix
 from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS
 from data.settings import Settings
-from pipelines import batch_scoring
-from pipelines.batch_scoring import BatchRequest, score_table
+from pipelines.batch import scoring as batch_scoring
+from pipelines.batch.scoring import BatchRequest, score_table
 from tests.fakes import FakeRegistry
 from tests.integration.scoring.server import body, serve_ready
 from tests.records import START

@@ -1,0 +1,1 @@
+"""A table of payments larger than memory, scored with one model. `scoring` is the whole in order."""

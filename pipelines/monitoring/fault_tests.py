@@ -1,0 +1,260 @@
+"""Tests for what an upstream system broke: nulls, levels never seen, units, clocks. Each hit is a typed finding.
+
+Distribution tests miss these (a thirtieth of rows times a hundred moves no quantile; nulls are dropped before a
+distribution is drawn), and they ask for another decision: mend the pipeline, do not retrain on its rows. All rates are
+compared given what explains them honestly: nulls within a channel, amounts within a terminal. Called by `portfolio`;
+`value_tests` holds those that look at single values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from pipelines.monitoring.column_tests import (
+    COMMON_ROWS,
+    MINIMUM_NULL_RISE,
+    MINIMUM_UNSEEN,
+    compare_marks,
+    homogeneity_p_value,
+    rate_p_value,
+)
+from pipelines.monitoring.profile import (
+    WEEK_HOURS,
+    Binning,
+    Floats,
+    Integers,
+    Mask,
+    Profile,
+    Season,
+    day_numbers,
+    design_effect,
+    hour_of_week,
+    places,
+)
+from pipelines.monitoring.window_checks import Finding
+
+MAY_BE_NULL: Final = ("latitude", "device_id")  # longitude goes with latitude
+UNIT_FACTOR: Final = 30.0  # over the terminal's usual amount: no honest shop sees it often, a unit error always does
+MINIMUM_UNIT_SHARE: Final = 0.001
+# Times as many rows as before, at least: where prices halve, rounding alone makes half as many again far from usual (the Handbook's file).
+MINIMUM_UNIT_RISE: Final = 2.0
+ABOVE, BELOW = 1, 2
+ANY_HOUR: Final = Season(np.ones(WEEK_HOURS), "none")  # rare rows are compared with all there are: a short window shares few hours
+SURE: Final = 0.95  # of the design effect of rows far off: they are too few for the days of a reference to tell more
+CLOCK_FIT: Final = 0.9  # share of the hourly difference that a clock running wrong must explain
+CLOCK_DISTANCE: Final = 0.05
+SCATTER: Final = 0.05  # p-value above which what a turn leaves is scatter
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual of single rows in a reference: what each terminal charges, and what each channel leaves out."""
+
+    terminals: pd.Index
+    log_amount: Floats  # (terminals,) mean
+    far: Profile  # rows not far from their terminal's usual amount, far above it, far below it, (none)
+    far_effect: float  # how much more those vary from day to day than independent rows would
+    channels: pd.Index
+    nulls: Mapping[str, Floats]  # per column that may be null: its rate in each channel, then overall (channels + 1,)
+    null_effects: Mapping[str, float]  # how much more those vary from day to day than independent rows would
+    rows: int
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "Usual":
+        """Of the reference's rows."""
+        terminals, log_amount, far = pd.Index([]), np.empty(0), np.zeros(len(frame), dtype=np.int64)
+        if {"amount", "terminal_id"} <= set(frame):
+            terminals = pd.Index(frame["terminal_id"].astype(object).unique())
+            place, paid = places(frame["terminal_id"], terminals), _log_amount(frame)
+            log_amount = np.bincount(place, weights=paid, minlength=len(terminals)) / np.bincount(place, minlength=len(terminals))
+            far = _far(paid - log_amount[place])
+        channels = pd.Index(frame["channel"].astype(object).dropna().unique() if "channel" in frame else [])
+        channel = places(frame["channel"], channels) if len(channels) else np.full(len(frame), -1)
+        nulls, effects = {}, {}
+        for name in MAY_BE_NULL:
+            if name in frame:
+                null = frame[name].isna().to_numpy().astype(np.float64)
+                nulls[name] = _rates(null, channel, len(channels))
+                effects[name] = _excess_variation(null, nulls[name][channel], day_numbers(frame["event_time"]))
+        profile = Profile.of(far, frame["event_time"], 4)
+        effect = design_effect(profile.days, ordered=False, quantile=SURE)
+        return cls(terminals, log_amount, profile, effect, channels, nulls, effects, len(frame))
+
+    def log_ratio(self, frame: pd.DataFrame) -> Floats:
+        """Log of each amount over its terminal's usual one, less a general rise of prices; 0 at terminals not known."""
+        place = places(frame["terminal_id"], self.terminals)
+        off, known = np.zeros(len(frame)), place >= 0
+        if known.any():
+            off[known] = _log_amount(frame)[known] - self.log_amount[place[known]]
+            off[known] -= np.median(off[known])
+        return off
+
+    def null_rate(self, name: str, frame: pd.DataFrame) -> Floats:
+        """The null rate of each row's channel, (n,)."""
+        channel = places(frame["channel"], self.channels) if "channel" in frame else np.full(len(frame), -1)
+        return self.nulls[name][channel]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The rows of a window and of its reference, with the season that they have in common and the error level of one test."""
+
+    current: pd.DataFrame
+    reference: pd.DataFrame
+    season: Season
+    level: float
+    usual: Usual
+    noise: Mapping[str, float] = field(default_factory=dict)  # measured design effects by "detector:column"; see `noise_floor`
+
+    @property
+    def weights(self) -> Floats:
+        """Of the reference's rows, (n,): what gives them the window's season."""
+        weights: Floats = self.season.weights[hour_of_week(self.reference["event_time"])]
+        return weights
+
+
+def null_findings(pair: Pair) -> list[Finding]:
+    """Columns that are null on more rows than their channels explain (direct standardisation)."""
+    findings = []
+    for name in pair.usual.nulls:
+        if name not in pair.current:
+            continue
+        null, usual = pair.current[name].isna().to_numpy().astype(np.float64), pair.usual.null_rate(name, pair.current)
+        excess, rows = float(null.mean() - usual.mean()), len(null)
+        if excess < MINIMUM_NULL_RISE:
+            continue
+        effect = pair.noise.get(f"null_rate:{name}", pair.usual.null_effects[name])
+        p = _null_p_value(null, usual, pair.usual.rows / rows, effect)
+        if p < pair.level:
+            text = f"Column {name} is null on {null.mean():.1%} of rows where {usual.mean():.1%} is usual for their channels."
+            findings.append(Finding("null_rate", name, text, round(excess * rows), excess, p))
+    return findings
+
+
+def _null_p_value(null: Floats, usual: Floats, reference_rows: float, effect: float) -> float:
+    """Of no more nulls than their channels explain; `reference_rows` per row of the window.
+
+    Where a channel is always or never null, it adds nothing to the variance of the sum: a z-test on what the others leave.
+    Where that is too little for the normal law, the test of rare marks.
+    """
+    from scipy.special import ndtr
+
+    rows, spread = len(null), float((usual * (1 - usual)).sum())
+    if spread / effect < COMMON_ROWS:
+        n, m = rows / effect, rows * reference_rows / effect
+        return rate_p_value(float(null.mean()) * n, n, float(usual.mean()) * m, m)
+    return float(2 * ndtr(-abs(float((null - usual).sum())) / np.sqrt(spread * effect * (1 + 1 / reference_rows))))
+
+
+def unseen_findings(pair: Pair, binnings: Sequence[Binning]) -> list[Finding]:
+    """Levels that the reference never held."""
+    findings = []
+    for binning in binnings:
+        if binning.ordered:
+            continue
+        values = pair.current[binning.column]
+        new = (binning.codes(values) == binning.size - 1) & values.notna().to_numpy()
+        share = float(new.mean())
+        if share < MINIMUM_UNSEEN:
+            continue
+        p = rate_p_value(float(new.sum()), len(new), 0.0, pair.usual.rows)
+        if p < pair.level:
+            top = values[new].astype(str).value_counts().index[0]
+            count = values[new].nunique()
+            text = f"Column {binning.column} holds {count} level(s) never seen before, {top} the commonest, on {share:.1%} of rows."
+            findings.append(Finding("unseen_level", binning.column, text, int(new.sum()), share, p))
+    return findings
+
+
+def unit_finding(pair: Pair) -> list[Finding]:
+    """Amounts far from their terminal's usual one: another unit where the same terminals repeat it, else out of range."""
+    off = pair.usual.log_ratio(pair.current)
+    code, effect = _far(off), pair.noise.get("unit:amount", pair.usual.far_effect)
+    for side in (ABOVE, BELOW):
+        far, rows = code == side, len(code)
+        rate = compare_marks(pair.usual.far, float(far.sum()), rows, ANY_HOUR, pair.level / 2, effect, mark=side)
+        few = rate.value - rate.before < MINIMUM_UNIT_SHARE or rate.value < MINIMUM_UNIT_RISE * rate.before
+        if few or rate.p_value >= pair.level / 2:
+            continue
+        hits = pair.current.loc[far, "terminal_id"].astype(object).value_counts()
+        repeated = hits[hits >= 3]  # a unit error hits a terminal each time; a rare large purchase does not
+        factor = float(np.exp(np.median(off[far])))
+        size = f"{factor:.0f} times" if side == ABOVE else f"1/{1 / factor:.0f} of"
+        if repeated.sum() < 0.5 * far.sum():
+            text = f"Amounts are {size} what is usual at their terminals on {rate.value:.2%} of rows, {rate.before:.2%} before."
+            return [Finding("range", "amount", text, int(far.sum()), rate.value, rate.p_value)]
+        text = (
+            f"Amounts at {len(repeated)} terminals, {repeated.index[0]} first, are {size} what is usual there:"
+            f" {rate.value:.2%} of rows, {rate.before:.2%} before. Cents taken for euros, or the reverse?"
+        )
+        return [Finding("unit", "amount", text, int(far.sum()), rate.value, rate.p_value)]
+    return []
+
+
+def far_from_usual(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[Mask, Mask, Floats]:
+    """Rows whose amount is 30 times the usual one of their terminal, or a 30th: of the current rows and of the reference.
+
+    Usual is the reference's geometric mean there, after a general rise of prices is taken out. The third array is the
+    current rows' log ratio to it, 0 at terminals that the reference does not know.
+    """
+    usual = Usual.of(reference)
+    off = usual.log_ratio(current)
+    before = _log_amount(reference) - usual.log_amount[places(reference["terminal_id"], usual.terminals)]
+    return np.abs(off) > np.log(UNIT_FACTOR), np.abs(before) > np.log(UNIT_FACTOR), off
+
+
+def clock_finding(pair: Pair, current: Floats, reference: Floats) -> list[Finding]:
+    """Whether the day's profile is the reference's turned by whole hours on part of the rows; both (24,) counts.
+
+    Least squares of `current = (1 - m) reference + m turned(reference)` for each turn. People who shop later bend the
+    profile; only a wrong clock turns it whole.
+    """
+    p, q = current / max(current.sum(), 1), reference / max(reference.sum(), 1e-9)
+    chance = homogeneity_p_value(p, q, float(current.sum()), float(pair.usual.rows))
+    if float(np.abs(p - q).sum() / 2) < CLOCK_DISTANCE or chance >= pair.level:
+        return []
+    best, fit, part = 0, 0.0, 0.0
+    for turn in [*range(-11, 0), *range(1, 13)]:
+        step = np.roll(q, turn) - q
+        m = float(np.clip((p - q) @ step / max(step @ step, 1e-12), 0, 1))
+        explained = 1 - float(np.sum((p - q - m * step) ** 2) / np.sum((p - q) ** 2))
+        if explained > fit:
+            best, fit, part = turn, explained, m
+    turned = (1 - part) * q + part * np.roll(q, best)
+    # Few payments scatter about any profile: then a turn must leave no more than scatter.
+    if fit < CLOCK_FIT and homogeneity_p_value(p, turned, float(current.sum()), float(pair.usual.rows)) < SCATTER:
+        return []
+    text = f"The hours of {part:.0%} of payments are turned by {best:+d} h: a time zone or a clock, not people."
+    return [Finding("clock", "event_time", text, round(part * len(pair.current)), part, chance)]
+
+
+def _far(off: Floats) -> Integers:
+    """0, ABOVE or BELOW for each log ratio, (n,)."""
+    limit = np.log(UNIT_FACTOR)
+    return np.where(off > limit, ABOVE, np.where(off < -limit, BELOW, 0)).astype(np.int64)
+
+
+def _log_amount(frame: pd.DataFrame) -> Floats:
+    paid: Floats = np.log(np.maximum(frame["amount"].to_numpy(dtype=np.float64), 0.01))
+    return paid
+
+
+def _rates(null: Floats, channel: Integers, channels: int) -> Floats:
+    """Null rates by channel, and the overall one last, where channels never seen find it."""
+    overall = null.mean() if len(null) else 0.0
+    known = channel >= 0
+    rows = np.bincount(channel[known], minlength=channels)
+    sums = np.bincount(channel[known], weights=null[known], minlength=channels)
+    return np.append(np.where(rows > 0, sums / np.maximum(rows, 1), overall), overall)
+
+
+def _excess_variation(null: Floats, usual: Floats, day: Integers) -> float:
+    """Between-day variance of nulls given their channels, over that of independent rows; at least 1."""
+    _, index = np.unique(day, return_inverse=True)
+    residual = np.bincount(index, weights=null - usual)
+    independent = float((usual * (1 - usual)).sum())
+    freedom = max(len(residual) - 1, 1)
+    return max(1.0, float(residual @ residual) * len(residual) / freedom / independent) if independent > 0 else 1.0

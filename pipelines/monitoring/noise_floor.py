@@ -1,0 +1,229 @@
+"""The noise floor of a user's own quiet weeks: how far each detector strays when nothing is wrong, and what that leaves it to see.
+
+Whole days are drawn anew (a bootstrap of clusters, Field and Welsh 2007, JRSS B 69), weekday for weekday, because payments
+of a day share its weather, paydays and campaigns. Fourteen days make a reference, seven others a window; both come from the
+same quiet span, so every alarm is a false one. Design effects measured on all days replace those guessed from a reference's
+fourteen, and a detector that still alarms more often than the budget allows has its own raised. `labs/watching.py` gives them
+to `watch`. Called by `lab drift calibrate`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from data.errors import EmptyWindow
+from pipelines.monitoring.detectors import Detection
+from pipelines.monitoring.portfolio import Examined, detections, examine, test_level
+from pipelines.monitoring.profile import Profile, day_numbers, design_effect, fit_binning, watched_columns
+from pipelines.monitoring.reference import Reference, WatchPlan, freeze_reference
+from pipelines.monitoring.streams import alert_stream, caught_stream, first_alerts, known_stream
+from pipelines.monitoring.volume_tests import repeats
+
+FILE: Final = "drift_calibration.json"  # in the lab's folder
+FEWEST_DAYS: Final = 28
+REFERENCE_WEEKS: Final = 2
+REFERENCES: Final = 8
+RAISE: Final = 1.25  # factor on the design effect of a detector that alarmed too often
+ROUNDS: Final = 5
+MONITORS: Final = ("Evidently default", "Evidently calibrated", "portfolio")
+
+Alter = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
+Defaults = Callable[[pd.DataFrame, pd.DataFrame, Sequence[str]], bool]
+
+
+def _dearer(frame: pd.DataFrame, _rng: np.random.Generator) -> pd.DataFrame:
+    names = ("amount", "amount_to_card_mean", "amount_to_terminal_mean")
+    return frame.assign(**{name: frame[name] * 1.25 for name in names if name in frame})
+
+
+def _blank(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    return frame.assign(device_id=frame["device_id"].mask(rng.random(len(frame)) < 0.05))
+
+
+def _cents(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    return frame.assign(amount=frame["amount"] * np.where(rng.random(len(frame)) < 0.01, 100.0, 1.0))
+
+
+DRIFTS: Final[dict[str, Alter]] = {"amounts × 1.25": _dearer, "5 % lose their device": _blank, "1 % of amounts × 100": _cents}
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many windows of all alarmed."""
+
+    alarms: int
+    windows: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % (Clopper and Pearson 1934)."""
+        from scipy.stats import beta
+
+        low = float(beta.ppf(0.025, self.alarms, self.windows - self.alarms + 1)) if self.alarms else 0.0
+        high = float(beta.ppf(0.975, self.alarms + 1, self.windows - self.alarms)) if self.alarms < self.windows else 1.0
+        return low, high
+
+    def __add__(self, alarmed: bool) -> "Share":
+        return Share(self.alarms + alarmed, self.windows + 1)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured, for whom, and the design effects that `watch` takes from it."""
+
+    version: str  # of the champion whose scores and alerts are in it
+    error_budget: float
+    first: str
+    last: str
+    payments_per_window: int
+    noise: dict[str, float]  # design effect by "detector:column"
+    quiet: dict[str, Share]  # false alarms by monitor
+    power: dict[str, dict[str, Share]]  # by drift and monitor
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def save(self, home: Path) -> Path:
+        """Where `noise_for` reads it; whole or not at all."""
+        partial = home / f"{FILE}.new"
+        partial.write_text(json.dumps(self.to_json(), indent=2) + "\n")
+        return partial.replace(home / FILE)
+
+
+def noise_for(home: Path, version: str) -> dict[str, float]:
+    """The calibrated design effects for a champion; none where its scores were never calibrated."""
+    file = home / FILE
+    facts: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return dict(facts["noise"]) if facts.get("version") == version else {}
+
+
+def calibrate(
+    frame: pd.DataFrame,
+    labels: pd.DataFrame,
+    plan: WatchPlan,
+    *,
+    version: str,
+    windows: int,
+    seed: int,
+    defaults: Defaults,
+    default_windows: int,
+) -> Calibration:
+    """Measure on `frame`, quiet rows of whole days in the columns of a reference, and their `labels`.
+
+    `defaults`: whether any column drifted by Evidently's defaults (`drift_report.default_alarm`), asked of the first
+    `default_windows` windows only, as it is slow. Raises EmptyWindow for fewer than four weeks.
+    """
+    days = np.unique(day_numbers(frame["event_time"]))
+    if len(days) < FEWEST_DAYS:
+        raise EmptyWindow(
+            f"{len(days)} quiet days are too few to calibrate on; {FEWEST_DAYS} are needed.",
+            next_step="Make a longer history (LAB_WORLD_DAYS), or serve a few more quiet weeks.",
+            where="history",
+        )
+    draws = _Draws(frame, labels, replace(plan, noise={}), seed)
+    noise = measure_noise(frame, labels, draws.references[0], plan)
+    for _ in range(ROUNDS):
+        quiet = {"portfolio": Share(0, 0), "Evidently calibrated": Share(0, 0)}
+        loud: set[str] = set()
+        for examined, said in draws.run(windows, replace(plan, noise=noise)):
+            alarmed = _names(examined, said)
+            loud |= alarmed
+            quiet["portfolio"] += bool(alarmed)
+            quiet["Evidently calibrated"] += bool(examined.moved)
+        if quiet["portfolio"].alarms <= max(1, round(plan.error_budget * windows)):
+            break
+        noise |= {name: RAISE * noise.get(name, 1.0) for name in loud}
+    calibrated = replace(plan, noise=noise)
+    quiet["Evidently default"] = draws.defaults(default_windows, defaults)
+    power = {name: draws.power(alter, calibrated, defaults, default_windows) for name, alter in DRIFTS.items()}
+    first, last = (frame["event_time"].iloc[k].date().isoformat() for k in (0, -1))
+    per_window = round(len(frame) / len(days) * plan.window_days)
+    return Calibration(version, plan.error_budget, first, last, per_window, noise, {m: quiet[m] for m in MONITORS}, power)
+
+
+def measure_noise(frame: pd.DataFrame, labels: pd.DataFrame, reference: Reference, plan: WatchPlan) -> dict[str, float]:
+    """Design effects of the columns, marks and streams over all days of the frame."""
+    quantile, time = 1 - test_level(reference, plan) / 2, frame["event_time"]
+    noise = {}
+    for name in watched_columns(frame):
+        binning = fit_binning(name, frame[name])
+        days = Profile.of(binning.codes(frame[name]), time, binning.size).days
+        noise[f"{'score' if binning.role == 'score' else 'inputs'}:{name}"] = design_effect(
+            days, ordered=binning.ordered, quantile=quantile
+        )
+    marks = {"alert_rate:decision": first_alerts(frame), "volume:duplicates": repeats(frame)}
+    noise |= {k: design_effect(Profile.of_marks(m, time).days, ordered=False, quantile=quantile) for k, m in marks.items()}
+    streams = {
+        "alert_rate_stream:": alert_stream(frame),
+        "caught_frauds:": caught_stream(frame, labels),
+        "label_flow:": known_stream(frame, labels, plan.maturity_days),
+    }
+    return noise | {k: design_effect(s.days, ordered=False, quantile=0.95) for k, s in streams.items()}
+
+
+class _Draws:
+    """References and windows drawn from one quiet span; the same ones each time they are asked for."""
+
+    def __init__(self, frame: pd.DataFrame, labels: pd.DataFrame, plan: WatchPlan, seed: int) -> None:
+        self._seed, self._plan = seed, plan
+        day = day_numbers(frame["event_time"])
+        frame = frame.iloc[np.argsort(day, kind="stable")].reset_index(drop=True)
+        numbers, starts = np.unique(np.sort(day), return_index=True)
+        self._rows = {int(d): frame.iloc[a:b] for d, a, b in zip(numbers, starts, [*starts[1:], len(frame)], strict=True)}
+        rng = np.random.default_rng(seed)
+        self._chosen = [self._choose(rng) for _ in range(REFERENCES)]
+        self.references = [freeze_reference(self._table(chosen), labels, plan) for chosen in self._chosen]
+
+    def run(self, windows: int, plan: WatchPlan, alter: Alter | None = None) -> Iterator[tuple[Examined, tuple[Detection, ...]]]:
+        """What the tests of a window say, for so many windows spread over the references."""
+        for reference, window, rng in self._windows(windows):
+            rows = window if alter is None else alter(window, rng)
+            start = datetime.fromisoformat("2026-01-05T00:00:00+00:00")  # any Monday: only the hours of the week count
+            examined = examine(rows, reference, start=start, end=start + timedelta(days=7), plan=plan)
+            yield examined, detections(examined, (), None, deployed=False, end=start)
+
+    def defaults(self, windows: int, ask: Defaults, alter: Alter | None = None) -> Share:
+        """How many windows Evidently's defaults call drifted in any column."""
+        share = Share(0, 0)
+        for reference, window, rng in self._windows(windows):
+            rows = window if alter is None else alter(window, rng)
+            share += ask(rows, reference.frame, [b.column for b in reference.binnings])
+        return share
+
+    def power(self, alter: Alter, plan: WatchPlan, ask: Defaults, windows: int) -> dict[str, Share]:
+        """How many altered windows each monitor sees."""
+        seen = dict.fromkeys(MONITORS, Share(0, 0)) | {"Evidently default": self.defaults(windows, ask, alter)}
+        for examined, said in self.run(windows, plan, alter):
+            seen["portfolio"] += any(d.alarmed for d in said)
+            seen["Evidently calibrated"] += bool(examined.moved)
+        return seen
+
+    def _windows(self, windows: int) -> Iterator[tuple[Reference, pd.DataFrame, np.random.Generator]]:
+        rng = np.random.default_rng(self._seed + 1)
+        for k in range(windows):
+            chosen = set(self._chosen[k % REFERENCES])
+            left = [d for d in self._rows if d not in chosen]
+            picked = [int(rng.choice([d for d in left if d % 7 == weekday])) for weekday in range(7)]
+            yield self.references[k % REFERENCES], self._table(picked), rng
+
+    def _choose(self, rng: np.random.Generator) -> list[int]:
+        return [
+            int(d) for weekday in range(7) for d in rng.choice([d for d in self._rows if d % 7 == weekday], REFERENCE_WEEKS, replace=False)
+        ]
+
+    def _table(self, days: Sequence[int]) -> pd.DataFrame:
+        return pd.concat([self._rows[d] for d in days], ignore_index=True)
+
+
+def _names(examined: Examined, said: Sequence[Detection]) -> set[str]:
+    """The tests that alarmed, as `Pair.noise` names them."""
+    moved = {f"{'score' if t.role == 'score' else 'inputs'}:{t.column}" for t in examined.moved}
+    others: Mapping[str, Sequence[str]] = {d.detector: d.columns or (d.column,) for d in said if d.alarmed}
+    return moved | {f"{name}:{c}" for name, columns in others.items() if name not in ("inputs", "score") for c in columns}

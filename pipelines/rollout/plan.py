@@ -1,0 +1,118 @@
+"""What a rollout promises before it starts: steps, least evidence, margins, error budgets. One file, under review like code.
+
+`pipelines/rollout/rollout.toml` holds the default plan; the reason for each number stands beside its field here. The judge and the
+controller read it; a rollout never changes it.
+"""
+
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from data.errors import BadInput, MissingFile
+from data.serving_plan import Mode
+
+DEFAULT_PLAN = Path(__file__).with_name("rollout.toml")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stretch of a rollout. It ends when its evidence is in, a guardrail trips, or `max_days` of event time have passed."""
+
+    name: str
+    mode: Mode
+    share: float  # of cards that the challenger answers; 0 in shadow
+    min_payments: int  # scored by the challenger in shadow, answered by it in a canary
+    max_days: float
+    needs_money: bool  # leave only after the challenger is shown not to cost more
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Chance of a false alarm, over the whole rollout however often one looks. The first four roll back: 0.8 % together."""
+
+    errors: float = 0.003
+    latency: float = 0.002  # half for "slower than the champion", half for "slower than the objective"
+    alerts: float = 0.002
+    money: float = 0.001
+    scores: float = 0.001  # withholds the verdict
+    sample_ratio: float = 0.001  # withholds the verdict
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """Everything that a rollout is judged by. Rates are per payment unless the name says otherwise."""
+
+    steps: tuple[Step, ...]
+    budgets: Budgets = field(default_factory=Budgets)
+    seed: int = 7  # part of the salt that draws the canary's cards
+
+    first_look_minutes: float = 5.0  # looks start short, so that a broken model meets few cards,
+    longest_look_hours: float = 6.0  # and double up to this: evidence may be looked at any number of times
+
+    maturity_days: float = 7.0  # a payment is judged once, by what was reported when it was this old
+    promotion_alpha: float = 0.05  # chance to promote a challenger that costs more than the margin allows
+    money_margin: float = 0.05  # "not worse" means: costs at most this share more. Less cannot be shown in weeks of traffic
+    amount_cap_eur: float = 100.0  # of a missed fraud's loss: else a few large amounts decide alone. On our world's drift, evidence
+    # for a better model after 24 days was 10^9 to 1 with this cap, 10^5 with 200 and 10^2.5 with 500
+    min_matured_payments: int = 5_000  # less, and one campaign of fraud is all the evidence
+    min_matured_frauds: int = 25
+
+    tolerance: float = 1.2  # times the failing or slow answers of the champion: a model just loaded has cold caches
+    slow_ms: float = 50.0  # an answer above this is slow: the objective's p99
+    slow_share: float = 0.01  # and this share of answers may be
+    alert_ratio: float = 1.25  # of the champion's alerts on the same payments; more needs a reason,
+    alert_ceiling_per_thousand: float = 20.0  # and above this (twice what the team can review) there is none
+    alert_floor_per_thousand: float = 0.5  # a model that alerts on less than a tenth of the usual frauds is mute
+    score_factor: float = 4.0  # between the two models' mean scores; a lost calibrator is off by more, a fraud wave is not
+
+    silence_hours: float = 24.0  # without payments: hold; three times as long: roll back
+    label_silence_days: float = 3.0  # the same for labels
+
+    def __post_init__(self) -> None:
+        shares = [step.share for step in self.steps]
+        fault = ""
+        if not self.steps or self.steps[0].mode != "shadow" or any(step.mode != "canary" for step in self.steps[1:]):
+            fault = "the first step must be a shadow, all others canaries"
+        elif shares != sorted(set(shares)) or not all(0 < share < 1 for share in shares[1:]):
+            fault = "shares must grow from step to step and stay below 1"
+        elif not self.steps[-1].needs_money:
+            fault = "the last step must need money evidence: nothing else shows that the challenger is worth it"
+        elif sum([self.budgets.errors, self.budgets.latency, self.budgets.alerts, self.budgets.money]) > 0.01:
+            fault = "the budgets that roll back may not exceed 1 % together"
+        if fault:
+            raise BadInput(f"This rollout plan cannot be kept: {fault}.", next_step="Correct it and start again.", where="rollout plan")
+
+    @property
+    def maturity(self) -> timedelta:
+        return timedelta(days=self.maturity_days)
+
+    @property
+    def digest(self) -> str:
+        """Identity of the plan: a resumed rollout must run under the plan it was started with."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def load(cls, path: Path = DEFAULT_PLAN) -> "RolloutPlan":
+        """Read a plan file. Raises MissingFile, and BadInput naming what is wrong in it."""
+        try:
+            return cls.from_json(tomllib.loads(path.read_text()))
+        except FileNotFoundError:
+            raise MissingFile(f"There is no rollout plan at {path}.", next_step="Name another file.", where=str(path)) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+            raise BadInput(
+                f"{path.name} is no rollout plan: {error}.", next_step="Compare it with rollout.toml.", where=path.name
+            ) from None
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> "RolloutPlan":
+        """The reverse of `to_json`; what is left out has its default. Raises TypeError for other fields, BadInput as ever."""
+        steps = tuple(Step(**step) for step in facts.get("steps", ()))
+        rest = {name: value for name, value in facts.items() if name not in ("steps", "budgets")}
+        return cls(steps=steps, budgets=Budgets(**facts.get("budgets", {})), **rest)

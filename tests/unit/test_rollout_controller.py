@@ -1,0 +1,400 @@
+"""The controller on a virtual clock: every kind of challenger ends as it should, and being killed anywhere leaves one champion."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.costs import DecisionCosts
+from data.errors import LabError, RegistryUnavailable, RolloutRefused
+from data.ledger import Entry, Ledger
+from data.serving_plan import ServingPlan
+from pipelines.rollout.actions import read_open
+from pipelines.rollout.controller import RolloutOutcome, run_rollout
+from pipelines.rollout.looks import Observer
+from pipelines.rollout.plan import RolloutPlan
+from pipelines.rollout.turns import TimelineEntry, read_timeline
+from tests.fakes import FakeRegistry
+from tests.simulated_service import START, Faults, Model, SimulatedService
+
+PLAN = RolloutPlan.load()
+GOOD, SAME, WORSE = Model(recall=0.75), Model(), Model(recall=0.1)
+
+
+def registry_with_two_versions(registry: FakeRegistry | None = None) -> FakeRegistry:
+    registry = registry or FakeRegistry()
+    registry.ensure()
+    for number in ("1", "2"):
+        registry.create_version(f"run-{number}", "nowhere", {})
+    registry.set_alias("champion", "1")
+    registry.set_alias("challenger", "2")
+    return registry
+
+
+class Lab:
+    """One registry, one service, one ledger."""
+
+    def __init__(self, folder: Path, challenger: Model = GOOD, *, registry: FakeRegistry | None = None, **how: Any) -> None:
+        self.registry = registry_with_two_versions(registry)
+        self.service = SimulatedService(self.registry, SAME, challenger, **how)
+        self.ledger = Ledger(folder / "ledger.jsonl")
+
+    def roll_out(self, plan: RolloutPlan = PLAN, **how: Any) -> RolloutOutcome:
+        ports: dict[str, Any] = {"registry": self.registry, "ledger": self.ledger, "evidence": self.service}
+        ports |= {"traffic": self.service.traffic, "notify": self.service.notify, "at": self.service.now}
+        return run_rollout(plan, **(ports | how))
+
+    def kinds(self) -> list[str]:
+        return [entry.kind for entry in self.ledger.entries()]
+
+
+# --- how rollouts end
+
+
+def test_a_better_challenger_is_promoted_through_shadow_and_growing_shares(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    outcome = lab.roll_out()
+    assert (outcome.result, outcome.champion_before, outcome.champion_after) == ("promoted", "1", "2")
+    assert lab.service.now - START < timedelta(days=21)
+    assert {name: lab.registry.alias(name) for name in ("champion", "challenger", "previous_champion")} == {
+        "champion": "2",
+        "challenger": None,
+        "previous_champion": "1",
+    }
+    served = [(plan.mode, plan.share, plan.champion) for plan in lab.service.plans]
+    canaries = [("canary", share, "1") for share in (0.05, 0.25, 0.5)]
+    assert served == [("shadow", 0.0, "1"), *canaries, ("champion_only", 0.0, "2")]
+    assert [plan.epoch for plan in lab.service.plans] == [1, 2, 3, 4, 5]
+    assert [entry.stage for entry in outcome.timeline] == ["shadow"] * 2 + ["canary"] * 6 + ["promoted"]
+
+
+def test_a_worse_challenger_is_rolled_back_before_many_cards_met_it(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, WORSE)
+    outcome = lab.roll_out()
+    assert (outcome.result, outcome.champion_after) == ("rolled_back", "1")
+    assert "costs more" in outcome.reasons[0]
+    assert max(plan.share for plan in lab.service.plans) == 0.05
+    assert (lab.registry.alias("champion"), lab.registry.alias("challenger")) == ("1", None)
+
+
+def test_an_equal_challenger_is_not_called_worse_and_keeps_its_name_for_another_try(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, SAME)
+    outcome = lab.roll_out()
+    assert (outcome.result, outcome.champion_after) == ("inconclusive", "1")
+    assert lab.registry.alias("challenger") == "2"
+
+
+def test_an_identical_challenger_is_promoted_once_enough_labels_are_in(tmp_path: Path) -> None:
+    patient = replace(PLAN, steps=tuple(replace(step, max_days=40) for step in PLAN.steps), longest_look_hours=24)
+    outcome = Lab(tmp_path, SAME, alike=1.0).roll_out(patient)
+    assert outcome.result == "promoted"
+
+
+ROLLED_BACK: list[tuple[Model, Faults, str, float]] = [
+    (Model(fails=1.0), Faults(), "failures", 0.1),
+    (Model(fails=0.05), Faults(), "failures", 1),
+    (Model(infinite=1e-3), Faults(), "no probability", 1),
+    (Model(slow=0.2), Faults(), "slow answers", 4),
+    (Model(recall=0.7, false_alerts=0.04), Faults(), "too many alerts", 1),
+    (Model(recall=0.0, false_alerts=0.0), Faults(), "hardly any alerts", 4),
+    (GOOD, Faults(trouble="refused: signature"), "refused: signature", 0.1),
+    (GOOD, Faults(no_payments_after=1), "no payment", 5),
+    (GOOD, Faults(no_labels_after=1), "no label", 11),
+    (GOOD, Faults(other_challenger="3"), "no payment scored by both", 4),
+    (GOOD, Faults(breaks_after=4, broken=Model(fails=0.3)), "failures", 4.5),
+]
+
+
+@pytest.mark.parametrize(
+    ("challenger", "faults", "reason", "days"), ROLLED_BACK, ids=lambda value: value if isinstance(value, str) else None
+)
+def test_a_challenger_that_harms_or_cannot_be_seen_is_rolled_back(
+    tmp_path: Path, challenger: Model, faults: Faults, reason: str, days: float
+) -> None:
+    lab = Lab(tmp_path, challenger, faults=faults)
+    outcome = lab.roll_out()
+    assert outcome.result == "rolled_back"
+    assert reason in "; ".join(outcome.reasons)
+    assert lab.service.now - START <= timedelta(days=days)
+    assert lab.registry.plan() == ServingPlan(lab.service.plans[-1].epoch, "1", rollout_id=outcome.rollout_id)
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        (Faults(wrong_arm=0.01), "another model or arm"),
+        (Faults(lost_cards_of_challenger=0.5), "sample-ratio mismatch"),
+        (Faults(traffic_ends_after=2), "the traffic ended"),
+    ],
+)
+def test_evidence_that_cannot_be_trusted_or_ends_leaves_the_champion_without_a_verdict(tmp_path: Path, faults: Faults, reason: str) -> None:
+    lab = Lab(tmp_path, faults=faults)
+    outcome = lab.roll_out()
+    assert (outcome.result, outcome.champion_after) == ("inconclusive", "1")
+    assert reason in "; ".join(outcome.reasons)
+
+
+def test_a_crashing_challenger_never_answers_a_card(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, Model(fails=1.0))
+    lab.roll_out()
+    assert all(plan.mode in ("shadow", "champion_only") for plan in lab.service.plans)
+
+
+# --- evidence
+
+
+def test_no_label_is_used_before_its_time(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, WORSE)
+    lab.roll_out()
+    assert lab.service.asked
+    assert all(known_by <= now for now, known_by in lab.service.asked)
+
+
+def test_the_log_alone_gives_the_same_verdicts_again(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    first = lab.roll_out()
+    again = run_rollout(
+        PLAN,
+        registry=registry_with_two_versions(),
+        ledger=Ledger(tmp_path / "again.jsonl"),
+        evidence=lab.service,
+        traffic=lambda until: until,
+        notify=lambda: None,
+        at=START,
+    )
+    assert again == first
+
+
+# --- the ledger
+
+
+def test_the_ledger_tells_the_story_to_a_reader_who_was_not_there(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    outcome = lab.roll_out(by="night shift")
+    lab.ledger.verify()
+    step = ["intent", "done", "judgement"]
+    assert lab.kinds() == ["rollout_started", *step * 4, "intent", "done", "rollout_ended"]
+    started, ended = lab.ledger.entries()[0], lab.ledger.entries()[-1]
+    assert started.facts["plan"]["steps"][1]["share"] == 0.05
+    assert (started.facts["champion"], started.facts["challenger"], started.facts["by"]) == ("1", "2", "night shift")
+    assert (ended.facts["result"], ended.facts["champion"], ended.facts["by"]) == ("promoted", "2", "night shift")
+    assert ended.facts["reasons"] == list(outcome.reasons)
+    verdicts = [entry.facts["verdict"] for entry in lab.ledger.entries() if entry.kind == "judgement"]
+    assert verdicts == ["advance", "advance", "advance", "promote"]
+    assert [entry.at for entry in lab.ledger.entries()] == sorted(entry.at for entry in lab.ledger.entries())
+
+
+def test_each_turn_is_told_as_it_happens_and_the_ledger_tells_the_same(tmp_path: Path) -> None:
+    lab, told = Lab(tmp_path), list[TimelineEntry]()
+    outcome = lab.roll_out(tell=told.append)
+    assert tuple(told) == outcome.timeline == read_timeline(lab.ledger.entries(), outcome.rollout_id)
+    assert [turn.verdict for turn in told] == ["started", "advance"] * 3 + ["started", "promote", "promoted"]
+
+
+def test_whoever_looks_from_outside_sees_what_the_judge_saw_last(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+
+    def traffic(until: datetime) -> datetime:
+        if lab.service.now - START > timedelta(days=4):
+            raise KilledError
+        return lab.service.traffic(until)
+
+    with pytest.raises(KilledError):
+        lab.roll_out(traffic=traffic)
+    opened = read_open(lab.ledger)
+    assert opened is not None
+    seen = Observer(RolloutPlan.from_json(opened.plan), lab.service, DecisionCosts()).standing(opened, lab.service.now)
+    assert (seen.step, seen.verdict) == ("canary 5 %", "hold")
+    assert lab.kinds()[-1] == "done"  # it changed nothing
+    inside = lab.roll_out().judgements[0]
+    assert inside.payments > seen.payments > 0
+    assert inside.matured_payments >= seen.matured_payments
+
+
+# --- refusals
+
+
+def test_without_a_champion_or_a_challenger_nothing_starts(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.registry.delete_alias("challenger")
+    with pytest.raises(RolloutRefused, match="no challenger"):
+        lab.roll_out()
+    lab.registry.set_alias("challenger", "1")
+    with pytest.raises(RolloutRefused, match="no challenger"):
+        lab.roll_out()
+    lab.registry.delete_alias("champion")
+    with pytest.raises(RolloutRefused, match="no champion"):
+        lab.roll_out()
+    assert lab.ledger.entries() == []
+
+
+def test_a_second_rollout_at_once_is_refused(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    with lab.ledger.turn("rollout"), pytest.raises(RolloutRefused, match="Another rollout is running"):
+        lab.roll_out()
+    lab.registry.set_plan(ServingPlan(7, "1", "2", "canary", 0.05, "rollout-of-another-machine"))
+    with pytest.raises(RolloutRefused, match="rollout-of-another-machine is under way"):
+        lab.roll_out()
+
+
+def test_a_rollout_that_finds_somebody_else_at_the_plan_stops(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+
+    def traffic(until: datetime) -> datetime:
+        if lab.service.now - START > timedelta(days=2):
+            lab.registry.set_plan(ServingPlan(50, "1"))
+        return lab.service.traffic(until)
+
+    with pytest.raises(RolloutRefused, match="Somebody else changed who serves"):
+        lab.roll_out(traffic=traffic)
+    assert lab.registry.plan() == ServingPlan(50, "1")
+    outcome = lab.roll_out()
+    assert outcome.result == "rolled_back"
+    assert "in doubt" in outcome.reasons[0]
+    assert lab.registry.plan() == ServingPlan(51, "1", rollout_id=outcome.rollout_id)
+
+
+def test_each_rollout_draws_its_own_cards(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, Model(fails=1.0))
+    first = lab.roll_out()
+    lab.registry.set_alias("challenger", "2")
+    assert lab.roll_out().rollout_id != first.rollout_id
+
+
+# --- killed and resumed
+
+
+class KilledError(BaseException):
+    """The process is gone; no handler runs."""
+
+
+class Killer:
+    """Dies at the n-th thing done to the world."""
+
+    def __init__(self, at: int | None) -> None:
+        self.left, self.count = at, 0
+
+    def tick(self) -> None:
+        self.count += 1
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                raise KilledError
+
+
+class MortalRegistry(FakeRegistry):
+    def __init__(self, tick: Callable[[], None]) -> None:
+        super().__init__()
+        self.tick: Callable[[], None] = lambda: None
+        self.when_live = tick
+
+    def _called(self, method: str) -> None:
+        super()._called(method)
+        self.tick()
+
+
+class MortalLedger(Ledger):
+    def __init__(self, path: Path, tick: Callable[[], None]) -> None:
+        super().__init__(path)
+        self.tick = tick
+
+    def record(self, kind: str, facts: dict[str, Any], at: datetime) -> Entry:
+        self.tick()
+        entry = super().record(kind, facts, at)
+        self.tick()
+        return entry
+
+
+QUICK = replace(
+    PLAN,
+    steps=(replace(PLAN.steps[0], min_payments=1_000), replace(PLAN.steps[2], min_payments=300, max_days=14)),
+    maturity_days=2,
+    first_look_minutes=120,
+    longest_look_hours=24,
+    min_matured_payments=500,
+    min_matured_frauds=5,
+)
+
+
+def quick_run(folder: Path, dies_at: int | None) -> tuple[Lab, Killer]:
+    """A short rollout of a much better challenger, killed once."""
+    killer = Killer(dies_at)
+    registry = MortalRegistry(killer.tick)
+    lab = Lab(folder, Model(recall=0.95), registry=registry, per_day=1_500, alike=0.2, label_delay_days=0.3)
+    registry.tick = registry.when_live
+
+    def notify() -> None:
+        killer.tick()
+        registry.tick = lambda: None  # the service's own look at the registry is not the controller's
+        lab.service.notify()
+        registry.tick = registry.when_live
+
+    def traffic(until: datetime) -> datetime:
+        killer.tick()
+        return lab.service.traffic(until)
+
+    try:
+        lab.roll_out(QUICK, ledger=MortalLedger(lab.ledger.path, killer.tick), notify=notify, traffic=traffic)
+    except KilledError:
+        registry.tick = lambda: None
+    return lab, killer
+
+
+def test_killed_anywhere_it_resumes_to_the_same_end_with_one_champion_and_a_whole_ledger(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    _, alive = quick_run(tmp_path / "0", None)
+    assert alive.count > 30
+    for dies_at in range(1, alive.count + 1):
+        folder = tmp_path / str(dies_at)
+        folder.mkdir()
+        lab, _ = quick_run(folder, dies_at)
+        if "rollout_ended" not in lab.kinds():
+            assert lab.registry.alias("champion") in ("1", "2")
+            outcome = lab.roll_out(QUICK)
+            assert (outcome.result, outcome.champion_after) == ("promoted", "2"), dies_at
+            turns = [turn.verdict for turn in outcome.timeline]
+            assert (turns[0], turns[-2:], turns.count("started")) == ("started", ["promote", "promoted"], 2), dies_at
+        assert (lab.registry.alias("champion"), lab.registry.alias("previous_champion")) == ("2", "1"), dies_at
+        plan = lab.registry.plan()
+        assert plan is not None
+        assert (plan.champion, plan.mode) == ("2", "champion_only"), dies_at
+        assert lab.service.serving == plan, dies_at
+        kinds = lab.kinds()
+        assert kinds.count("rollout_started") == kinds.count("rollout_ended") == 1, dies_at
+        assert kinds.count("intent") == kinds.count("done"), dies_at
+        lab.ledger.verify()
+
+
+def test_a_rollout_resumed_under_another_plan_gives_all_cards_to_the_champion(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+
+    def traffic(until: datetime) -> datetime:
+        if lab.service.now - START > timedelta(days=4):
+            raise KilledError
+        return lab.service.traffic(until)
+
+    with pytest.raises(KilledError):
+        lab.roll_out(traffic=traffic)
+    outcome = lab.roll_out(replace(PLAN, money_margin=0.5))
+    assert outcome.result == "rolled_back"
+    assert lab.registry.plan() == ServingPlan(3, "1", rollout_id=outcome.rollout_id)
+    assert lab.registry.alias("champion") == "1"
+
+
+def test_a_registry_that_is_down_for_a_while_stops_the_rollout_and_loses_nothing(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+
+    def traffic(until: datetime) -> datetime:
+        lab.registry.down = lab.service.now - START > timedelta(days=2)
+        return lab.service.traffic(until)
+
+    with pytest.raises(RegistryUnavailable):
+        lab.roll_out(traffic=traffic)
+    with pytest.raises(LabError):
+        lab.roll_out()
+    lab.registry.down = False
+    assert lab.roll_out().result == "promoted"
+    assert lab.kinds().count("rollout_started") == 1

@@ -8,13 +8,13 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from data.errors import BadInput, PlanRefused
 from data.keys import is_signed, sign
 from data.schema import Arm
 
-Mode = Literal["champion_only", "shadow", "canary"]
+Mode = Literal["champion_only", "shadow", "canary", "soak"]
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,24 @@ class ServingPlan:
     champion: str  # registered version
     challenger: str | None = None
     mode: Mode = "champion_only"
-    share: float = 0.0  # of cards answered by the challenger, in canary mode
+    share: float = 0.0  # of cards answered by the challenger: between 0 and 1 in a canary, 1 in the soak, where the champion still scores
     rollout_id: str = ""  # also the salt of the split: each rollout draws its own cards
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.share <= 1.0:
             raise _unusable("its share of cards is outside 0 to 1")
-        if self.mode not in ("champion_only", "shadow", "canary"):
-            raise _unusable("its mode is none of champion_only, shadow, canary")
+        if self.mode not in get_args(Mode):
+            raise _unusable(f"its mode is none of {', '.join(get_args(Mode))}")
+        if self.mode == "soak" and self.share != 1.0:
+            raise _unusable("a soak gives all cards to the challenger")
         if self.mode != "champion_only" and self.challenger in (None, self.champion):
             raise _unusable(f"a {self.mode} needs a challenger that is not the champion")
 
     def arm(self, card_id: str) -> Arm:
         """The arm that answers this card: sticky, and nested, so that raising `share` moves no card back."""
-        if self.mode != "canary" or self.challenger is None:
+        if self.mode == "soak":
+            return "challenger"
+        if self.mode != "canary":
             return "champion"
         return "challenger" if card_position(card_id, self.rollout_id) < self.share else "champion"
 

@@ -17,8 +17,8 @@ def challengers(plan: ServingPlan) -> set[str]:
 
 
 def test_raising_the_share_moves_no_card_back() -> None:
-    shares = [0.01, 0.05, 0.25, 0.5]
-    groups = [challengers(replace(CANARY, share=share)) for share in shares]
+    steps = [*(replace(CANARY, share=share) for share in (0.01, 0.05, 0.25, 0.5)), replace(CANARY, mode="soak", share=1.0)]
+    groups = [challengers(step) for step in steps]
     for smaller, larger in pairwise(groups):
         assert smaller < larger
 
@@ -38,6 +38,10 @@ def test_a_shadow_answers_nobody() -> None:
     assert not challengers(replace(CANARY, mode="shadow", share=1.0))
 
 
+def test_a_soak_leaves_no_card_with_the_champion() -> None:
+    assert len(challengers(replace(CANARY, mode="soak", share=1.0))) == len(CARDS)
+
+
 def test_a_position_is_the_same_on_every_machine() -> None:
     assert card_position("card_1", "rollout-1") == 0.720069037728463
 
@@ -53,6 +57,7 @@ def test_a_plan_survives_json() -> None:
         {"share": -0.1},
         {"share": float("nan")},
         {"mode": "blue_green"},
+        {"mode": "soak", "share": 0.9},
         {"challenger": None},
         {"challenger": "1"},
         {"unknown": 1},

@@ -11,7 +11,7 @@ class Schedule:
     quiet_days: int = 7
     watched_weeks: int = 5  # verdicts at most, one a week
     mature_days: int = 7  # after the verdict: by then a week of the new payments is in the training rows, with its labels
-    rollout_days: int = 40  # payments kept ready for it; its plan allows 34
+    rollout_days: int = 40  # payments kept ready for it; its plan allows 40
 
     @property
     def live_days(self) -> int:

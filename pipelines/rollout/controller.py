@@ -1,7 +1,7 @@
 """The rollout controller: shadow, canary steps, then promoted, rolled back or inconclusive. It acts; `judge.py` decides.
 
-    preflight → shadow → canary 5 % → 25 % → 50 % → promoted
-                   └────────┴─────────┴──────┴─→ rolled_back | inconclusive (the champion gets all cards)
+    preflight → shadow → canary 1 % → 5 % → 25 % → 50 % → soak → promoted
+                   └────────┴─────────┴──────┴──────┴──────┴─→ rolled_back | inconclusive (the champion gets all cards)
 
 It moves through event time by asking for traffic, looks at the prediction log, asks the judge and changes the serving plan.
 Everything it touches is a small interface, so the same code runs against a live service and on a virtual clock. Killed at any
@@ -21,7 +21,7 @@ from data.serving_plan import ServingPlan
 from pipelines.rollout.actions import Action, Notify, Opened, RegistryPort, Result, act, complete, plan_in_force, read_open
 from pipelines.rollout.evidence import EvidenceSource
 from pipelines.rollout.guardrails import enter
-from pipelines.rollout.judge import Judgement, judge
+from pipelines.rollout.judge import UNDECIDED, Judgement, judge
 from pipelines.rollout.looks import Look, Observer
 from pipelines.rollout.plan import RolloutPlan
 from pipelines.rollout.turns import TimelineEntry, read_timeline
@@ -141,19 +141,21 @@ class _Controller:
                 return self._withdraw(opened, learned.serving, result, verdict.reasons, at)
 
     def _run_step(self, look: Look) -> tuple[Look, Judgement]:
-        """Looks at growing distances until the judge has more to say than "hold"."""
+        """Looks at growing distances until the judge has more to say than "go on"."""
         distance, longest = timedelta(minutes=self.plan.first_look_minutes), timedelta(hours=self.plan.longest_look_hours)
         step_end = look.learned.step_started + timedelta(days=self.plan.steps[look.learned.step].max_days)
         while True:
-            until = min(look.learned.now + distance, step_end)
+            until = look.learned.now + distance
+            if look.learned.now < step_end:  # later than this only while it is silent
+                until = min(until, step_end)
             reached = self.traffic(until)
             look, evidence = self.observer.gather(look, max(reached, look.learned.now))
             learned, judgement = judge(look.learned, evidence, self.plan)
-            if judgement.verdict == "hold" and reached < until:
+            if judgement.verdict in UNDECIDED and reached < until:
                 judgement = replace(judgement, verdict="inconclusive", reasons=("the traffic ended", *judgement.reasons))
             look, distance = replace(look, learned=learned), min(2 * distance, longest)
             self.judgements.append(judgement)
-            if judgement.verdict != "hold":
+            if judgement.verdict not in UNDECIDED:
                 self.ledger.record("judgement", {"rollout_id": learned.serving.rollout_id, **judgement.to_json()}, learned.now)
                 self._tell(learned.serving.rollout_id)
                 return look, judgement

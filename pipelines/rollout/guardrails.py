@@ -1,8 +1,8 @@
 """What a rollout has learnt so far: one test per guardrail, and how new payments move them. Pure values; `judge.py` reads them.
 
 | guardrail | question | test |
-| errors | do failures prefer the challenger? | share of failing requests that are its, against its share of cards |
-| latency | do slow answers prefer it? are too many of its answers slow? | the same; Bernoulli |
+| errors | does it fail where the champion does not, more often than the reverse? | sign test on the same payments |
+| latency | do slow answers prefer it? are too many of its answers slow? | share of slow answers that are its, against its share of cards; Bernoulli |
 | alerts | does it alert more often on the same payments, beyond what can be reviewed? or hardly ever? | paired mean; Bernoulli |
 | scores | are its scores on the same payments of another magnitude? | paired mean |
 | sample ratio | do the cards seen in each arm fit the declared share? | coin per card |
@@ -116,10 +116,10 @@ def _observe_fresh(learned: Learned, fresh: Served, plan: RolloutPlan) -> Learne
     counted = len(rows) if serving.mode == "shadow" else int(assigned.sum())
     newest = datetime.fromtimestamp(int(rows.event_time_s.max()), tz=UTC)
     learned = replace(learned, step_payments=learned.step_payments + counted, last_payment=max(learned.last_payment, newest))
-    learned = _compare_failures(learned, rows, assigned, plan)
+    learned = _compare_failures(learned, rows, plan)
     slow = rows.latency_ms[~assigned] > plan.slow_ms
     learned = replace(learned, champion_slow=learned.champion_slow.add(int(slow.sum()), int((~slow).sum()), plan.slow_share))
-    if serving.mode == "canary":
+    if serving.mode != "shadow":
         learned = _compare_latency(learned, rows, assigned, plan)
         learned = _count_cards(learned, rows, assigned)
     return _compare_scores(learned, rows.where(_scored_by_both(rows)), plan)
@@ -140,15 +140,14 @@ def _scored_by_both(rows: Served) -> NDArray[np.bool_]:
 
 def _assigned(rows: Served, serving: ServingPlan) -> NDArray[np.bool_]:
     """Whether the plan gives each payment's card to the challenger, worked out anew and not taken from the log."""
-    if serving.mode != "canary":
+    if serving.mode == "shadow":
         return np.zeros(len(rows), dtype=bool)
     cards, which = np.unique(rows.card_id.astype(str), return_inverse=True)
     return np.array([serving.arm(str(card)) == "challenger" for card in cards], dtype=bool)[which]
 
 
-def _null(serving: ServingPlan, plan: RolloutPlan) -> float:
-    """Chance that a failure is the challenger's if it fails no more than `tolerance` times as often as the champion."""
-    share = serving.share if serving.mode == "canary" else 0.5  # in shadow both models meet every payment
+def _null(share: float, plan: RolloutPlan) -> float:
+    """Chance that a slow payment is the challenger's, which has `share` of them, if it is slow at most `tolerance` times as often."""
     return plan.tolerance * share / (plan.tolerance * share + 1 - share)
 
 
@@ -160,18 +159,15 @@ def _first_of_new_cards(rows: Served, chosen: NDArray[np.bool_], known: frozense
     return positions[np.array(new, dtype=np.intp)]
 
 
-def _compare_failures(learned: Learned, rows: Served, assigned: NDArray[np.bool_], plan: RolloutPlan) -> Learned:
+def _compare_failures(learned: Learned, rows: Served, plan: RolloutPlan) -> Learned:
     champion, challenger = np.isnan(rows.champion_score), np.isnan(rows.challenger_score)
-    if learned.serving.mode == "canary":
-        failing, heads = np.where(assigned, challenger, champion), assigned
-    else:
-        failing, heads = champion != challenger, challenger
-    first = _first_of_new_cards(rows, failing, learned.failed_cards)
+    first = _first_of_new_cards(rows, champion != challenger, learned.failed_cards)
+    theirs = int(challenger[first].sum())
     score = rows.challenger_score
     poisoned = np.isinf(score) | (score < 0) | (score > 1)
     return replace(
         learned,
-        errors=learned.errors.add(int(heads[first].sum()), int((~heads[first]).sum()), _null(learned.serving, plan)),
+        errors=learned.errors.add(theirs, len(first) - theirs, _null(0.5, plan)),
         failed_cards=learned.failed_cards | frozenset(rows.card_id[first].tolist()),
         poisoned=learned.poisoned + int(poisoned.sum()),
     )
@@ -183,7 +179,7 @@ def _compare_latency(learned: Learned, rows: Served, assigned: NDArray[np.bool_]
     theirs = int(assigned[first].sum())
     return replace(
         learned,
-        slower=learned.slower.add(theirs, len(first) - theirs, _null(learned.serving, plan)),
+        slower=learned.slower.add(theirs, len(first) - theirs, _null(learned.serving.share, plan)),
         slow=learned.slow.add(int((slow & assigned).sum()), int((~slow & assigned).sum()), plan.slow_share),
         slow_cards=learned.slow_cards | frozenset(rows.card_id[first].tolist()),
     )

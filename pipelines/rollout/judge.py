@@ -1,8 +1,9 @@
 """The judge: from what a rollout has seen to one verdict with its numbers. Pure; it acts on nothing and reads no clock.
 
     roll_back     the challenger is shown to harm, or nobody can see what it does (fail closed)
-    hold          no verdict yet: evidence is missing, or what there is may not be trusted
-    inconclusive  the step's time is up and it is still "hold": the champion stays, and that is an honest end
+    pause         what there is may not be trusted, or must be understood first: nothing moves until its cause is gone
+    hold          no verdict yet: all is well and evidence is still missing
+    inconclusive  the step's time is up and it still pauses or holds: the champion stays, and that is an honest end
     advance       the step has shown what it must; promote, after the last one
 
 `controller.py` calls it after every look. The same log and plan give the same verdicts anywhere.
@@ -11,15 +12,16 @@
 import math
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pipelines.rollout.evidence import Evidence
 from pipelines.rollout.guardrails import Learned, observe
 from pipelines.rollout.plan import RolloutPlan, Step
 from pipelines.rollout.sequential import count_needed, rejects
 
-Verdict = Literal["promote", "advance", "roll_back", "inconclusive", "hold"]
-PERIODS_UNTIL_ROLL_BACK = 3  # of silence; the first one holds
+Verdict = Literal["promote", "advance", "roll_back", "inconclusive", "pause", "hold"]
+UNDECIDED: Final = ("pause", "hold")  # the step goes on
+PERIODS_UNTIL_ROLL_BACK = 3  # of silence; the first one pauses
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,15 @@ def judge(learned: Learned, evidence: Evidence, plan: RolloutPlan) -> tuple[Lear
     """
     learned = observe(learned, evidence, plan)
     step = plan.steps[learned.step]
-    late = learned.now - learned.step_started >= timedelta(days=step.max_days)
+    silent = any(periods >= 1 for _, periods in _silences(learned, plan))  # ends by itself: heard again, or rolled back
+    late = learned.now - learned.step_started >= timedelta(days=step.max_days) and not silent
     last = learned.step == len(plan.steps) - 1
     findings: tuple[tuple[Verdict, list[str]], ...] = (
         ("roll_back", broken(learned, plan)),
-        ("hold", withheld(learned, plan)),
+        ("pause", withheld(learned, plan)),
         ("roll_back", harm(learned, plan)),
-        ("hold", unexplained(learned, plan) or missing(learned, plan, step)),
+        ("pause", unexplained(learned, plan)),
+        ("hold", missing(learned, plan, step)),
     )
     verdict: Verdict = "promote" if last else "advance"
     reasons = [f"{learned.step_payments:,} payments, no guardrail tripped", *worth(learned, plan)]
@@ -62,7 +66,7 @@ def judge(learned: Learned, evidence: Evidence, plan: RolloutPlan) -> tuple[Lear
         if found:
             verdict, reasons = finding, found
             break
-    if verdict == "hold" and late:
+    if verdict in UNDECIDED and late:
         verdict, reasons = "inconclusive", [f"{step.name} is over after {step.max_days:g} days", *reasons, *still_needed(learned, plan)]
     return learned, _judgement(learned, plan, step, verdict, reasons)
 

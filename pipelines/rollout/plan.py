@@ -10,11 +10,11 @@ import tomllib
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from data.errors import BadInput, MissingFile
-from data.serving_plan import Mode
 
+StepMode = Literal["shadow", "canary", "soak"]
 DEFAULT_PLAN = Path(__file__).with_name("rollout.toml")
 
 
@@ -23,9 +23,9 @@ class Step:
     """One stretch of a rollout. It ends when its evidence is in, a guardrail trips, or `max_days` of event time have passed."""
 
     name: str
-    mode: Mode
-    share: float  # of cards that the challenger answers; 0 in shadow
-    min_payments: int  # scored by the challenger in shadow, answered by it in a canary
+    mode: StepMode
+    share: float  # of cards that the challenger answers: 0 in shadow, 1 in soak
+    min_payments: int  # scored by the challenger in shadow, answered by it later
     max_days: float
     needs_money: bool  # leave only after the challenger is shown not to cost more
 
@@ -73,12 +73,13 @@ class RolloutPlan:
     label_silence_days: float = 3.0  # the same for labels
 
     def __post_init__(self) -> None:
+        modes = [step.mode for step in self.steps]
         shares = [step.share for step in self.steps]
         fault = ""
-        if not self.steps or self.steps[0].mode != "shadow" or any(step.mode != "canary" for step in self.steps[1:]):
-            fault = "the first step must be a shadow, all others canaries"
-        elif shares != sorted(set(shares)) or not all(0 < share < 1 for share in shares[1:]):
-            fault = "shares must grow from step to step and stay below 1"
+        if len(modes) < 2 or modes != ["shadow", *["canary"] * (len(modes) - 2), "canary" if shares[-1] < 1 else "soak"]:
+            fault = "the first step must be a shadow, all others canaries, the last one a soak if all cards are its"
+        elif shares[0] != 0 or shares != sorted(set(shares)) or shares[-1] > 1:
+            fault = "shares must grow from step to step, from 0 in the shadow to 1 in the soak"
         elif not self.steps[-1].needs_money:
             fault = "the last step must need money evidence: nothing else shows that the challenger is worth it"
         elif sum([self.budgets.errors, self.budgets.latency, self.budgets.alerts, self.budgets.money]) > 0.01:

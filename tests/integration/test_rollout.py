@@ -24,7 +24,7 @@ POLICIES = {"1": Policy(0.2, 0.75), "2": Policy(0.2, 0.75)}
 DEFAULT = RolloutPlan.load()
 PLAN = replace(
     DEFAULT,
-    steps=(replace(DEFAULT.steps[0], min_payments=1_000), replace(DEFAULT.steps[2], min_payments=300, max_days=14)),
+    steps=(replace(DEFAULT.steps[0], min_payments=1_000), replace(DEFAULT.steps[3], min_payments=300, max_days=14)),
     maturity_days=2,
     min_matured_payments=500,
     min_matured_frauds=5,

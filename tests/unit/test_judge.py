@@ -66,7 +66,7 @@ def verdict(evidence: Evidence, plan: RolloutPlan = PLAN, learned: Learned | Non
 
 
 def in_canary() -> Learned:
-    return enter(begin(SHADOW, PLAN, COSTS, AT), CANARY, 1, AT)
+    return enter(begin(SHADOW, PLAN, COSTS, AT), CANARY, 2, AT)
 
 
 # --- verdicts
@@ -134,7 +134,7 @@ def test_payments_answered_by_another_model_or_arm_withhold_every_verdict(facts:
     wrong = served(3, **facts)
     mixed = Served(**{f.name: np.concatenate([getattr(rows, f.name), getattr(wrong, f.name)]) for f in fields(Served)})
     judgement = verdict(look(mixed), plan)
-    assert judgement.verdict == "hold"
+    assert judgement.verdict == "pause"
     assert "3 payment(s) were answered by another model or arm" in judgement.reasons[0]
 
 
@@ -152,7 +152,7 @@ def test_a_sample_ratio_mismatch_withholds_even_a_bad_verdict() -> None:
     assert whole.verdict == "roll_back"
     lost = replace(rows, latency_ms=slow).where(~rows.by_challenger | (np.arange(6000) % 2 == 0))
     judgement = verdict(look(lost, days=5), learned=in_canary())
-    assert judgement.verdict == "hold"
+    assert judgement.verdict == "pause"
     assert "sample-ratio mismatch" in judgement.reasons[0]
 
 
@@ -165,7 +165,7 @@ def test_slow_answers_of_the_challenger_roll_back_and_slow_answers_of_both_do_no
     assert verdict(look(own, days=3), learned=in_canary()).verdict == "roll_back"
     both = replace(rows, latency_ms=np.where(np.arange(4000) % 5 == 0, 80.0, 2.0))
     judgement = verdict(look(both, days=3), learned=in_canary())
-    assert judgement.verdict == "hold"
+    assert judgement.verdict == "pause"
     assert "too little machine for two models" in judgement.reasons[0]
 
 
@@ -198,15 +198,15 @@ def test_scores_of_another_magnitude_withhold_the_verdict() -> None:
 # --- silence
 
 
-@pytest.mark.parametrize(("hours", "expected"), [(23, "hold"), (25, "hold"), (73, "roll_back")])
-def test_without_payments_it_waits_and_then_fails_closed(hours: float, expected: str) -> None:
+@pytest.mark.parametrize(("hours", "expected"), [(23, "hold"), (25, "pause"), (73, "roll_back")])
+def test_without_payments_it_pauses_and_then_fails_closed(hours: float, expected: str) -> None:
     judgement = verdict(look(no_payments(), days=hours / 24))
     assert judgement.verdict == expected
     assert ("no payment scored by both models" in judgement.reasons[0]) == (hours > 24)
 
 
-@pytest.mark.parametrize(("days", "expected"), [(2.9, "hold"), (3.1, "hold"), (9.1, "roll_back")])
-def test_without_labels_it_waits_and_then_fails_closed(days: float, expected: str) -> None:
+@pytest.mark.parametrize(("days", "expected"), [(2.9, "hold"), (3.1, "pause"), (9.1, "roll_back")])
+def test_without_labels_it_pauses_and_then_fails_closed(days: float, expected: str) -> None:
     fresh = served(10, event_time_s=int((AT + timedelta(days=days)).timestamp()) - 60)
     judgement = verdict(look(fresh, days=days, newest_report=None))
     assert judgement.verdict == expected
@@ -262,7 +262,7 @@ def money_case(challenger_catches: float, champion_catches: float, count: int = 
     champion = np.where(fraud & (random.random(count) < champion_catches), REVIEW, APPROVE)
     challenger = np.where(fraud & (random.random(count) < challenger_catches), REVIEW, APPROVE)
     settled = served(count, champion_decision=champion, challenger_decision=challenger, amount=random.lognormal(4, 0.8, count))
-    last = replace(in_canary(), step=3, serving=replace(CANARY, share=0.5))
+    last = replace(in_canary(), step=5, serving=replace(CANARY, mode="soak", share=1.0))
     fresh = served(9_000, last.serving)
     return verdict(look(fresh, settled, fraud, days=7), learned=last)
 
@@ -305,7 +305,7 @@ def test_a_label_counts_only_if_it_was_reported_by_the_age_of_maturity() -> None
 
 def test_the_default_plan_is_within_its_own_rules_and_its_file_is_where_it_says() -> None:
     assert DEFAULT_PLAN.exists()
-    assert [step.mode for step in PLAN.steps] == ["shadow", "canary", "canary", "canary"]
+    assert [step.mode for step in PLAN.steps] == ["shadow", "canary", "canary", "canary", "canary", "soak"]
     assert RolloutPlan.load().digest == PLAN.digest
     assert replace(PLAN, seed=8).digest != PLAN.digest
 
@@ -320,6 +320,9 @@ STEP = Step("canary", "canary", 0.1, 1, 1.0, True)
         (STEP,),
         (PLAN.steps[0], PLAN.steps[0]),
         (PLAN.steps[0], replace(STEP, share=1.0)),
+        (PLAN.steps[0], replace(STEP, mode="soak")),
+        (PLAN.steps[0], replace(STEP, mode="soak", share=1.0), replace(STEP, share=0.5)),
+        (replace(PLAN.steps[0], share=0.1), STEP),
         (PLAN.steps[0], replace(STEP, share=0.2), STEP),
         (PLAN.steps[0], replace(STEP, needs_money=False)),
     ],

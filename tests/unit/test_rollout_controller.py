@@ -65,10 +65,10 @@ def test_a_better_challenger_is_promoted_through_shadow_and_growing_shares(tmp_p
         "previous_champion": "1",
     }
     served = [(plan.mode, plan.share, plan.champion) for plan in lab.service.plans]
-    canaries = [("canary", share, "1") for share in (0.05, 0.25, 0.5)]
-    assert served == [("shadow", 0.0, "1"), *canaries, ("champion_only", 0.0, "2")]
-    assert [plan.epoch for plan in lab.service.plans] == [1, 2, 3, 4, 5]
-    assert [entry.stage for entry in outcome.timeline] == ["shadow"] * 2 + ["canary"] * 6 + ["promoted"]
+    canaries = [("canary", share, "1") for share in (0.01, 0.05, 0.25, 0.5)]
+    assert served == [("shadow", 0.0, "1"), *canaries, ("soak", 1.0, "1"), ("champion_only", 0.0, "2")]
+    assert [plan.epoch for plan in lab.service.plans] == [1, 2, 3, 4, 5, 6, 7]
+    assert [entry.stage for entry in outcome.timeline] == ["shadow"] * 2 + ["canary"] * 8 + ["soak"] * 2 + ["promoted"]
 
 
 def test_a_worse_challenger_is_rolled_back_before_many_cards_met_it(tmp_path: Path) -> None:
@@ -176,14 +176,14 @@ def test_the_ledger_tells_the_story_to_a_reader_who_was_not_there(tmp_path: Path
     outcome = lab.roll_out(by="night shift")
     lab.ledger.verify()
     step = ["intent", "done", "judgement"]
-    assert lab.kinds() == ["rollout_started", *step * 4, "intent", "done", "rollout_ended"]
+    assert lab.kinds() == ["rollout_started", *step * 6, "intent", "done", "rollout_ended"]
     started, ended = lab.ledger.entries()[0], lab.ledger.entries()[-1]
-    assert started.facts["plan"]["steps"][1]["share"] == 0.05
+    assert started.facts["plan"]["steps"][1]["share"] == 0.01
     assert (started.facts["champion"], started.facts["challenger"], started.facts["by"]) == ("1", "2", "night shift")
     assert (ended.facts["result"], ended.facts["champion"], ended.facts["by"]) == ("promoted", "2", "night shift")
     assert ended.facts["reasons"] == list(outcome.reasons)
     verdicts = [entry.facts["verdict"] for entry in lab.ledger.entries() if entry.kind == "judgement"]
-    assert verdicts == ["advance", "advance", "advance", "promote"]
+    assert verdicts == ["advance"] * 5 + ["promote"]
     assert [entry.at for entry in lab.ledger.entries()] == sorted(entry.at for entry in lab.ledger.entries())
 
 
@@ -191,7 +191,7 @@ def test_each_turn_is_told_as_it_happens_and_the_ledger_tells_the_same(tmp_path:
     lab, told = Lab(tmp_path), list[TimelineEntry]()
     outcome = lab.roll_out(tell=told.append)
     assert tuple(told) == outcome.timeline == read_timeline(lab.ledger.entries(), outcome.rollout_id)
-    assert [turn.verdict for turn in told] == ["started", "advance"] * 3 + ["started", "promote", "promoted"]
+    assert [turn.verdict for turn in told] == ["started", "advance"] * 5 + ["started", "promote", "promoted"]
 
 
 def test_whoever_looks_from_outside_sees_what_the_judge_saw_last(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ class MortalLedger(Ledger):
 
 QUICK = replace(
     PLAN,
-    steps=(replace(PLAN.steps[0], min_payments=1_000), replace(PLAN.steps[2], min_payments=300, max_days=14)),
+    steps=(replace(PLAN.steps[0], min_payments=1_000), replace(PLAN.steps[3], min_payments=300, max_days=14)),
     maturity_days=2,
     first_look_minutes=120,
     longest_look_hours=24,
@@ -380,7 +380,7 @@ def test_a_rollout_resumed_under_another_plan_gives_all_cards_to_the_champion(tm
         lab.roll_out(traffic=traffic)
     outcome = lab.roll_out(replace(PLAN, money_margin=0.5))
     assert outcome.result == "rolled_back"
-    assert lab.registry.plan() == ServingPlan(3, "1", rollout_id=outcome.rollout_id)
+    assert lab.registry.plan() == ServingPlan(4, "1", rollout_id=outcome.rollout_id)
     assert lab.registry.alias("champion") == "1"
 
 

@@ -1,4 +1,4 @@
-"""Commit items to SQLite in groups, each group wholly or not at all. For the prediction log and the process that may write it.
+"""Commit items to a database in groups, each group wholly or not at all. For the prediction logs and the process that may write one.
 
 `GroupCommit`: a thread commits whatever has gathered while the last commit was under way. A commit that survives a power
 cut costs one disk sync, 0.1 to 30 ms; paid per group instead of per row, it is affordable on the request path.
@@ -13,7 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from data.errors import LogUnavailable
 
@@ -21,14 +21,32 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Committer(ABC, Generic[Item, Result]):
+class Connection(Protocol):
+    """Of SQLite or Postgres, as far as a group needs one; it begins and ends no transaction by itself."""
+
+    def execute(self, query: Any, /) -> Any: ...
+    def close(self) -> None: ...
+
+
+Line = TypeVar("Line", bound=Connection)
+
+
+class Committer(ABC, Generic[Line, Item, Result]):
     """Items go in, in order; each group becomes one transaction, wholly stored or not there at all. Any thread may call it."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], write: Callable[[sqlite3.Connection, Sequence[Item]], Result]) -> None:
-        """`write` runs inside an open transaction."""
+    def __init__(
+        self,
+        connect: Callable[[], Line],
+        write: Callable[[Line, Sequence[Item]], Result],
+        begin: str = "BEGIN IMMEDIATE",
+        failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError),
+    ) -> None:
+        """`write` runs inside the transaction that `begin` opens; `failures` are those of the database, which LogUnavailable words."""
         self._connect = connect
         self._write = write
-        self._connection: sqlite3.Connection | None = None
+        self._begin = begin
+        self._failures = failures
+        self._connection: Line | None = None
         self._failed = ""  # why a group failed, while none is committed for it
 
     @abstractmethod
@@ -59,7 +77,7 @@ class Committer(ABC, Generic[Item, Result]):
         except Exception as error:  # whatever it is, it belongs to the callers who wait for this group
             self._failed = str(error) or type(error).__name__
             self._disconnect()  # after an I/O error the connection's state is unknown
-            is_storage = isinstance(error, sqlite3.Error | OSError)
+            is_storage = isinstance(error, self._failures)
             outcome.set_exception(unavailable(str(error)) if is_storage else error)
         else:
             outcome.set_result(result)
@@ -67,7 +85,7 @@ class Committer(ABC, Generic[Item, Result]):
     def _commit(self, items: Sequence[Item]) -> Result:
         if self._connection is None:
             self._connection = self._connect()
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(self._begin)
         result = self._write(self._connection, items)
         self._connection.execute("COMMIT")
         return result
@@ -78,11 +96,11 @@ class Committer(ABC, Generic[Item, Result]):
             connection.close()  # rolls an open transaction back
 
 
-class GroupCommit(Committer[Item, Result]):
+class GroupCommit(Committer[Line, Item, Result]):
     """One writer thread; callers share one future per group."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], write: Callable[[sqlite3.Connection, Sequence[Item]], Result]) -> None:
-        super().__init__(connect, write)
+    def __init__(self, connect: Callable[[], Line], write: Callable[[Line, Sequence[Item]], Result], *how: Any) -> None:
+        super().__init__(connect, write, *how)
         self._items: list[Item] = []
         self._outcome: Future[Result] = Future()
         self._wanted = self._closing = False
@@ -117,11 +135,11 @@ class GroupCommit(Committer[Item, Result]):
         self._disconnect()
 
 
-class DirectCommit(Committer[Item, Result]):
+class DirectCommit(Committer[Line, Item, Result]):
     """The caller's thread; each call is a group."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], write: Callable[[sqlite3.Connection, Sequence[Item]], Result]) -> None:
-        super().__init__(connect, write)
+    def __init__(self, connect: Callable[[], Line], write: Callable[[Line, Sequence[Item]], Result], *how: Any) -> None:
+        super().__init__(connect, write, *how)
         self._one_at_a_time = threading.Lock()
         self._closed = False
 

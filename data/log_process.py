@@ -10,6 +10,7 @@ Only `data/prediction_log.py` uses this.
 import fcntl
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -137,7 +138,7 @@ class ProcessCommit:
 
 def serve(requests: int, answers: int, writer: LogWriter) -> None:
     """Commit what comes in at one descriptor, and tell the other what became of it, until nothing more can come."""
-    commit: DirectCommit[Row, frozenset[str]] = DirectCommit(writer.connect, writer.write)
+    commit: DirectCommit[sqlite3.Connection, Row, frozenset[str]] = DirectCommit(writer.connect, writer.write)
     for gathered in messages(requests):
         if any(reopens for (_, reopens, _), _ in gathered):  # nothing was sent between the failure and this
             commit.reopen()

@@ -1,20 +1,17 @@
 """Windows of the prediction log as frames, for monitoring, retraining and rollout. Readers of their own; they never block the writer.
 
-A window is a span of event time, [start, end). Rows come in order of arrival.
+A window is a span of event time, [start, end). Rows come in order of arrival. `place` is a file or a database (`data/log_database.py`).
 """
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import MissingFile
 from data.features import FEATURE_COUNT, FEATURES
+from data.log_database import LogPlace, read
 from data.reasons import RANDOM_APPROVE
 from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS, event_milliseconds
 
@@ -29,7 +26,7 @@ ANSWER_COLUMNS: Final[dict[str, str]] = {
     "champion_version": "category",
     "champion_score": "float64",
     "challenger_version": "category",
-    "challenger_score": "float64",  # NaN: no challenger, or it failed on this payment
+    "challenger_score": "float64",  # NaN: no challenger, or it failed on this payment; infinite: it gave no probability
     "rollout_id": "category",
     "epoch": "int64",
     "latency_us": "int64",
@@ -40,18 +37,18 @@ _DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
 
 
-def window_frame(path: Path, start: datetime, end: datetime) -> "pd.DataFrame":
+def window_frame(place: LogPlace, start: datetime, end: datetime) -> "pd.DataFrame":
     """Payments of [start, end): TRANSACTION_COLUMNS, every feature, ANSWER_COLUMNS, and `held_out`.
 
     `held_out` (bool): due to be declined, and let through as one of a random few (`data.costs.Policy`).
 
     `channel` and `category` are the transaction's words; the models' codes for them are in `window_matrix`, whose
-    rows match these one to one. An empty window gives an empty frame with the same columns. Raises MissingFile.
+    rows match these one to one. An empty window gives an empty frame with the same columns. Raises MissingFile, LogUnavailable.
     """
     import pandas as pd
 
     names = [name for name in TRANSACTION_COLUMNS if name != "event_time"] + list(ANSWER_COLUMNS)
-    columns = _columns(path, _window_query(["event_time_ms", "features", *names, _HELD_OUT]), _span(start, end), 3 + len(names))
+    columns = _columns(place, _window_query(["event_time_ms", "features", *names, _HELD_OUT]), _span(start, end), 3 + len(names))
     matrix = _matrix(columns[1])
     dtypes = {name: dtype for name, (dtype, _) in TRANSACTION_COLUMNS.items()} | ANSWER_COLUMNS
     data: dict[str, Any] = {name: pd.Series(values, dtype=dtypes[name]) for name, values in zip(names, columns[2:-1], strict=True)}
@@ -61,13 +58,13 @@ def window_frame(path: Path, start: datetime, end: datetime) -> "pd.DataFrame":
     return pd.DataFrame({name: data[name] for name in TRANSACTION_COLUMNS} | features | answers)
 
 
-def window_matrix(path: Path, start: datetime, end: datetime) -> NDArray[np.float64]:
-    """The features as the models saw them, (n, FEATURE_COUNT), row by row those of `window_frame`. Raises MissingFile."""
-    return _matrix(_columns(path, _window_query(["features"]), _span(start, end), 1)[0])
+def window_matrix(place: LogPlace, start: datetime, end: datetime) -> NDArray[np.float64]:
+    """The features as the models saw them, (n, FEATURE_COUNT), row by row those of `window_frame`. Raises MissingFile, LogUnavailable."""
+    return _matrix(_columns(place, _window_query(["features"]), _span(start, end), 1)[0])
 
 
-def labels_frame(path: Path, known_by: datetime | None = None) -> "pd.DataFrame":
-    """Labels of logged payments reported by `known_by` (all when None): LABEL_COLUMNS, in order of report. Raises MissingFile."""
+def labels_frame(place: LogPlace, known_by: datetime | None = None) -> "pd.DataFrame":
+    """Labels reported by `known_by` (all when None): LABEL_COLUMNS, in order of report. Raises MissingFile, LogUnavailable."""
     import pandas as pd
 
     query = (
@@ -75,7 +72,7 @@ def labels_frame(path: Path, known_by: datetime | None = None) -> "pd.DataFrame"
         " JOIN predictions p ON p.sequence = l.payment WHERE l.report_time_ms <= ? ORDER BY l.report_time_ms, l.sequence"
     )
     limit = np.iinfo(np.int64).max if known_by is None else event_milliseconds(known_by)
-    ids, events, reports, frauds, sources = _columns(path, query, (int(limit),), 5)
+    ids, events, reports, frauds, sources = _columns(place, query, (int(limit),), 5)
     data = {
         "transaction_id": pd.Series(ids, dtype="str"),
         "event_time": _times(events),
@@ -86,25 +83,30 @@ def labels_frame(path: Path, known_by: datetime | None = None) -> "pd.DataFrame"
     return pd.DataFrame({name: data[name] for name in LABEL_COLUMNS})
 
 
-def logged_span(path: Path) -> tuple[datetime, datetime] | None:
-    """Event times of the first and the last payment of the log; None while it is empty. Raises MissingFile."""
-    rows = _columns(path, "SELECT MIN(event_time_ms), MAX(event_time_ms) FROM predictions", (), 2)
+def logged_places(place: LogPlace, start: datetime, end: datetime) -> NDArray[np.int64]:
+    """Where in the order of arrival the payments of `window_frame` are, shape (n,). Raises MissingFile, LogUnavailable."""
+    return np.array(_columns(place, _window_query(["sequence"]), _span(start, end), 1)[0], dtype=np.int64)
+
+
+def logged_span(place: LogPlace) -> tuple[datetime, datetime] | None:
+    """Event times of the first and the last payment of the log; None while it is empty. Raises MissingFile, LogUnavailable."""
+    rows = _columns(place, "SELECT MIN(event_time_ms), MAX(event_time_ms) FROM predictions", (), 2)
     if rows[0][0] is None:
         return None
     first, last = (datetime.fromtimestamp(column[0] / 1000, UTC) for column in rows)
     return first, last
 
 
-def logged_days(path: Path) -> list[date]:
-    """The days, by event time, of which the log holds a payment, in order. Raises MissingFile."""
+def logged_days(place: LogPlace) -> list[date]:
+    """The days, by event time, of which the log holds a payment, in order. Raises MissingFile, LogUnavailable."""
     query = f"SELECT DISTINCT event_time_ms / {_DAY_MS} AS day FROM predictions ORDER BY day"
-    return [_EPOCH + timedelta(days=day) for day in _columns(path, query, (), 1)[0]]
+    return [_EPOCH + timedelta(days=day) for day in _columns(place, query, (), 1)[0]]
 
 
-def logged_decisions(path: Path, start: datetime, end: datetime) -> dict[str, str]:
-    """What was answered to each payment of [start, end), by transaction id. Raises MissingFile."""
+def logged_decisions(place: LogPlace, start: datetime, end: datetime) -> dict[str, str]:
+    """What was answered to each payment of [start, end), by transaction id. Raises MissingFile, LogUnavailable."""
     query = "SELECT transaction_id, decision FROM predictions WHERE event_time_ms >= ? AND event_time_ms < ?"
-    ids, decisions = _columns(path, query, _span(start, end), 2)
+    ids, decisions = _columns(place, query, _span(start, end), 2)
     return dict(zip(ids, decisions, strict=True))
 
 
@@ -112,14 +114,9 @@ def _window_query(columns: Sequence[str]) -> str:
     return f"SELECT {', '.join(columns)} FROM predictions WHERE event_time_ms >= ? AND event_time_ms < ? ORDER BY sequence"
 
 
-def _columns(path: Path, query: str, values: tuple[int, ...], width: int) -> list[tuple[Any, ...]]:
+def _columns(place: LogPlace, query: str, values: tuple[int, ...], width: int) -> list[tuple[Any, ...]]:
     """The rows of a query, turned into columns."""
-    if not path.exists():
-        raise MissingFile(
-            f"There is no prediction log at {path.name}.", next_step="Start the service with `lab up` and send payments.", where=path.name
-        )
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        rows = connection.execute(query, values).fetchall()
+    rows = read(place, query, values)
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 

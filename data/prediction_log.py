@@ -9,20 +9,16 @@ same `PredictionStore` and passes the same contract tests.
 """
 
 import fcntl
-import json
 import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
-
-import numpy as np
 
 from data.errors import LogUnavailable
 from data.features import FEATURE_SCHEMA_HASH
@@ -30,9 +26,10 @@ from data.group_commit import GroupCommit
 from data.id_filter import SeenIds
 from data.id_index import IdIndex
 from data.log_process import ProcessCommit
-from data.log_writer import COLUMNS, FACTS, LABEL_COLUMNS, LogWriter, Row, connect, last_sequence
-from data.prediction_store import Answer, FraudReport, Payment, PredictionRecord, Stored, conflict, payment_facts
-from data.schema import Label, Transaction, event_milliseconds
+from data.log_rows import STORED, label_row, prediction_row, read_record, read_stored
+from data.log_writer import COLUMNS, LABEL_COLUMNS, LogWriter, Row, connect, last_sequence
+from data.prediction_store import FraudReport, Payment, PredictionRecord, Stored, conflict
+from data.schema import Label
 
 
 class PredictionLog:
@@ -57,9 +54,9 @@ class PredictionLog:
             self._ids = IdIndex(path, name)
             self._own = None if not synchronous else LogWriter(path, self._ids, synchronous=True)
         except sqlite3.Error as error:
-            raise _unusable(path, str(error)) from error
+            raise unusable(path, str(error)) from error
         self._seen = SeenIds(self._ids.all)
-        self._commit: GroupCommit[Row, frozenset[str]] | ProcessCommit = (
+        self._commit: GroupCommit[sqlite3.Connection, Row, frozenset[str]] | ProcessCommit = (
             GroupCommit(self._own.connect, self._own.write) if self._own else ProcessCommit(path, name, self._lock)
         )
 
@@ -73,9 +70,7 @@ class PredictionLog:
         lost counted it.
         """
         doubtful = self._seen.remember([entry.transaction.transaction_id for entry in entries if not isinstance(entry, Label)])
-        return self._commit.submit(
-            [_label_row(entry) if isinstance(entry, Label) else _prediction_row(entry, doubtful) for entry in entries]
-        )
+        return self._commit.submit([label_row(entry) if isinstance(entry, Label) else prediction_row(entry, doubtful) for entry in entries])
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Store and wait. Raises IdempotencyConflict, LogUnavailable."""
@@ -100,21 +95,21 @@ class PredictionLog:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany("INSERT INTO earlier VALUES (?, ?, ?) ON CONFLICT DO NOTHING", payments)
         except sqlite3.Error as error:
-            raise _unusable(self.path, str(error)) from error
+            raise unusable(self.path, str(error)) from error
 
     def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]:
         """The stored answers among some transactions, by id. Raises LogUnavailable."""
         try:
             places = self._ids.places(self._seen.maybe(transaction_ids))
             rows = chain.from_iterable(self._reader.execute(_FIND, (place,)) for place in places.values())
-            return {row[0]: _stored(row) for row in rows}
+            return {row[0]: read_stored(row) for row in rows}
         except sqlite3.Error as error:
-            raise _unusable(self.path, str(error)) from error
+            raise unusable(self.path, str(error)) from error
 
     def logged(self, transaction_id: str) -> PredictionRecord | None:
         """All that was stored with one answer, its event time in whole milliseconds; None when there is none. Raises LogUnavailable."""
         row = self._payment("*", transaction_id)
-        return _record(row) if row else None
+        return read_record(row) if row else None
 
     def parties(self, transaction_id: str) -> tuple[str, str] | None:
         """(card_id, terminal_id) of a stored or an earlier payment, or None. Raises LogUnavailable."""
@@ -161,33 +156,18 @@ class PredictionLog:
         try:
             place = self._ids.places([transaction_id]).get(transaction_id)
         except sqlite3.Error as error:
-            raise _unusable(self.path, str(error)) from error
+            raise unusable(self.path, str(error)) from error
         return None if place is None else self._one(f"SELECT {columns} FROM predictions WHERE sequence = ?", place)
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
         try:
             row: tuple[Any, ...] | None = self._reader.execute(query, values).fetchone()
         except sqlite3.Error as error:
-            raise _unusable(self.path, str(error)) from error
+            raise unusable(self.path, str(error)) from error
         return row
 
 
-def _stored(row: tuple[Any, ...]) -> Stored:
-    key, score, decision, reasons, version, arm, *facts = row
-    return Stored(tuple(facts), Answer(key, score, decision, tuple(json.loads(reasons)), version, arm))
-
-
-def _record(row: tuple[Any, ...]) -> PredictionRecord:
-    facts = dict(zip(COLUMNS, row, strict=True))
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=facts.pop("event_time_ms"))
-    said = {name: facts.pop(name) for name in list(facts) if name in Transaction.model_fields}
-    del facts["sequence"]
-    facts["features"] = np.frombuffer(facts["features"], dtype="<f8").astype(np.float64)
-    facts["reasons"] = tuple(json.loads(facts["reasons"]))
-    return PredictionRecord(Transaction.model_construct(event_time=moment, **said), **facts)  # checked before it was stored
-
-
-_FIND: Final = f"SELECT transaction_id, score, decision, reasons, model_version, arm, {FACTS} FROM predictions WHERE sequence = ?"
+_FIND: Final = f"SELECT {STORED} FROM predictions WHERE sequence = ?"
 _TAKE_OVER_S: Final = 10.0  # what a process that ends may need to store the rest
 # An id is stored once, and found, by the index beside this file (data/id_index.py).
 _TABLES: Final = f"""
@@ -220,7 +200,7 @@ def _wait_for_lock(descriptor: int, path: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > end:
-                raise _unusable(path, "another process writes it") from error
+                raise unusable(path, "another process writes it") from error
             time.sleep(0.01)
         else:
             return
@@ -234,24 +214,12 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> str:
     facts = dict(connection.execute("SELECT name, value FROM facts"))
     columns = [[name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")] for table in ("predictions", "labels")]
     if facts["feature_schema_hash"] != FEATURE_SCHEMA_HASH or columns != [list(COLUMNS), list(LABEL_COLUMNS)]:
-        raise _unusable(path, "it was written with another feature schema or other columns")
+        raise unusable(path, "it was written with another feature schema or other columns")
     return str(facts["name"])
 
 
-def _prediction_row(record: PredictionRecord, doubtful: set[str]) -> Row:
-    transaction, features, score, decision, reasons, *rest = record
-    key = transaction.transaction_id
-    return (
-        key in doubtful, key, *payment_facts(transaction), features.astype("<f8", copy=False).tobytes(), score, decision,
-        json.dumps(reasons) if reasons else "[]", *rest,
-    )  # fmt: skip
-
-
-def _label_row(label: Label) -> Row:
-    return False, label.transaction_id, event_milliseconds(label.report_time), int(label.is_fraud), label.source
-
-
-def _unusable(path: Path, why: str) -> LogUnavailable:
+def unusable(path: Path, why: str) -> LogUnavailable:
+    """A log's file that does not do what it was asked."""
     return LogUnavailable(
         f"{path.name} cannot be used: {why}.",
         next_step="Check the disk and the file's owner; `lab down` and moving the file away starts an empty log.",

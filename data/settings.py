@@ -22,10 +22,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LAB_", frozen=True, extra="ignore")
 
     home: Path = Field(REPOSITORY / ".lab", description="folder for data, models, logs and databases; deleting it resets everything")
+    course: Path = Field(REPOSITORY / "labs" / "course", description="folder of the course that `lab start` and the others read")
+    workspace: Path = Field(REPOSITORY / "workspace", description="folder for your work on the labs, and how far you are")
     host: str = Field("127.0.0.1", description="address every server binds; loopback unless you know why not")
     scoring_port: int = Field(8600, ge=1024, le=65535, description="scoring API")
     mlflow_port: int = Field(8601, ge=1024, le=65535, description="MLflow tracking and registry")
     prefect_port: int = Field(8602, ge=1024, le=65535, description="Prefect server")
+    archive_port: int = Field(8603, ge=1024, le=65535, description="metrics of the shared log's archive, where LAB_STORE_URL is set")
     seed: int = Field(7, ge=0, description="seed of the world, the splits and the models")
     world_start: date = Field(date(2026, 1, 5), description="first day of the world (a Monday)")
     world_days: int = Field(60, ge=21, le=3650, description="days of history before anything is served")
@@ -59,16 +62,22 @@ class Settings(BaseSettings):
         description="Valkey or Redis that several scoring processes share as log and history, as in valkey://127.0.0.1:6379/0;"
         " empty: SQLite in LAB_HOME, for one process",
     )
+    log_url: str = Field(
+        "",
+        pattern=r"^(postgresql://\S+)?$",
+        description="Postgres database that keeps the prediction log, as in postgresql://lab@127.0.0.1:5432/predictions; the archive of the"
+        " shared log where LAB_STORE_URL is set. Empty: predictions.db in LAB_HOME",
+    )
     workers: int = Field(1, ge=1, le=64, description="scoring processes behind one port; more than one needs LAB_STORE_URL")
     registry_poll_s: float = Field(1.0, gt=0, le=60, description="how often the scoring service looks at the registry")
     http_timeout_s: float = Field(5.0, gt=0, le=60, description="limit for one call between our own processes")
     start_timeout_s: float = Field(120.0, gt=0, le=600, description="limit for one process to become healthy")
     threads: int = Field(0, ge=0, le=256, description="training threads; 0 takes every core")
 
-    @field_validator("home")
+    @field_validator("home", "course", "workspace")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()  # child processes run in another folder
+    def _absolute(cls, folder: Path) -> Path:
+        return folder.expanduser().absolute()  # child processes run in another folder
 
     @field_validator("workers")
     @classmethod
@@ -106,6 +115,11 @@ class Settings(BaseSettings):
     @cached_property
     def prefect_url(self) -> str:
         return f"http://{self.host}:{self.prefect_port}"
+
+    @property
+    def log_place(self) -> Path | str:
+        """Where windows of the prediction log can be read (`data.log_database.LogPlace`)."""
+        return self.log_url or self.home / "predictions.db"
 
     @property
     def start_time(self) -> datetime:

@@ -48,6 +48,18 @@ def _write_label(label: Label) -> bytes:
     return f"{label.transaction_id}|{event_milliseconds(label.report_time)}|{fraud}|{label.source}".encode()
 
 
+def read_label(line: bytes) -> Label:
+    """What the script noted of a label, again."""
+    key, report_ms, fraud, source = line.decode().split("|")
+    moment = _EPOCH + timedelta(milliseconds=int(report_ms))
+    return Label.model_validate({"transaction_id": key, "report_time": moment, "is_fraud": fraud == "1", "source": source})
+
+
+def read_id(event: bytes) -> str:
+    """The transaction id of any event."""
+    return str(from_json(event)[0])
+
+
 def read_outcomes(lines: bytes, count: int) -> list[Outcome]:
     """What became of so many entries."""
     return [_read_outcome(line) for line in lines.split(b"\n")] if count else []

@@ -31,6 +31,7 @@ from redis.retry import Retry
 
 from data.errors import BadSetting, LogUnavailable
 from data.features import FEATURE_SCHEMA_HASH
+from data.log_archive import Portion, Reported, Waiting
 from data.prediction_store import FraudReport, Payment, PredictionRecord, Stored, conflict
 from data.schema import Label, Transaction
 from data.shared_log import Exchange, LogIdentity, OtherLog
@@ -38,6 +39,8 @@ from data.valkey_codec import (
     read_answer,
     read_arrivals,
     read_facts,
+    read_id,
+    read_label,
     read_outcomes,
     read_parties,
     read_record,
@@ -161,6 +164,24 @@ class ValkeyLog:
                 yield event if isinstance(event, FraudReport) else Payment(place, *event)
             if not entries:
                 return
+
+    def portion_after(self, position: int, count: int) -> Portion:
+        """The next entries, for an archive. Raises LogUnavailable."""
+        with self._reaching():
+            found = self._client.xrange(_ARRIVALS, f"{position + 1}-0", "+", count)
+            entries = [(int(place.partition(b"-")[0]), entry[b"event"], entry[b"label"]) for place, entry in found]
+            labels = [(place, read_label(line)) for place, _, line in entries if line]
+            at = self._client.hmget(_ACCEPTED, [label.transaction_id for _, label in labels]) if labels else []
+        return Portion(
+            position=entries[-1][0] if entries else position,
+            waiting=[Waiting(place, read_id(event)) for place, event, line in entries if not line],
+            labels=[Reported(place, label, None if of is None else int(of)) for (place, label), of in zip(labels, at, strict=True)],
+        )
+
+    def answers_to(self, payments: Sequence[Waiting]) -> dict[int, PredictionRecord]:
+        """The records of those that are answered, by place. Raises LogUnavailable."""
+        found = self._stored([payment.transaction_id for payment in payments])
+        return {at: read_record(*found[key]) for at, key in payments if key in found}
 
     def last_sequence(self) -> int:
         """The place of the last entry; 0 when the log is empty."""

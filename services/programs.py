@@ -26,7 +26,8 @@ class Program:
 
 def programs(settings: Settings) -> dict[str, Program]:
     """All programs by name, in the order of starting. Raises BadSetting when two of them share a port."""
-    found = (_mlflow(settings), _prefect(settings), _scoring(settings))
+    shared = (_archive(settings),) if settings.store_url else ()
+    found = (_mlflow(settings), _prefect(settings), *shared, _scoring(settings))
     by_port: dict[int, Program] = {}
     for program in found:
         other = by_port.setdefault(program.port, program)
@@ -81,6 +82,18 @@ def _prefect(settings: Settings) -> Program:
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
             "PREFECT_UI_API_URL": f"{settings.prefect_url}/api",
         },
+    )
+
+
+def _archive(settings: Settings) -> Program:
+    return Program(
+        name="archive",
+        title="Archive",
+        command=(sys.executable, "-m", "services.archive"),
+        port=settings.archive_port,
+        port_setting="LAB_ARCHIVE_PORT",
+        health=f"http://{settings.host}:{settings.archive_port}/metrics",
+        page=f"http://{settings.host}:{settings.archive_port}/metrics",
     )
 
 

@@ -22,6 +22,7 @@ from data.schema import TRANSACTION_COLUMNS
 from data.settings import REPOSITORY, Settings
 from labs.cli import app
 from labs.failures import Unexpected
+from services.archive import Lag
 from services.scoring import edge
 from services.scoring.metrics import Metrics
 from services.scoring.routes import Service, scoring_routes
@@ -108,13 +109,13 @@ def sources() -> Rows:
 
 
 def metrics() -> Rows:
-    """Each Prometheus metric under the name that it is scraped by."""
+    """Each Prometheus metric under the name that it is scraped by: the scoring service's, then the archive's."""
     rows: Rows = [("metric", "kind", "labels", "meaning")]
-    made = Metrics()
-    labels = {c._name: c._labelnames for c in vars(made).values() if hasattr(c, "_labelnames")}  # the client offers no public way
-    for metric in made.registry.collect():
-        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
-        rows.append((f"`{name}`", metric.type, " ".join(f"`{label}`" for label in labels[metric.name]), metric.documentation))
+    for made in (Metrics(), Lag()):
+        labels = {c._name: c._labelnames for c in vars(made).values() if hasattr(c, "_labelnames")}  # the client offers no public way
+        for metric in made.registry.collect():
+            name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+            rows.append((f"`{name}`", metric.type, " ".join(f"`{label}`" for label in labels[metric.name]), metric.documentation))
     return rows
 
 

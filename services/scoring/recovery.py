@@ -17,8 +17,9 @@ from contextlib import closing
 from pathlib import Path
 
 from data.history import History, Payed
-from data.prediction_log import PredictionLog
+from data.open_log import open_log
 from data.prediction_store import FraudReport, Payment, PredictionStore
+from data.settings import Settings
 
 FROM_TRAINING = "snapshot"
 EVERY = 100_000  # entries: half a second of replay
@@ -96,6 +97,6 @@ class Recovery:
 if __name__ == "__main__":
     os.nice(15)
     home = Path(sys.argv[1])
-    with closing(PredictionLog(home / "predictions.db")) as log:
+    with closing(open_log(Settings.load().model_copy(update={"home": home}))) as log:
         recovery = Recovery(home / "history", log)
         recovery.save(*recovery.restore())

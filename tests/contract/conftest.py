@@ -1,4 +1,4 @@
-"""One Valkey for all contract tests, emptied for each."""
+"""One Valkey and one Postgres for all contract tests, emptied for each."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.postgres_server import INITDB, POSTGRES, PostgresServer
 from tests.valkey_server import PROGRAM, ValkeyServer
 
 
@@ -25,3 +26,21 @@ def valkey(valkey_session: ValkeyServer) -> ValkeyServer:
     with valkey_session.client() as client:
         client.flushall()
     return valkey_session
+
+
+@pytest.fixture(scope="session")
+def postgres_session() -> Iterator[PostgresServer]:
+    if POSTGRES is None or INITDB is None:
+        pytest.skip("Postgres is not installed")
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        Path(folder).chmod(0o755)  # the server is another user
+        server = PostgresServer(Path(folder) / "postgres")
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def postgres(postgres_session: PostgresServer) -> PostgresServer:
+    postgres_session.empty()
+    return postgres_session

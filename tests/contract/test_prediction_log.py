@@ -8,25 +8,30 @@ import numpy as np
 import pytest
 
 from data.errors import IdempotencyConflict
+from data.postgres_log import PostgresLog
 from data.prediction_log import PredictionLog
 from data.prediction_store import FraudReport, Payment, PredictionStore, payment_facts
 from data.schema import event_seconds
 from data.valkey_log import ValkeyLog
+from tests.postgres_server import PostgresServer
 from tests.records import fraud_label, record, transaction
 from tests.valkey_server import ValkeyServer
 
-STORES = ("sqlite", "sqlite, buffered", "valkey")
+STORES = ("sqlite", "sqlite, buffered", "valkey", "postgres")
 
 
 @pytest.fixture(params=STORES)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], PredictionStore]]:
     opened: list[PredictionStore] = []
-    server: ValkeyServer | None = request.getfixturevalue("valkey") if request.param == "valkey" else None
+    server = request.getfixturevalue(request.param) if request.param in ("valkey", "postgres") else None
 
     def open_again() -> PredictionStore:
-        opened.append(
-            ValkeyLog(server.url) if server else PredictionLog(tmp_path / "predictions.db", synchronous=request.param == "sqlite")
-        )
+        if isinstance(server, ValkeyServer):
+            opened.append(ValkeyLog(server.url))
+        elif isinstance(server, PostgresServer):
+            opened.append(PostgresLog(server.url))
+        else:
+            opened.append(PredictionLog(tmp_path / "predictions.db", synchronous=request.param == "sqlite"))
         return opened[-1]
 
     yield open_again

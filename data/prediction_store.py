@@ -46,7 +46,7 @@ class PredictionRecord(NamedTuple):
     champion_version: str
     champion_score: float
     challenger_version: str | None = None
-    challenger_score: float | None = None  # None: no challenger, or it failed on this payment
+    challenger_score: float | None = None  # None: no challenger, or it failed on this payment; infinite: it gave no probability
     rollout_id: str = ""
     epoch: int = 0
     latency_us: int = 0  # from decoded body to decision, without the commit

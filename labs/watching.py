@@ -175,7 +175,7 @@ def tried_on(log: Path, model: Model, until: datetime) -> pd.DataFrame | None:
     """The payments before `until` that `model` scored as challenger, as if it had answered them; None when there are none."""
     span = (ALWAYS[0], until)
     frame, features = window_frame(log, *span), window_matrix(log, *span)
-    scored = ((frame["challenger_version"].astype(object) == model.version) & frame["challenger_score"].notna()).to_numpy()
+    scored = ((frame["challenger_version"].astype(object) == model.version) & frame["challenger_score"].between(0, 1)).to_numpy()
     if not scored.any():
         return None
     rows = frame[scored].reset_index(drop=True)

@@ -9,6 +9,7 @@ from data.keys import lab_key
 from data.prediction_log import PredictionLog
 from data.prediction_store import PredictionStore
 from data.registry import Registry
+from data.serving_plan import unseal
 from data.settings import Settings
 from services.scoring.courier import Courier, PlanSource
 from services.scoring.engine import Engine
@@ -42,6 +43,7 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
         slots,
         clock,
         poll_s=settings.registry_poll_s,
+        unseal=lambda sealed: unseal(sealed, settings.model_name, keys),
         on_swap=on_swap,
     )
     return Service(

@@ -2,6 +2,9 @@
 
 Nothing waits for it: requests use what is in the slots, and a start uses the last good copy on disk. A registry that
 is down or slow therefore costs freshness, never an answer.
+
+A rollback does not wait for the registry either: whoever holds the lab's key hands its plan over (`obey`), and it is in force
+when the call returns. The registry's own plan counts again once it has caught up.
 """
 
 import logging
@@ -12,10 +15,10 @@ from typing import Protocol
 
 from data.bundle import Model
 from data.clock import Clock
-from data.errors import BundleRefused, LabError, PlanRefused
+from data.errors import BundleRefused, LabError
 from data.serving_plan import ServingPlan
 from services.scoring.model_store import ModelStore
-from services.scoring.slots import Serving, Slots
+from services.scoring.slots import Serving, Slots, Source
 
 _log = logging.getLogger(__name__)
 
@@ -38,14 +41,16 @@ class Courier:
         clock: Clock,
         *,
         poll_s: float,
+        unseal: Callable[[str], ServingPlan],
         on_swap: Callable[[Serving], None],
     ) -> None:
-        """`on_swap` is told of every new picture before it serves, on the courier's thread; `clock` only dates what people read."""
+        """`unseal` reads a signed plan or raises PlanRefused; `on_swap` hears of every new picture; `clock` only dates what people read."""
         self._registry = registry
         self._store = store
         self._slots = slots
         self._clock = clock
         self._poll_s = poll_s
+        self._unseal = unseal
         self._on_swap = on_swap
         self._turn = threading.Lock()
         self._stop = threading.Event()
@@ -74,22 +79,42 @@ class Courier:
         """One look at the registry. Raises RegistryUnavailable, PlanRefused, BundleRefused, UnknownRun; the slots then stay as they are."""
         with self._turn:
             plan = self._registry.plan()
-            if plan is None:
+            if plan is None or self._is_behind(plan):
                 return
-            self._refuse_older(plan)
-            now = self._clock.now()
             if self._serves(plan):
-                self._slots.confirm(now)
-                return
-            champion, challenger = self._models(plan, download=True)
-            self._store.remember(plan, now)
-            self._swap(Serving(plan, champion, challenger, "registry", now))
+                self._slots.confirm(self._clock.now())
+            else:
+                self._follow(plan, "registry")
+
+    def obey(self, sealed: str) -> ServingPlan:
+        """Follow a plan that a holder of the lab's key hands over; returns it. It is in force at once when its models are in the slots.
+
+        Takes no lock that a poll holds, so any thread may call it. Raises PlanRefused, BadInput; the slots then stay as they are.
+        """
+        plan = self._unseal(sealed)
+        if plan.mode == "shadow":  # a rollout begins
+            self._forgive()
+        serving = self._slots.turn_to(plan, self._clock.now())
+        if serving is not None:
+            self._on_swap(serving)
+        return plan
+
+    def settle(self, plan: ServingPlan) -> None:
+        """What `obey` left: bring models that were not at hand, and note the plan on disk. Raises as `poll` does."""
+        if self._serves(plan):
+            self._store.remember(plan, self._clock.now())
+            return
+        with self._turn:
+            self._follow(plan, "told")
 
     def reload(self) -> None:
         """Poll now, and give versions that were set aside another chance. Raises as `poll` does."""
+        self._forgive()
+        self.poll()
+
+    def _forgive(self) -> None:
         self._slots.refused.clear()
         self._slots.benched.clear()
-        self.poll()
 
     def _run(self) -> None:
         while True:
@@ -106,19 +131,23 @@ class Courier:
     def _serves(self, plan: ServingPlan) -> bool:
         """Whether the slots already hold this plan, with every model of it that may serve."""
         serving = self._slots.serving
-        if serving is None or serving.source != "registry" or serving.plan != plan:
+        if serving is None or serving.source == "last_good" or serving.plan != plan:
             return False
         return plan.challenger is None or serving.challenger is not None or plan.challenger in self._set_aside()
 
-    def _refuse_older(self, plan: ServingPlan) -> None:
-        """A plan that was in force once is well signed too: put back by somebody else, it must not bring back who served then."""
+    def _is_behind(self, plan: ServingPlan) -> bool:
+        """Whether the registry still says what came before a plan that was handed over. Raises PlanRefused for any other older plan."""
         serving = self._slots.serving
-        if serving is not None and plan.epoch < serving.plan.epoch:
-            raise PlanRefused(
-                f"The registry's serving plan is of epoch {plan.epoch}; epoch {serving.plan.epoch} was in force already.",
-                next_step="Who serves stays. If the registry was made anew, stop the service and move models/ in LAB_HOME away.",
-                where="serving_plan",
-            )
+        if serving is not None and serving.source == "told" and plan.epoch < serving.plan.epoch:
+            return True
+        self._slots.refuse_older(plan)
+        return False
+
+    def _follow(self, plan: ServingPlan, source: Source) -> None:
+        now = self._clock.now()
+        champion, challenger = self._models(plan, download=True)
+        self._store.remember(plan, now)
+        self._swap(Serving(plan, champion, challenger, source, now))
 
     def _models(self, plan: ServingPlan, *, download: bool) -> tuple[Model, Model | None]:
         """The plan's models. A champion must load; a challenger that is refused is set aside, and the champion serves alone."""

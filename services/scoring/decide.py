@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from data.schema import Arm, Decision
 from services.scoring.patience import Patience
 from services.scoring.slots import Serving
 
+POISON: Final = math.inf  # stands in the log for a score of the challenger that is no probability, so that it is told from a failure
 _STERNNESS: dict[Decision, int] = {"approve": 0, "review": 1, "decline": 2}
 
 
@@ -29,7 +31,7 @@ class Judgement(NamedTuple):
     reasons: tuple[str, ...]
     champion_score: float
     challenger_version: str | None
-    challenger_score: float | None
+    challenger_score: float | None  # None: it failed on this payment, or there is none
 
 
 class Ids(NamedTuple):
@@ -43,14 +45,18 @@ def judge_payments(serving: Serving, ids: Sequence[Ids], matrix: NDArray[np.floa
     """Judge rows of features, shape (n, FEATURE_COUNT). Raises ModelFailed when the champion cannot score one of them.
 
     The challenger, in its shadow or on its share of the cards, scores every payment, so that both are compared on
-    the same rows. When it fails, the champion answers; when it fails or is slow, `patience` takes it out.
+    the same rows. Where it fails, the champion answers and the row says so: what becomes of one that fails now and
+    then is for the rollout's judge to say. `patience` takes out what cannot wait for that.
     """
     started = time.perf_counter()
     champion_scores = [_required(score, serving) for score in _scores(serving.champion, matrix)]
-    challenger_scores: Sequence[float | None] = [None] * len(ids)
+    versions: list[str | None] = [None] * len(ids)
+    challenger_scores: list[float | None] = [None] * len(ids)
     if serving.challenger is not None:
-        challenger_scores = _challenger_scores(serving, matrix, started, patience)
-    rows = zip(ids, matrix.tolist(), champion_scores, challenger_scores, strict=True)
+        said = _challenger_scores(serving.challenger, matrix, started, patience)
+        versions[: len(said)] = [serving.challenger.version] * len(said)
+        challenger_scores[: len(said)] = said
+    rows = zip(ids, matrix.tolist(), champion_scores, versions, challenger_scores, strict=True)
     return [_judgement(serving, *row) for row in rows]
 
 
@@ -65,45 +71,67 @@ def judge_each(serving: Serving, ids: Sequence[Ids], matrix: NDArray[np.float64]
 
 
 def _scores(model: Model, matrix: NDArray[np.float64]) -> list[float]:
-    """Of each row. A single one is scored sooner as such."""
-    return [model.score(matrix[0])] if len(matrix) == 1 else model.score_many(matrix).tolist()
+    """Of each row, as plain floats. A single one is scored sooner as such. Raises what the model raises, and what is no score."""
+    if len(matrix) == 1:
+        return [float(model.score(matrix[0]))]
+    scores: list[float] = np.asarray(model.score_many(matrix), dtype=np.float64).reshape(len(matrix)).tolist()
+    return scores
 
 
 def _required(score: float, serving: Serving) -> float:
-    if not math.isfinite(score):
-        raise ModelFailed("The champion's score is not a number.", next_step="Roll the champion back.", where=serving.champion.version)
+    if not is_probability(score):
+        raise ModelFailed("The champion's score is no probability.", next_step="Roll the champion back.", where=serving.champion.version)
     return score
 
 
-def _challenger_scores(serving: Serving, matrix: NDArray[np.float64], started: float, patience: Patience) -> Sequence[float | None]:
-    """The challenger's scores up to its first failure, and None from there on: after one failure it is out.
+def is_probability(score: float) -> bool:
+    """Whether a score may leave the service; NaN may not."""
+    return 0.0 <= score <= 1.0
+
+
+def _challenger_scores(challenger: Model, matrix: NDArray[np.float64], started: float, patience: Patience) -> list[float | None]:
+    """What the challenger says of each row, None where it fails; of fewer rows when it is taken out on the way.
 
     `started`: when the champion began with the same rows, by `time.perf_counter`.
     """
-    challenger = serving.challenger
-    assert challenger is not None
     between = time.perf_counter()
-    try:
-        found = _scores(challenger, matrix)
-    except Exception as error:  # whatever a challenger does wrong, the payment is answered
-        patience.failed(challenger.version, f"{type(error).__name__} while scoring")
-        return [None] * len(matrix)
-    patience.took(serving, len(matrix), between - started, time.perf_counter() - between)
-    for row, score in enumerate(found):
-        if not math.isfinite(score):
-            patience.failed(challenger.version, "its score was not a number")
-            return [*found[:row], *[None] * (len(matrix) - row)]
-    return found
+    said = _tried(challenger, matrix, patience)
+    patience.took(challenger.version, len(matrix), between - started, time.perf_counter() - between)
+    for row, score in enumerate(said):
+        if score is not None and not is_probability(score):
+            patience.poisoned(challenger.version, "not a number" if math.isnan(score) else "no probability")
+            return [*said[:row], POISON]
+    return said
 
 
-def _judgement(serving: Serving, ids: Ids, values: Sequence[float], champion_score: float, challenger_score: float | None) -> Judgement:
-    """`values`: the features as plain floats, in order."""
-    model, score, version = serving.champion, champion_score, None
+def _tried(challenger: Model, matrix: NDArray[np.float64], patience: Patience) -> list[float | None]:
+    """Its scores of all rows together; when that fails, of each alone. Whatever a challenger does wrong, the payment is answered."""
+    if len(matrix) > 1:
+        with suppress(Exception):
+            scores = _scores(challenger, matrix)
+            patience.scored()
+            return [*scores]
+    said: list[float | None] = []
+    for row in range(len(matrix)):
+        try:
+            said += _scores(challenger, matrix[row : row + 1])
+            patience.scored()
+        except Exception as error:
+            said.append(None)
+            if patience.failed(challenger.version, f"{type(error).__name__} while scoring"):
+                break
+    return said
+
+
+def _judgement(
+    serving: Serving, ids: Ids, values: Sequence[float], champion_score: float, version: str | None, challenger_score: float | None
+) -> Judgement:
+    """`values`: the features as plain floats, in order; `version`: the challenger's, where it was asked."""
+    model, score = serving.champion, champion_score
     arm: Arm = "champion"
-    if serving.challenger is not None and challenger_score is not None:
-        version = serving.challenger.version
-        if serving.plan.arm(ids.card) == "challenger":
-            model, score, arm = serving.challenger, challenger_score, "challenger"
+    if challenger_score is not None and challenger_score != POISON and serving.plan.arm(ids.card) == "challenger":
+        assert serving.challenger is not None  # who else gave a score
+        model, score, arm = serving.challenger, challenger_score, "challenger"
     rules = apply_rules(values)
     decision = model.policy.decide(score)
     if rules.action is not None:

@@ -70,7 +70,7 @@ class Engine:
         self._metrics = metrics
         self._history, _ = recovery.restore()
         self._horizon = Horizon(clock, self._history.newest_s())
-        self._patience = Patience(self._bench)
+        self._patience = Patience(self._bench, metrics.challenger_errors.inc)
         self._answers_without_log = answers_without_log
         self._faults = faults or FeatureFaults()
         self._answers_before_commit = answers_before_commit

@@ -72,7 +72,10 @@ class Metrics:
         self.replays = Counter("fraud_replays", "payments answered again from the log", registry=r)
         self.labels = Counter("fraud_labels", "labels taken in", ["is_fraud"], registry=r)
         self.challenger_failures = Counter(
-            "fraud_challenger_failures", "challengers taken out, for a failure or for their time", registry=r
+            "fraud_challenger_failures", "challengers taken out, for their failures, their scores or their time", registry=r
+        )
+        self.challenger_errors = Counter(
+            "fraud_challenger_errors", "payments that the challenger could not score, and the champion answered", registry=r
         )
         self.unlogged = Counter("fraud_unlogged_answers", "answers that nothing keeps (LAB_LOG_FAILURE=open)", registry=r)
         self.history_rebuilds = Counter("fraud_history_rebuilds", "histories rebuilt from the log", registry=r)

@@ -4,7 +4,7 @@
     models/last_good.json    the plan that served last, so that a start needs no registry
 
 The models that were asked for last also stay loaded, so that going back to one costs no parsing: parsing takes a core
-for tens of milliseconds, which the callers of a small machine feel. Only the courier uses it, from one thread.
+for tens of milliseconds, which the callers of a small machine feel. Only the courier uses it, a thread at a time but for `remember`.
 """
 
 import fcntl
@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class ModelStore:
         self._key_folder = key_folder
         self._trial = trial
         self._loaded: dict[str, Model] = {}  # by version, the one asked for last at the end
+        self._noting = threading.Lock()
+        self._noted = -1  # epoch of the last good plan on disk, as far as this process wrote it
         folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             for left_over in folder.glob("*.partial"):
@@ -60,15 +63,19 @@ class ModelStore:
         return model
 
     def remember(self, plan: ServingPlan, at: datetime) -> None:
-        """Keep `plan` as the last good one.
+        """Keep `plan` as the last good one, unless a later one is kept. Any thread may call it.
 
         The file is whole at any moment, but its name may turn to the new one a little later: a power cut right after a
         swap costs a start that begins one plan earlier. A second sync, of the folder, would make the log wait for it.
         """
-        partial = self._folder / f"{_LAST_GOOD}.new"
-        partial.write_text(json.dumps({"plan": plan.to_json(), "confirmed_at": at.isoformat()}) + "\n")
-        _sync(partial)
-        partial.replace(self._folder / _LAST_GOOD)
+        with self._noting:
+            if plan.epoch < self._noted:
+                return
+            partial = self._folder / f"{_LAST_GOOD}.new"
+            partial.write_text(json.dumps({"plan": plan.to_json(), "confirmed_at": at.isoformat()}) + "\n")
+            _sync(partial)
+            partial.replace(self._folder / _LAST_GOOD)
+            self._noted = plan.epoch
 
     def last_good(self) -> LastGood | None:
         """What served last on this machine; None when there is nothing to read."""

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -119,6 +119,14 @@ def _add_control(router: APIRouter, service: Service) -> None:
         await asyncio.to_thread(service.courier.reload)
         return JSONResponse(_serving(service))
 
+    @router.put("/v1/plan", openapi_extra=_TAKES_PLAN)
+    async def plan(request: Request) -> JSONResponse:
+        """Follow a serving plan that this lab signed, at once and whatever becomes of the registry. Needs the lab's key in X-Lab-Key."""
+        _require_key(request, service)
+        plan = service.courier.obey((await request.body()).decode(errors="replace"))  # on this thread: it waits for nobody
+        await asyncio.to_thread(service.courier.settle, plan)
+        return JSONResponse(_serving(service))
+
     @router.put("/v1/faults", openapi_extra=_takes(FaultList))
     async def faults(request: Request) -> JSONResponse:
         """Do these faults to the features that the models see, and no others; none ends them. Needs the lab's key in X-Lab-Key."""
@@ -132,6 +140,11 @@ def _add_control(router: APIRouter, service: Service) -> None:
             )
         service.faults.ask(asked)
         return JSONResponse(_serving(service))
+
+
+_TAKES_PLAN: Final = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object", "required": ["plan", "signature"]}}}}
+}
 
 
 def _require_key(request: Request, service: Service) -> None:

@@ -59,7 +59,7 @@ class SharedEngine:
         self._log = log
         self._snapshots = snapshots
         self._metrics = metrics
-        self._patience = Patience(self._bench)
+        self._patience = Patience(self._bench, metrics.challenger_errors.inc)
         self._horizon = Horizon(clock, 0)
         self._asked: dict[str, Pay] = {}  # payments under way
         self._payments: list[Pay] = []  # for the next exchange

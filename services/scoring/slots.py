@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Literal
 
 from data.bundle import Model
-from data.errors import NoModel
+from data.errors import NoModel, PlanRefused
 from data.serving_plan import ServingPlan
 
-Source = Literal["registry", "last_good"]
+Source = Literal["registry", "told", "last_good"]  # told: by a holder of the lab's key, ahead of the registry
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,30 @@ class Slots:
         return self._serving
 
     def swap(self, serving: Serving) -> None:
-        """From the next request on, this serves; a benched challenger stays out."""
+        """From the next request on, this serves; a benched challenger stays out. Raises PlanRefused when a later plan was faster."""
         with self._changing:
+            self.refuse_older(serving.plan)
             benched = serving.challenger is not None and serving.challenger.version in self.benched
             self._serving = replace(serving, challenger=None) if benched else serving
 
+    def turn_to(self, plan: ServingPlan, at: datetime) -> Serving | None:
+        """The same for a plan of models that are here already; None, and nothing changes, when one is not. Waits for nobody."""
+        with self._changing:
+            serving = self._serving
+            self.refuse_older(plan)
+            if serving is None:
+                return None
+            here = {model.version: model for model in (serving.champion, serving.challenger) if model is not None}
+            if not {plan.champion, plan.challenger or plan.champion} <= here.keys():
+                return None
+            self._serving = Serving(plan, here[plan.champion], here[plan.challenger] if plan.challenger else None, "told", at)
+            return self._serving
+
     def confirm(self, at: datetime) -> None:
-        """The registry said again what already serves."""
+        """The registry said what already serves."""
         with self._changing:
             if self._serving is not None:
-                self._serving = replace(self._serving, confirmed_at=at)
+                self._serving = replace(self._serving, source="registry", confirmed_at=at)
 
     def bench(self, version: str, why: str) -> None:
         """Stop scoring with a challenger that failed; the champion answers its cards. The plan itself is not ours to change."""
@@ -61,3 +75,16 @@ class Slots:
             serving = self._serving
             if serving is not None and serving.challenger is not None and serving.challenger.version == version:
                 self._serving = replace(serving, challenger=None)
+
+    def refuse_older(self, plan: ServingPlan) -> None:
+        """A plan that was in force once is well signed too: put back by somebody else, it must not bring back who served then.
+
+        Raises PlanRefused.
+        """
+        serving = self._serving
+        if serving is not None and plan.epoch < serving.plan.epoch:
+            raise PlanRefused(
+                f"This serving plan is of epoch {plan.epoch}; epoch {serving.plan.epoch} was in force already.",
+                next_step="Who serves stays. If the registry was made anew, stop the service and move models/ in LAB_HOME away.",
+                where="serving_plan",
+            )

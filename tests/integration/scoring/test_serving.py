@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import math
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from data.clock import EventClock
 from data.features import FEATURE_INDEX
 from data.prediction_frames import window_frame, window_matrix
 from data.prediction_log import PredictionLog
-from data.serving_plan import ServingPlan
+from data.serving_plan import ServingPlan, seal
 from data.settings import Settings
 from services.scoring.compose import compose
 from tests.fakes import FakeRegistry
@@ -199,27 +202,129 @@ def test_a_canary_answers_exactly_its_cards(lab: Settings, registry: FakeRegistr
     assert 20 < (frame["arm"] == "challenger").sum() < 180
 
 
-@pytest.mark.parametrize("fault", ["raises", "not a number"])
-def test_a_failing_challenger_is_benched_and_the_same_request_is_answered(
-    lab: Settings, registry: FakeRegistry, fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    registry.set_plan(ServingPlan(epoch=1, champion="1", challenger="2", mode="canary", share=1.0))
-    healthy = Model.score
+JSON = {"content-type": "application/json"}
+CANARY_FOR_ALL = ServingPlan(epoch=1, champion="1", challenger="2", mode="canary", share=1.0, rollout_id="r1")
 
-    def faulty(self: Model, features: Any) -> float:
-        if self.version != "2":
-            return healthy(self, features)
-        if fault == "raises":
+
+def challenger_scores(monkeypatch: pytest.MonkeyPatch, score: Callable[[], float]) -> None:
+    """From now on version "2" answers with what `score` gives, or raises."""
+    healthy = Model.score
+    monkeypatch.setattr(Model, "score", lambda self, features: score() if self.version == "2" else healthy(self, features))
+
+
+def test_a_challenger_that_fails_now_and_then_stays_and_the_log_says_where_it_failed(
+    lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.set_plan(CANARY_FOR_ALL)
+    calls = count()
+
+    def fails_every_third_time() -> float:
+        if next(calls) % 3 == 2:
             raise RuntimeError("broken")
-        return float("nan")
+        return 0.25
 
     with serve_ready(lab, registry) as client:
-        assert score(client, 1)["arm"] == "challenger"
-        monkeypatch.setattr(Model, "score", faulty)
-        answers = [score(client, i) for i in range(2, 12)]
+        challenger_scores(monkeypatch, fails_every_third_time)
+        answers = [score(client, i) for i in range(30)]
+        assert client.get("/v1/serving").json()["benched"] == {}
+        assert "fraud_challenger_errors_total 10.0" in client.get("/metrics").text
+    failed = [i % 3 == 2 for i in range(30)]
+    assert [a["arm"] for a in answers] == ["champion" if f else "challenger" for f in failed]
+    frame = window_frame(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert frame["challenger_score"].isna().tolist() == failed
+    assert set(frame["challenger_version"]) == {"2"}
+
+
+def test_a_challenger_that_always_fails_is_out_after_twenty_payments_and_nobody_notices(
+    lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.set_plan(CANARY_FOR_ALL)
+
+    def fails() -> float:
+        raise RuntimeError("broken")
+
+    with serve_ready(lab, registry) as client:
+        assert score(client, 0)["arm"] == "challenger"
+        challenger_scores(monkeypatch, fails)
+        answers = [score(client, i) for i in range(1, 31)]
         assert {(a["arm"], a["model_version"]) for a in answers} == {("champion", "1")}
-        assert "2" in client.get("/v1/serving").json()["benched"]
+        assert "20 failures in a row: RuntimeError" in client.get("/v1/serving").json()["benched"]["2"]
         assert "fraud_challenger_failures_total 1.0" in client.get("/metrics").text
+    frame = window_frame(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert (frame["challenger_version"] == "2").sum() == 21
+
+
+@pytest.mark.parametrize(("poison", "why"), [(math.nan, "not a number"), (-math.inf, "no probability"), (1e9, "no probability")])
+def test_the_first_score_that_is_no_probability_ends_a_challenger_and_stands_in_the_log(
+    lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, poison: float, why: str
+) -> None:
+    registry.set_plan(CANARY_FOR_ALL)
+    with serve_ready(lab, registry) as client:
+        challenger_scores(monkeypatch, lambda: poison)
+        answers = [score(client, i) for i in range(3)]
+        assert {(a["arm"], a["model_version"]) for a in answers} == {("champion", "1")}
+        assert why in client.get("/v1/serving").json()["benched"]["2"]
+    frame = window_frame(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert frame["challenger_score"].tolist()[0] == math.inf
+    assert frame["challenger_version"].isna().tolist() == [False, True, True]
+
+
+def test_every_row_says_arm_version_rollout_and_epoch_in_every_step(lab: Settings, registry: FakeRegistry) -> None:
+    share = {"shadow": 0.0, "canary": 0.5, "soak": 1.0}
+    plans = [ServingPlan(n, "1", "2", mode, share[mode], "r1") for n, mode in enumerate(share, 1)]  # type: ignore[arg-type]
+    plans.append(ServingPlan(4, "2", rollout_id="r1"))
+    with serve_ready(lab, registry) as client:
+        for plan in plans:
+            assert hand_over(client, lab, plan).json()["plan"] == plan.to_json()
+            answers = [score(client, 100 * plan.epoch + i, card_id=f"card_{i}") for i in range(20)]
+            assert [a["arm"] for a in answers] == [plan.arm(f"card_{i}") for i in range(20)]
+    frame = window_frame(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert set(frame["rollout_id"]) == {"r1"}
+    assert frame["epoch"].tolist() == [plan.epoch for plan in plans for _ in range(20)]
+    by = frame["arm"].astype(str).map({"champion": "champion_version", "challenger": "challenger_version"})
+    assert [str(frame.loc[i, column]) for i, column in enumerate(by)] == frame["model_version"].tolist()
+    tried = frame[frame["epoch"] < 4]
+    assert set(tried["champion_version"]) == {"1"} and set(tried["challenger_version"]) == {"2"}
+    assert tried[["champion_score", "challenger_score"]].notna().all().all(), "a champion stays warm in the soak"
+
+
+def hand_over(client: httpx.Client, lab: Settings, plan: ServingPlan, key: str | None = None) -> httpx.Response:
+    keys = lab.home / "keys"
+    headers = JSON | {"X-Lab-Key": (keys / "lab.key").read_text() if key is None else key}
+    return client.put("/v1/plan", content=seal(plan, lab.model_name, keys), headers=headers)
+
+
+def test_a_signed_plan_of_a_key_holder_is_followed_at_once_though_the_registry_is_down(lab: Settings, registry: FakeRegistry) -> None:
+    registry.set_plan(CANARY_FOR_ALL)
+    with serve_ready(lab, registry) as client:
+        assert score(client, 1)["model_version"] == "2"
+        registry.down = True
+        told = hand_over(client, lab, ServingPlan(2, "1", rollout_id="r1"))
+        assert (told.json()["champion"], told.json()["source"]) == ("1", "told")
+        assert score(client, 2)["model_version"] == "1"
+        registry.down = False  # and still says what was in force before
+        wait_until(lambda: client.get("/v1/serving").json()["registry_problem"] is None, "the registry is looked at")
+        assert score(client, 3)["model_version"] == "1"
+    with serve(lab, registry) as client:
+        wait_until(lambda: client.get("/ready").status_code == 200, "ready")
+        assert score(client, 4)["model_version"] == "1", "a restart forgets no rollback"
+        registry.set_plan(ServingPlan(2, "1", rollout_id="r1"))
+        wait_until(lambda: client.get("/v1/serving").json()["source"] == "registry", "the registry has caught up")
+
+
+def test_a_plan_without_key_or_signature_or_of_yesterday_changes_nothing(lab: Settings, registry: FakeRegistry) -> None:
+    registry.set_plan(ServingPlan(5, "1"))
+    with serve_ready(lab, registry) as client:
+        refused = hand_over(client, lab, ServingPlan(6, "2"), key="guess")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_allowed")
+        key = JSON | {"X-Lab-Key": (lab.home / "keys" / "lab.key").read_text()}
+        forged = seal(ServingPlan(6, "2"), lab.model_name, lab.home / "keys").replace('"champion": "2"', '"champion": "3"')
+        of_another_model = seal(ServingPlan(6, "2"), "other", lab.home / "keys")
+        for content in (forged, of_another_model, "{}", b"\xff\xfe", seal(ServingPlan(4, "2"), lab.model_name, lab.home / "keys")):
+            answer = client.put("/v1/plan", content=content, headers=key)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "plan_refused")
+        assert version_serving(client) == "1"
+        assert hand_over(client, lab, ServingPlan(6, "3")).json()["champion"] == "3"  # one that has to be fetched first
 
 
 def test_a_slow_challenger_is_benched_with_its_time(lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:

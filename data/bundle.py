@@ -57,7 +57,10 @@ class Calibration:
 
     def probabilities(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same for many, shape (n,); equal to `probability` row by row."""
-        return np.array([self.probability(margin) for margin in margins.tolist()], dtype=np.float64)
+        z = self.slope * np.asarray(margins, dtype=np.float64) + self.intercept
+        # The C library's exp(), as above: numpy's own differs from it in the last bit on some processors.
+        e = np.fromiter(map(math.exp, (-np.abs(z)).tolist()), np.float64, len(z))
+        return np.where(z >= 0, 1.0, e) / (1.0 + e)
 
 
 @dataclass(frozen=True)

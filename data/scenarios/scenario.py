@@ -34,6 +34,7 @@ from data.faults.mechanisms import (
     WorldChange,
 )
 from data.faults.scores import ScoreFunction
+from data.ids import are_among
 from data.onset import Onset
 from data.world.config import Change
 
@@ -140,7 +141,7 @@ class Injection:
         made = transactions["transaction_id"]
         for mechanism, strength, _ in self._of(ArrivalFault):
             transactions, _ = mechanism.act(transactions, self._dose(strength, transactions["event_time"]))
-        return transactions, ~transactions["transaction_id"].isin(made).to_numpy()
+        return transactions, ~are_among(transactions["transaction_id"], made)
 
     def apply_messages(self, transactions: pd.DataFrame) -> tuple[pd.DataFrame, Mask]:
         """The messages under this fault, in the same order, and which rows it touched."""

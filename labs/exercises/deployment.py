@@ -20,6 +20,7 @@ from data.bundle import Model
 from data.costs import DecisionCosts, Policy, decline_threshold
 from data.forest import Forest
 from data.history import build_features
+from data.ids import are_among
 from labs.exercises.source import Days, PaymentSource
 from pipelines.monitoring.profile import Floats, Mask
 from pipelines.monitoring.reference import Reference, WatchPlan, freeze_reference, reference_frame
@@ -54,7 +55,7 @@ def deploy(source: PaymentSource, home: Path) -> Deployment:
         return ((time >= pd.Timestamp(source.midnight(first))) & (time < pd.Timestamp(source.midnight(last)))).to_numpy()
 
     early = span(0, TRAINED)
-    text = _model_text(features[early], known_frauds(*before, by=source.midnight(REFERENCE))[early], home)
+    text = kept_model(features[early], known_frauds(*before, by=source.midnight(REFERENCE))[early], home)
     forest = Forest(text)
     week = span(TRAINED, REFERENCE)
     margins = forest.margins(features[week])
@@ -71,10 +72,10 @@ def deploy(source: PaymentSource, home: Path) -> Deployment:
 def known_frauds(transactions: pd.DataFrame, labels: pd.DataFrame, *, by: datetime) -> Mask:
     """Which payments were known as frauds by then, shape (n,)."""
     reported = labels[labels["is_fraud"] & (labels["report_time"] <= pd.Timestamp(by))]
-    return transactions["transaction_id"].isin(reported["transaction_id"]).to_numpy()
+    return are_among(transactions["transaction_id"], reported["transaction_id"])
 
 
-def _model_text(features: Floats, is_fraud: Mask, home: Path) -> bytes:
+def kept_model(features: Floats, is_fraud: Mask, home: Path) -> bytes:
     """LightGBM's model of these rows. Kept under the digest of all that decides it, so a change of any code makes another."""
     recipe = {**asdict(PARAMETERS), "lightgbm": version("lightgbm")}
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode() + features.tobytes() + is_fraud.tobytes()).hexdigest()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data.history import build_features
+from data.ids import are_among
 from data.scenarios import Injection
 from labs.exercises.deployment import LIVE, ONSET, VERSION, Deployment
 from labs.exercises.source import Days
@@ -50,18 +51,18 @@ def serve(deployment: Deployment, injection: Injection, *, last: int) -> Served:
     if "scores" in injection.scenario.layers:
         log["champion_version"] = pd.Categorical(np.where(injection.level(log["event_time"]) > 0, NEXT_VERSION, VERSION))
     labels, blocked = _reported(injection, log, labels)
-    unlabelled = log["transaction_id"].isin([*every.labels["transaction_id"][lost], *blocked]).to_numpy()
+    unlabelled = are_among(log["transaction_id"], pd.concat([every.labels["transaction_id"][lost], blocked]))
     touched = np.concatenate([np.zeros(start - live, dtype=np.bool_), hit | skewed | wrong])
     in_time = every.labels["is_fraud"] & (every.labels["report_time"] - every.labels["event_time"] <= deployment.plan.maturity)
-    frauds = log["transaction_id"].isin(every.labels.loc[in_time, "transaction_id"]).to_numpy()
+    frauds = are_among(log["transaction_id"], every.labels.loc[in_time, "transaction_id"])
     return Served(log, labels, features, right[live:], frauds, touched | unlabelled)
 
 
 def _reported(injection: Injection, log: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """The labels without those that a decision prevented, and the ids of the payments that the change blocked."""
     declined = log.loc[log["decision"] == "decline", "transaction_id"]
-    labels = labels[~labels["transaction_id"].isin(declined)]
-    alerted = labels["transaction_id"].isin(log.loc[log["decision"] != "approve", "transaction_id"]).to_numpy()
+    labels = labels[~are_among(labels["transaction_id"], declined)]
+    alerted = are_among(labels["transaction_id"], log.loc[log["decision"] != "approve", "transaction_id"])
     gone = np.zeros(len(labels), dtype=np.bool_)
     gone[alerted] = injection.blocked(labels[alerted])
     return labels[~gone].reset_index(drop=True), labels["transaction_id"][gone]

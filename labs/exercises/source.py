@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import pandas as pd
@@ -36,6 +37,7 @@ class PaymentSource:
 def world_source(config: WorldConfig) -> PaymentSource:
     """The synthetic world."""
 
+    @lru_cache(maxsize=2)  # the span after the onset is the same in most exercises of one seed
     def days(first: int, last: int, changes: tuple[Change, ...]) -> Days:
         world = World(replace(config, changes=changes))
         tables = [world.day(config.start + timedelta(days=k)) for k in range(first, last)]

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from data.ids import are_among
 from pipelines.monitoring.column_tests import rate_p_value
 from pipelines.monitoring.detectors import Detection
 from pipelines.monitoring.profile import DAY_MS, Floats, milliseconds
@@ -29,7 +30,7 @@ class Delays:
     @classmethod
     def of(cls, frame: pd.DataFrame, labels: pd.DataFrame, *, effect: float) -> "Delays":
         """Of the frauds among the reference's payments; `effect` is that of frauds known by day."""
-        mine = labels[labels["is_fraud"] & labels["transaction_id"].isin(frame["transaction_id"])]
+        mine = _of(frame, labels)
         return cls(np.sort(_delays(mine)), len(mine) / max(len(frame), 1), effect)
 
     def reported(self, age_days: Floats) -> Floats:
@@ -46,7 +47,7 @@ def age_detection(frame: pd.DataFrame, labels: pd.DataFrame, delays: Delays, *, 
     of the window's reports that are older than three quarters of the reference's, which a log that has just begun can only
     make smaller.
     """
-    known = labels[labels["is_fraud"] & labels["transaction_id"].isin(frame["transaction_id"])]
+    known = _of(frame, labels)
     silence, waited = _silence(frame, known, delays, now)
     came = _delays(known[known["report_time"] > pd.Timestamp(start)])
     limit = float(np.quantile(delays.days, OLD)) if len(delays.days) else 0.0
@@ -68,6 +69,12 @@ def _silence(frame: pd.DataFrame, known: pd.DataFrame, delays: Delays, now: date
     due = [float(delays.reported(age[age > 0]).sum()) for age in ages]
     expected = delays.per_payment * (due[1] - due[0])
     return float(np.exp(-expected / delays.effect)), max((now - last.to_pydatetime()) / timedelta(days=1), 0.0)
+
+
+def _of(frame: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """The frauds among these payments."""
+    frauds = labels[labels["is_fraud"]]
+    return frauds[are_among(frauds["transaction_id"], frame["transaction_id"])]
 
 
 def _delays(labels: pd.DataFrame) -> Floats:

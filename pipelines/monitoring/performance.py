@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.costs import DecisionCosts
+from data.ids import are_among
 from pipelines.metrics import Interval
 from pipelines.monitoring.profile import Floats, Integers
 from pipelines.selective import outcome_weights
@@ -68,7 +69,7 @@ def matured_rows(frame: pd.DataFrame, labels: pd.DataFrame, maturity: timedelta,
     `trusting` takes the scores of declined payments at their word: the most frauds that they can hold.
     """
     in_time = labels["is_fraud"] & (labels["report_time"] - labels["event_time"] <= maturity)
-    fraud = frame["transaction_id"].isin(labels.loc[in_time, "transaction_id"]).to_numpy()
+    fraud = are_among(frame["transaction_id"], labels.loc[in_time, "transaction_id"])
     held_out = outcome_weights(frame, frame["held_out"].to_numpy()) if "held_out" in frame and frame["held_out"].any() else None
     if held_out is not None:
         return _rows(frame, np.arange(len(frame)), fraud.astype(np.float64), held_out)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from data.ids import are_among
 from pipelines.monitoring.detectors import Detection, Detector
 from pipelines.monitoring.performance import matured_rows
 from pipelines.monitoring.profile import DAY_MS, HOUR_MS, Days, Floats, Integers, Mask, count_days, design_effect, milliseconds
@@ -120,7 +121,7 @@ def caught_stream(frame: pd.DataFrame, labels: pd.DataFrame) -> Observations:
     """
     frauds = labels.loc[labels["is_fraud"], ["transaction_id", "report_time"]].drop_duplicates("transaction_id")
     columns = [name for name in (*CAUGHT, "held_out") if name in frame]
-    rows = frame[columns][frame["transaction_id"].isin(frauds["transaction_id"]).to_numpy()]
+    rows = frame[columns][are_among(frame["transaction_id"], frauds["transaction_id"])]
     known = rows.merge(frauds, on="transaction_id").sort_values(["report_time", "transaction_id"], kind="stable")
     known = known[_firsts(known, milliseconds(known["event_time"]))]
     heads = (known["decision"] != "approve").to_numpy()

@@ -155,7 +155,7 @@ def read_policy(folder: Path) -> Policy:
     return _read(folder / POLICY, Policy.from_json)
 
 
-def check_golden(folder: Path, model: Model) -> int:
+def check_golden(folder: Path, model: Model, tolerance: float = GOLDEN_TOLERANCE) -> int:
     """Score the frozen rows and compare; returns how many there are. Raises BundleRefused for a model that loads but is wrong."""
     rows = _read(folder / GOLDEN, lambda golden: np.array(golden["features"], dtype=np.float64))  # null becomes NaN
     expected = _read(folder / GOLDEN, lambda golden: np.array(golden["scores"], dtype=np.float64))
@@ -163,7 +163,7 @@ def check_golden(folder: Path, model: Model) -> int:
     among_many = model.score_many(np.tile(rows, (GOLDEN_REPEATS, 1)))[: len(rows)]
     for scores in (among_many, np.array([model.score(row) for row in rows])):
         worst = int(np.argmax(np.abs(scores - expected)))
-        close = bool(abs(scores[worst] - expected[worst]) <= GOLDEN_TOLERANCE)  # False for NaN
+        close = bool(abs(scores[worst] - expected[worst]) <= tolerance)  # False for NaN
         _require(close, GOLDEN, f"score {expected[worst]!r} on row {worst}", f"{scores[worst]!r}")
     return len(rows)
 

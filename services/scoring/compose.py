@@ -11,6 +11,7 @@ from data.prediction_store import PredictionStore
 from data.registry import Registry
 from data.serving_plan import unseal
 from data.settings import Settings
+from data.trial import try_bundle
 from services.scoring.courier import Courier, PlanSource
 from services.scoring.engine import Engine
 from services.scoring.explain import Explainer
@@ -22,10 +23,9 @@ from services.scoring.recovery import Recovery
 from services.scoring.routes import Service
 from services.scoring.scorer import Scorer
 from services.scoring.slots import Serving, Slots
-from services.scoring.trial import try_bundle
 
 
-def compose(settings: Settings, registry: PlanSource | None = None, trial: Callable[[Path], None] = try_bundle) -> Service:
+def compose(settings: Settings, registry: PlanSource | None = None, trial: Callable[[Path], object] = try_bundle) -> Service:
     """Open the log, bring the history back, and connect the parts. Raises LogUnavailable, BadInput, BadSetting."""
     home, keys = settings.home, settings.home / "keys"
     slots, metrics, clock = Slots(), Metrics(), SystemClock()

@@ -41,7 +41,7 @@ class LastGood:
 class ModelStore:
     """Verified bundles by version."""
 
-    def __init__(self, folder: Path, *, key_folder: Path, trial: Callable[[Path], None]) -> None:
+    def __init__(self, folder: Path, *, key_folder: Path, trial: Callable[[Path], object]) -> None:
         """`trial` runs a bundle where it can do no harm, and raises BundleRefused."""
         self._folder = folder
         self._key_folder = key_folder

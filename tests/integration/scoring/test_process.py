@@ -15,8 +15,8 @@ from data.errors import BundleRefused
 from data.prediction_log import PredictionLog
 from data.serving_plan import ServingPlan
 from data.settings import REPOSITORY
+from data.trial import try_bundle
 from services.scoring.model_store import ModelStore
-from services.scoring.trial import try_bundle
 from tests.integration.scoring.server import score, trial_in_process, wait_until
 
 
@@ -28,7 +28,7 @@ def test_importing_the_service_loads_no_heavy_library() -> None:
 
 
 def test_a_sealed_model_passes_its_trial(bundles: Path) -> None:
-    try_bundle(bundles / "1")
+    assert try_bundle(bundles / "1").rows == 20
 
 
 def test_a_model_that_ends_its_process_ends_only_the_trial(bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ A window is a span of event time, [start, end). Rows come in order of arrival. `
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +83,18 @@ def labels_frame(place: LogPlace, known_by: datetime | None = None) -> "pd.DataF
     return pd.DataFrame({name: data[name] for name in LABEL_COLUMNS})
 
 
-def logged_places(place: LogPlace, start: datetime, end: datetime) -> NDArray[np.int64]:
-    """Where in the order of arrival the payments of `window_frame` are, shape (n,). Raises MissingFile, LogUnavailable."""
-    return np.array(_columns(place, _window_query(["sequence"]), _span(start, end), 1)[0], dtype=np.int64)
+class ServedFeatures(NamedTuple):
+    """What the models saw of each payment, and where in the order of arrival that was."""
+
+    places: NDArray[np.int64]  # (n,)
+    ids: tuple[str, ...]
+    matrix: NDArray[np.float64]  # (n, FEATURE_COUNT)
+
+
+def served_features(place: LogPlace, start: datetime, end: datetime) -> ServedFeatures:
+    """Of the payments of [start, end), in order of arrival. Raises MissingFile, LogUnavailable."""
+    places, ids, blobs = _columns(place, _window_query(["sequence", "transaction_id", "features"]), _span(start, end), 3)
+    return ServedFeatures(np.array(places, dtype=np.int64), ids, _matrix(blobs))
 
 
 def logged_span(place: LogPlace) -> tuple[datetime, datetime] | None:

@@ -8,16 +8,16 @@ from contextlib import closing
 
 from data.errors import StepFailed
 from data.log_archive import Waiting
-from data.log_database import read
+from data.log_database import LogPlace, read
 from data.settings import Settings
 
 _POLL_S = 0.05
 
 
-def catch_up(settings: Settings) -> None:
-    """Return once everything that was answered before this call can be read. Raises StepFailed at the deadline, LogUnavailable."""
+def readable_log(settings: Settings) -> LogPlace:
+    """Where to read, once everything that was answered before this call is there. Raises StepFailed at the deadline, LogUnavailable."""
     if not settings.store_url:
-        return
+        return settings.log_place
     from data.valkey_log import ValkeyLog
 
     deadline = time.monotonic() + settings.start_timeout_s
@@ -27,7 +27,7 @@ def catch_up(settings: Settings) -> None:
             ((seen,),) = read(settings.log_place, "SELECT coalesce((SELECT value FROM facts WHERE name = 'archived_to'), '0')", ())
             waiting = [Waiting(*row) for row in read(settings.log_place, "SELECT sequence, transaction_id FROM waiting", ())]
             if int(seen) >= last and not log.answers_to(waiting):
-                return
+                return settings.log_place
             if time.monotonic() > deadline:
                 raise StepFailed(
                     f"The archive holds {int(seen):,} of {last:,} entries of the shared log, and does not catch up.",

@@ -14,10 +14,12 @@ from typing import Any
 import pandas as pd
 
 from data.errors import BadInput, NoTrafficLeft
+from data.log_database import LogPlace
+from data.open_log import open_log
 from data.prediction_frames import logged_days, logged_decisions
-from data.prediction_log import PredictionLog
 from data.scenarios import Injection, scenario
 from data.settings import Settings
+from labs.archive import readable_log
 from labs.drifts import known_scenarios
 from labs.injecting import arm
 from labs.replay import LABELS_EVERY, Replay
@@ -98,7 +100,7 @@ def take_up(settings: Settings, stream: Stream, stands: datetime, days: float) -
 
     Raises what sending raises.
     """
-    log = settings.home / "predictions.db"
+    log = readable_log(settings)
     earlier, end = _last_delivery_before(stands, stream), stands + timedelta(days=days)
     late = earlier - stream.drifts.lag
     decisions = logged_decisions(log, late - timedelta(days=REPORTED_FOR_DAYS + 1), stands + timedelta(days=1))
@@ -106,7 +108,7 @@ def take_up(settings: Settings, stream: Stream, stands: datetime, days: float) -
     replay = Replay(settings.scoring_url, stream.day, earlier, last, stream.drifts.feed)
     replay.remember(decisions)
     arm(settings, stream.drifts, stands.date())
-    replay.expect(hand_over(stream, log, late))
+    replay.expect(hand_over(settings, stream, late))
     for sent in pd.date_range(_first_reported(stream.live, late), earlier.date(), inclusive="left"):
         labels = stream.day(sent.date()).labels
         replay.expect(labels[labels["transaction_id"].isin(decisions)])
@@ -114,7 +116,7 @@ def take_up(settings: Settings, stream: Stream, stands: datetime, days: float) -
     return replay
 
 
-def hand_over(stream: Stream, log: Path, now: datetime) -> pd.DataFrame:
+def hand_over(settings: Settings, stream: Stream, now: datetime) -> pd.DataFrame:
     """The labels of the history that were not known when the stream went live; its payments are made known to the log.
 
     Late labels of the history's last weeks reach the service too, and it must know which card paid where. Only those weeks
@@ -125,13 +127,13 @@ def hand_over(stream: Stream, log: Path, now: datetime) -> pd.DataFrame:
         return stream.dataset.read("labels", stream.live - timedelta(days=1), stream.live).iloc[:0]
     payments = stream.dataset.read("transactions", first, stream.live)
     parties = payments[["transaction_id", "card_id", "terminal_id"]].astype(str)
-    with closing(PredictionLog(log)) as opened:
-        opened.add_earlier(parties.itertuples(index=False, name=None))
+    with closing(open_log(settings)) as log:
+        log.add_earlier(parties.itertuples(index=False, name=None))
     labels = stream.dataset.read("labels", first, stream.live)
     return labels[labels["report_time"] >= pd.Timestamp(midnight(stream.live))]
 
 
-def where_it_stands(stream: Stream, log: Path) -> datetime:
+def where_it_stands(stream: Stream, log: LogPlace) -> datetime:
     """When the first payment arrives that is not in the log. Raises BadInput when the log's payments are of another stream.
 
     Found by ids and not by times: a clock that is wrong, or a payment asked by hand, says nothing about the rest.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from data.ledger import Ledger
 from data.registry import CHAMPION, Registry
 from data.settings import Settings
+from labs.archive import readable_log
 from labs.service import ask_serving, reload
 from labs.versions import load_version
 from pipelines.rollout.controller import RolloutOutcome, Traffic, run_rollout
@@ -42,12 +43,17 @@ def roll_out(
     def notify() -> None:
         reload(settings)
 
+    def readable(until: datetime) -> datetime:
+        reached = traffic(until)
+        readable_log(settings)  # the judge looks next, and must miss nothing
+        return reached
+
     return run_rollout(
         plan,
         registry=registry,
         ledger=ledger,
         evidence=log_evidence(settings, registry, versions, lambda: trouble_of(ask_serving(settings), versions[1])),
-        traffic=traffic,
+        traffic=readable,
         notify=notify,
         at=at,
         tell=tell,
@@ -57,7 +63,7 @@ def roll_out(
 def log_evidence(settings: Settings, registry: Registry, versions: tuple[str, str], trouble: Callable[[], str]) -> LogEvidence:
     """What the lab's log shows of champion and challenger, each decided at its own policy."""
     policies = {version: load_version(settings, registry, version).policy for version in versions}
-    return LogEvidence(settings.home / "predictions.db", policies, trouble)
+    return LogEvidence(settings.log_place, policies, trouble)
 
 
 def promises(settings: Settings, registry: Registry, outcome: RolloutOutcome, answered_by: str | None) -> Iterator[Promise]:

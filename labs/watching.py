@@ -14,7 +14,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pandas as pd
 
 from data.bundle import Model
@@ -23,9 +25,13 @@ from data.environment import DEFAULTS
 from data.errors import EmptyWindow, StepFailed
 from data.history import History, build_features
 from data.ledger import Ledger
-from data.prediction_frames import labels_frame, window_frame, window_matrix
-from data.prediction_log import PredictionLog
+from data.log_database import LogPlace
+from data.open_log import open_log
+from data.prediction_frames import labels_frame, served_features, window_frame, window_matrix
+from data.prediction_store import Payment, PredictionStore
 from data.settings import REPOSITORY, Settings
+from data.shared_log import SharedLog
+from labs.archive import readable_log
 from pipelines.monitoring.change_log import deployments, promoted_at
 from pipelines.monitoring.monitor import WindowResult, watch
 from pipelines.monitoring.noise_floor import noise_for
@@ -33,6 +39,8 @@ from pipelines.monitoring.parity import ParityResult, compare, recompute
 from pipelines.monitoring.reference import Reference, WatchPlan, freeze_reference, reference_frame
 from pipelines.monitoring.report import thresholds_of
 from pipelines.monitoring.timeline import Timeline, timeline
+from services.scoring.recovery import FROM_TRAINING
+from services.scoring.shared_snapshots import SharedSnapshots
 
 ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 REFERENCE_DAYS = 14  # whole weeks, so that each weekday is there twice
@@ -104,7 +112,7 @@ class Watcher:
         before a week of payments that it was tried on has matured.
         """
         came = promoted_at(Ledger(settings.home / "ledger.jsonl").entries(), model.version)
-        tried = tried_on(settings.home / "predictions.db", model, came) if came else None
+        tried = tried_on(settings.log_place, model, came) if came else None
         if came is None or tried is None:
             return cls.for_champion(settings, dataset, model, live=live)
         plan = watch_plan(settings, model)
@@ -117,11 +125,12 @@ class Watcher:
             )
         plan = replace(plan, window_days=min(plan.window_days, (now - came).days))
         matured = tried[tried["event_time"] < pd.Timestamp(now - plan.maturity)].reset_index(drop=True)
-        labels = labels_frame(settings.home / "predictions.db", now)
+        labels = labels_frame(settings.log_place, now)
         return cls(settings, freeze_reference(matured, labels, plan), came, plan)
 
     def watch(self, now: datetime) -> WindowResult:
         """Judge the window that ends now."""
+        readable_log(self.settings)
         entries = Ledger(self.settings.home / "ledger.jsonl").entries()
         changes = deployments(entries, now - timedelta(days=self.plan.window_days), now)
         served, known, parity = self._served(now), self._labels(now), self.parity(now)
@@ -129,16 +138,15 @@ class Watcher:
 
     def parity(self, now: datetime) -> ParityResult | None:
         """Every payment of the window ending `now`, its features computed again from the log's events; None without a first history."""
-        snapshot, file = self.settings.home / "history" / "snapshot", self.settings.home / "predictions.db"
-        if not snapshot.exists():
-            return None
-        with closing(PredictionLog(file)) as log:
-            again = recompute(log.events_since(0), History.load(snapshot))
-        frame, served = window_frame(file, *ALWAYS), window_matrix(file, *ALWAYS)
-        rows = min(len(again), len(frame), len(served))  # the service goes on answering while we read
-        time = frame["event_time"].iloc[:rows]
-        inside = ((time >= pd.Timestamp(now - timedelta(days=self.plan.window_days))) & (time < pd.Timestamp(now))).to_numpy()
-        return compare(frame["transaction_id"].iloc[:rows][inside], served[:rows][inside], again[:rows][inside])
+        served = served_features(self.settings.log_place, now - timedelta(days=self.plan.window_days), now)
+        with closing(open_log(self.settings)) as log:
+            history = first_history(self.settings, log)
+            if history is None:
+                return None
+            events = list(log.events_since(0))  # after the window was read, so that it holds all of it
+        places = [event.sequence for event in events if isinstance(event, Payment)]
+        again = recompute(events, history)[np.searchsorted(places, served.places)]
+        return compare(pd.Series(served.ids, dtype="str"), served.matrix, again)
 
     def timeline(self, now: datetime) -> Timeline:
         """The days since the reference, for a plot."""
@@ -154,7 +162,7 @@ class Watcher:
         folder.mkdir(parents=True, exist_ok=True)
         inputs = {part: folder / f"{name}.{part}.parquet" for part in ("reference", "current")}
         self.reference.frame.to_parquet(inputs["reference"])
-        window_frame(self.settings.home / "predictions.db", result.start, result.end).to_parquet(inputs["current"])
+        window_frame(self.settings.log_place, result.start, result.end).to_parquet(inputs["current"])
         limits = folder / f"{name}.thresholds.json"
         limits.write_text(json.dumps(thresholds_of(result.tests)))
         command = [sys.executable, "-m", "pipelines.monitoring.report", "--out", str(folder), "--name", name, "--thresholds", str(limits)]
@@ -165,13 +173,21 @@ class Watcher:
         return EvidentlyJob(process, folder / f"{name}.json", (*inputs.values(), limits))
 
     def _served(self, now: datetime) -> pd.DataFrame:
-        return window_frame(self.settings.home / "predictions.db", self.live, now)
+        return window_frame(self.settings.log_place, self.live, now)
 
     def _labels(self, now: datetime) -> pd.DataFrame:
-        return labels_frame(self.settings.home / "predictions.db", now)
+        return labels_frame(self.settings.log_place, now)
 
 
-def tried_on(log: Path, model: Model, until: datetime) -> pd.DataFrame | None:
+def first_history(settings: Settings, log: PredictionStore) -> History | None:
+    """What was known before the log's first entry; None for a lab that never trained. Raises BadInput, LogUnavailable."""
+    folder = settings.home / "history"
+    if settings.store_url:
+        return SharedSnapshots(folder, cast(SharedLog, log)).beginning()
+    return History.load(folder / FROM_TRAINING) if (folder / FROM_TRAINING).exists() else None
+
+
+def tried_on(log: LogPlace, model: Model, until: datetime) -> pd.DataFrame | None:
     """The payments before `until` that `model` scored as challenger, as if it had answered them; None when there are none."""
     span = (ALWAYS[0], until)
     frame, features = window_frame(log, *span), window_matrix(log, *span)

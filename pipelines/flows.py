@@ -124,7 +124,7 @@ def _train(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
 
 def _compare(request: TrainingRequest, settings: Settings, seeds: tuple[int, ...]) -> tuple[ResamplingEffect, ...]:
     dataset = as_task("ingest", ingest_source, request, settings)
-    parts = as_task("features", prepare, request, dataset, settings.home / "cache").parts
+    parts = as_task("features", prepare, request, dataset, settings.home / "cache", settings.log_place).parts
     effects: tuple[ResamplingEffect, ...] = as_task("compare", _compare_parts, parts, request, seeds, settings.threads or 1)
     return effects
 

@@ -11,6 +11,7 @@ from data.ledger import Ledger
 from data.prediction_frames import logged_span
 from data.scenarios import DEMO_SCENARIO, Scenario
 from data.settings import Settings
+from labs.archive import readable_log
 from labs.drifts import known_scenarios
 from labs.service import ask_serving
 from labs.terminal import console, print_json, table
@@ -92,7 +93,7 @@ def champion_at_work(settings: Settings) -> tuple["Model", Dataset, datetime, da
     champion = ask_serving(settings)["champion"]
     if champion is None:
         raise NoModel("No model serves yet.", next_step="Train one: `lab train`.", where="champion")
-    span = logged_span(settings.home / "predictions.db")
+    span = logged_span(readable_log(settings))
     if span is None:
         raise EmptyWindow("Nothing has been served yet.", next_step="Send payments, or run `lab demo`.", where="window")
     live = span[0].replace(hour=0, minute=0, second=0, microsecond=0)

@@ -12,6 +12,7 @@ from data.ledger import Ledger
 from data.registry import CHAMPION, Registry
 from data.scenarios import Injection, scenario
 from data.settings import Settings
+from labs.archive import readable_log
 from labs.drifts import known_scenarios
 from labs.injecting import arm, require_possible, serve_right_version, serve_wrong_version
 from labs.live import LiveDrift, LiveSource, require_traffic, take_up, where_it_stands
@@ -49,7 +50,7 @@ def inject(request: Request, *, as_json: bool) -> None:
     source = LiveSource.load(settings.home)
     source = replace(source, data=request.data) if request.data else source
     stream = source.open(settings)
-    stands = where_it_stands(stream, settings.home / "predictions.db")
+    stands = where_it_stands(stream, readable_log(settings))
     require_traffic(stream, stands)
     drift = _drift(request, source, stands)
     injection = drift.injection()
@@ -78,7 +79,7 @@ def stop(*, as_json: bool) -> None:
     _require_nobody_sends(ledger)
     source = LiveSource.load(settings.home)
     stream = source.open(settings)
-    stands = where_it_stands(stream, settings.home / "predictions.db")
+    stands = where_it_stands(stream, readable_log(settings))
     end = _next_day(stands)
     under_way = [drift for drift in source.drifts if not drift.is_over(end)]
     if not under_way:

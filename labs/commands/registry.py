@@ -10,6 +10,7 @@ from data.ledger import Entry, Ledger
 from data.prediction_frames import logged_span
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.settings import Settings
+from labs.archive import readable_log
 from labs.service import reload_if_up
 from labs.terminal import console, print_json, table
 from pipelines.rollout.actions import PREVIOUS_CHAMPION
@@ -81,7 +82,7 @@ def _event_time(settings: Settings, ledger: Ledger) -> datetime:
     """The newest moment the lab knows of: of a payment, of the ledger, or of the world's beginning."""
     known = [settings.start_time, *(datetime.fromisoformat(entry.at) for entry in ledger.entries()[-1:])]
     try:
-        known += logged_span(settings.home / "predictions.db") or ()
+        known += logged_span(readable_log(settings)) or ()
     except MissingFile:  # nothing was ever served
         return max(known)
     return max(known)

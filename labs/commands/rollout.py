@@ -24,6 +24,7 @@ from data.errors import (
 from data.ledger import Ledger
 from data.registry import Registry
 from data.settings import Settings
+from labs.archive import readable_log
 from labs.live import LiveSource, require_traffic, take_up, where_it_stands
 from labs.replay import Replay
 from labs.rollout import headline, is_verdict, promises, roll_out
@@ -87,7 +88,7 @@ class _Session:
         days = sum(step.max_days for step in plan.steps) + AFTERWARDS / timedelta(days=1)
         with _resumable(self.ledger, self.out), self.out.status("taking up the payments where they stand") as status:
             stream = source.open(self.settings)
-            stands = where_it_stands(stream, self.settings.home / "predictions.db")
+            stands = where_it_stands(stream, readable_log(self.settings))
             if opened is None:
                 require_traffic(stream, stands)
             replay = take_up(self.settings, stream, stands, days)

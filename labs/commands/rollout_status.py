@@ -12,6 +12,7 @@ from data.prediction_frames import logged_span
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.serving_plan import ServingPlan
 from data.settings import Settings
+from labs.archive import readable_log
 from labs.commands.rollout import plan_of
 from labs.rollout import headline, is_verdict, log_evidence
 from labs.service import ask_serving
@@ -78,7 +79,7 @@ def _evidence(settings: Settings, registry: Registry, opened: Opened, service: d
     if not opened.done or opened.done[-1][1].result is not None:
         return None
     try:
-        span = logged_span(settings.home / "predictions.db")
+        span = logged_span(readable_log(settings))
     except MissingFile:
         return None
     versions = opened.champion, opened.challenger

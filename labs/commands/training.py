@@ -11,6 +11,7 @@ from data.fault_windows import fault_windows
 from data.ledger import Ledger
 from data.prediction_frames import logged_span
 from data.settings import Settings
+from labs.archive import readable_log
 from labs.stream import midnight, open_stream
 from labs.terminal import console, print_json, table
 from pipelines.training.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
@@ -74,7 +75,7 @@ def _request(settings: Settings, data: Path | None, *, retrain: bool) -> Trainin
     return TrainingRequest(
         stream.source,
         _end_of_log(settings) if retrain else live,
-        log=LogSource(settings.home / "predictions.db", live, fault_windows(_ledger(settings))) if retrain else None,
+        log=LogSource(live, fault_windows(_ledger(settings))) if retrain else None,
         split=SplitPlan.for_retraining() if retrain else SplitPlan(),
         recipe=Recipe(seed=settings.seed),
         alert_capacity_per_thousand=settings.alert_capacity_per_thousand,
@@ -84,7 +85,7 @@ def _request(settings: Settings, data: Path | None, *, retrain: bool) -> Trainin
 
 
 def _end_of_log(settings: Settings) -> datetime:
-    span = logged_span(settings.home / "predictions.db")
+    span = logged_span(readable_log(settings))
     if span is None:
         raise EmptyWindow("Nothing has been served yet.", next_step="Send payments first; `lab train` needs none.", where="window")
     return midnight(span[1].date() + timedelta(days=1))

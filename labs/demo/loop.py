@@ -81,7 +81,7 @@ class Loop:
         self.ledger = Ledger(settings.home / "ledger.jsonl")
         first, end = midnight(stream.live), midnight(schedule.end(stream.live))
         self.replay = Replay(settings.scoring_url, stream.day, first, end, stream.drifts.feed)
-        self.log = settings.home / "predictions.db"
+        self.log = settings.log_place
         self._evidently: EvidentlyJob | None = None
 
     def make_data(self) -> None:
@@ -128,7 +128,7 @@ class Loop:
 
     def serve(self) -> None:
         """Step 3."""
-        self.replay.expect(hand_over(self.stream, self.log, self.replay.now))
+        self.replay.expect(hand_over(self.settings, self.stream, self.replay.now))
         self.supervisor.wait(("scoring",))
         serving = serving_once_ready(self.settings)
         self.found.served_before = str(serving["champion"])
@@ -177,7 +177,7 @@ class Loop:
         request = TrainingRequest(
             self.stream.source,
             midnight(day),
-            log=LogSource(self.log, midnight(self.stream.live), fault_windows(self.ledger)),
+            log=LogSource(midnight(self.stream.live), fault_windows(self.ledger)),
             split=SplitPlan.for_retraining(),
             recipe=Recipe(seed=self.settings.seed, **QUICK),
             alert_capacity_per_thousand=self.settings.alert_capacity_per_thousand,

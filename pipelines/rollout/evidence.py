@@ -7,13 +7,13 @@ the same verdicts. Tests build the same values by hand.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.costs import Policy
+from data.log_database import LogPlace
 from data.rules import rule_severity
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def settled_frauds(settled: Served, reports: Reports, maturity_s: int) -> NDArra
 class LogEvidence:
     """Evidence out of the scoring service's prediction log (an EvidenceSource)."""
 
-    def __init__(self, log: Path, policies: Mapping[str, Policy], trouble: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, log: LogPlace, policies: Mapping[str, Policy], trouble: Callable[[], str] = lambda: "") -> None:
         """`policies`: version -> its bundle's policy, for champion and challenger; `trouble` asks the service (see `trouble_of`)."""
         self._log = log
         self._policies = policies

@@ -68,7 +68,7 @@ def _train_again(request: TrainingRequest, threads: int, settings: Settings) -> 
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="reproduce-") as folder:
         dataset = ingest(request.source, Path(folder) / "dataset", label_delay_days=settings.label_delay_days)
-        prepared = prepare(request, dataset, Path(folder))
+        prepared = prepare(request, dataset, Path(folder), settings.log_place)
     fitted = fit_models(prepared.parts, request.recipe, threads=threads)
     training = Training(
         request,

@@ -44,9 +44,8 @@ class FileSource:
 
 @dataclass(frozen=True)
 class LogSource:
-    """Payments served since the dataset ended: rows of the prediction log with event times in [start, cut)."""
+    """Payments served since the dataset ended: rows of the lab's prediction log with event times in [start, cut)."""
 
-    path: Path
     start: datetime
     faults: tuple[FaultWindow, ...] = ()  # spans whose rows are left out
 

@@ -23,6 +23,7 @@ from data.errors import EmptyWindow
 from data.fault_windows import covered
 from data.features import DAY_S
 from data.history import History, build_features
+from data.log_database import LogPlace
 from data.prediction_frames import labels_frame, window_frame, window_matrix
 from pipelines.selective import outcome_weights
 from pipelines.training.request import Excluded, LogSource
@@ -97,13 +98,13 @@ def dataset_table(dataset: Dataset, *, keep_from: datetime, until: datetime, cut
     return _table(transactions, features, labels, keep_from), history
 
 
-def served_rows(log: LogSource, cut: datetime) -> ServedRows:
-    """Rows of the prediction log in [log.start, cut) that were let through, with the features they were scored on.
+def served_rows(place: LogPlace, log: LogSource, cut: datetime) -> ServedRows:
+    """Rows of the prediction log at `place` in [log.start, cut) that were let through, with the features they were scored on.
 
     Rows of the log's fault windows are left out. Raises EmptyWindow when no row remains.
     """
-    frame = window_frame(log.path, log.start, cut)
-    features = window_matrix(log.path, log.start, cut)
+    frame = window_frame(place, log.start, cut)
+    features = window_matrix(place, log.start, cut)
     spoilt, declined = covered(frame["event_time"], log.faults), (frame["decision"] == "decline").to_numpy()
     weights = outcome_weights(frame, frame["held_out"].to_numpy())
     kept = np.flatnonzero(~spoilt & ~declined)
@@ -116,10 +117,10 @@ def served_rows(log: LogSource, cut: datetime) -> ServedRows:
             f"The prediction log holds no payment to learn from between {log.start:%Y-%m-%d} and {cut:%Y-%m-%d}; "
             f"{'; '.join(map(str, excluded))}.",
             next_step="Send traffic first (`lab demo` does), or choose another window.",
-            where=str(log.path),
+            where="prediction log",
         )
     in_time = kept[np.argsort(frame["event_time"].to_numpy()[kept], kind="stable")]
-    rows, labels = frame.iloc[in_time], labels_frame(log.path, cut)
+    rows, labels = frame.iloc[in_time], labels_frame(place, cut)
     stands_for = np.ones(len(in_time)) if weights is None else weights[in_time]
     return ServedRows(_table(rows, features[in_time], labels, log.start, stands_for), excluded, rows, labels)
 

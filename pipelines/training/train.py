@@ -23,6 +23,7 @@ import pandas as pd
 from data.bundle import Model, verify_bundle
 from data.dataset import Dataset
 from data.errors import NotEnoughLabels
+from data.log_database import LogPlace
 from data.registry import CHAMPION, Registry
 from data.schema import event_seconds
 from data.settings import Settings
@@ -69,7 +70,7 @@ def train_model(
     threads = settings.threads or os.cpu_count() or 1
     dataset = steps("ingest", ingest_source, request, settings)
     steps("validate", validate_days, dataset, date.min, _dataset_end(request).date(), settings.home / "quarantine")
-    prepared: Prepared = steps("features", prepare, request, dataset, settings.home)
+    prepared: Prepared = steps("features", prepare, request, dataset, settings.home, settings.log_place)
     inputs = inputs_digest(request, prepared.data_digest, threads)
     cache = settings.home / "cache" / "training" / inputs
     known = known_outcome(cache, registry, inputs)
@@ -97,8 +98,10 @@ def dataset_folder(source: WorldSource | FileSource, home: Path) -> Path:
     return home / "datasets" / ("world" if isinstance(source, WorldSource) else source.path.stem)
 
 
-def prepare(request: TrainingRequest, dataset: Dataset, home: Path) -> Prepared:
+def prepare(request: TrainingRequest, dataset: Dataset, home: Path, log: LogPlace) -> Prepared:
     """Features, labels known at the cut, and the parts. A first training also leaves the history for the service.
+
+    `home`: where that history goes; `log`: where what was served is read.
 
     Raises what `check_labels` and, for a retraining, `check_served` raise.
     """
@@ -106,7 +109,7 @@ def prepare(request: TrainingRequest, dataset: Dataset, home: Path) -> Prepared:
     table, history = dataset_table(dataset, keep_from=split.train.start, until=_dataset_end(request), cut=request.cut)
     excluded: tuple[Excluded, ...] = ()
     if request.log:
-        served = served_rows(request.log, request.cut)
+        served = served_rows(log, request.log, request.cut)
         check_served(served, dataset, request)
         table, excluded = stack(table, served.table), served.excluded
     else:

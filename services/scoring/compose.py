@@ -6,7 +6,7 @@ from pathlib import Path
 from data.clock import Clock, SystemClock
 from data.errors import BadSetting
 from data.keys import lab_key
-from data.prediction_log import PredictionLog
+from data.open_log import open_log
 from data.prediction_store import PredictionStore
 from data.registry import Registry
 from data.serving_plan import unseal
@@ -61,7 +61,7 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
 
 def _alone(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock, faults: FeatureFaults) -> tuple[PredictionStore, Scorer]:
     """Log and history of one process that owns both."""
-    log = PredictionLog(settings.home / "predictions.db", synchronous=settings.log_write == "durable", owned=True)
+    log = open_log(settings, owned=True)
     recovery = Recovery(settings.home / "history", log)
     choices = {"answers_without_log": settings.log_failure == "open", "answers_before_commit": settings.log_write == "buffered"}
     return log, Engine(slots, log, recovery, metrics, clock, faults=faults, **choices)

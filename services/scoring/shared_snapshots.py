@@ -40,6 +40,10 @@ class SharedSnapshots:
         history, position = self._nearest(identity, self._log.last_sequence())
         return identity, SharedHistory(history, position)
 
+    def beginning(self) -> History:
+        """What was known before the log's first entry. Raises LogUnavailable when that is not on this machine."""
+        return self._nearest(self._log.identity(), 0)[0]
+
     def save(self, identity: LogIdentity, history: SharedHistory) -> None:
         """Keep a copy at its place, and drop those before it."""
         kept = self._at(identity, history.position)

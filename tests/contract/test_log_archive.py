@@ -14,7 +14,7 @@ from data import archives, log_archive
 from data.errors import LogUnavailable
 from data.log_archive import Archive, Reported, Waiting, begin, copy
 from data.log_database import LogPlace
-from data.prediction_frames import labels_frame, logged_places, window_frame, window_matrix
+from data.prediction_frames import labels_frame, served_features, window_frame, window_matrix
 from data.prediction_log import PredictionLog
 from data.prediction_store import PredictionRecord
 from data.schema import Label
@@ -86,7 +86,7 @@ def test_windows_of_the_archive_are_those_of_a_log_that_one_process_wrote(
     pd.testing.assert_frame_equal(window_frame(place, *ALWAYS), window_frame(same, *ALWAYS))
     pd.testing.assert_frame_equal(labels_frame(place), labels_frame(same))
     assert window_matrix(place, *ALWAYS).tobytes() == window_matrix(same, *ALWAYS).tobytes()
-    assert logged_places(place, *ALWAYS).tolist() == logged_places(same, *ALWAYS).tolist() == [1, 2, 3, 6]
+    assert served_features(place, *ALWAYS).places.tolist() == served_features(same, *ALWAYS).places.tolist() == [1, 2, 3, 6]
 
 
 def test_a_payment_answered_late_comes_in_at_its_own_place(log: ValkeyLog, place: LogPlace, open_archive: Callable[[], Archive]) -> None:
@@ -95,13 +95,13 @@ def test_a_payment_answered_late_comes_in_at_its_own_place(log: ValkeyLog, place
     log.append([record(4)])
     archive = open_archive()
     assert copy_all(log, archive) == 4 and archive.waiting() == [Waiting(2, "tx_000002"), Waiting(3, "tx_000003")]
-    assert logged_places(place, *ALWAYS).tolist() == [1, 4]
+    assert served_features(place, *ALWAYS).places.tolist() == [1, 4]
     log.append([record(3)])
     archive.close()
     archive = open_archive()  # started again meanwhile
     assert copy(log, archive) == 0 and archive.waiting() == [Waiting(2, "tx_000002")]
     assert window_frame(place, *ALWAYS)["transaction_id"].tolist() == ["tx_000001", "tx_000003", "tx_000004"]
-    assert logged_places(place, *ALWAYS).tolist() == [1, 3, 4]
+    assert served_features(place, *ALWAYS).places.tolist() == [1, 3, 4]
 
 
 def test_killed_between_any_two_portions_it_loses_and_doubles_nothing(
@@ -113,7 +113,7 @@ def test_killed_between_any_two_portions_it_loses_and_doubles_nothing(
     while copy(log, archive := open_archive()):
         archive.close()
         assert next(rounds) < 20
-    assert logged_places(place, *ALWAYS).tolist() == list(range(1, 41)) and len(labels_frame(place)) == 10
+    assert served_features(place, *ALWAYS).places.tolist() == list(range(1, 41)) and len(labels_frame(place)) == 10
 
 
 def test_a_portion_that_fails_half_way_is_not_there_at_all(log: ValkeyLog, place: LogPlace, open_archive: Callable[[], Archive]) -> None:
@@ -121,9 +121,9 @@ def test_a_portion_that_fails_half_way_is_not_there_at_all(log: ValkeyLog, place
     twice = [Reported(2, fraud_label(1), 1), Reported(2, fraud_label(1, days=9), 1)]  # one place cannot hold two
     with pytest.raises(LogUnavailable):
         archive.take(2, {1: record(1)}, [], twice)
-    assert archive.position() == 0 and logged_places(place, *ALWAYS).size == 0
+    assert archive.position() == 0 and served_features(place, *ALWAYS).places.size == 0
     log.append([record(1)])
-    assert copy_all(log, archive) == 1 and np.array_equal(logged_places(place, *ALWAYS), [1])
+    assert copy_all(log, archive) == 1 and np.array_equal(served_features(place, *ALWAYS).places, [1])
 
 
 def test_a_store_that_was_emptied_is_not_mixed_into_the_archive_of_the_one_before(

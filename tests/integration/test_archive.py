@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from data.errors import BadSetting
-from data.prediction_frames import logged_places
+from data.prediction_frames import served_features
 from data.settings import REPOSITORY, Settings
 from data.valkey_log import ValkeyLog
-from labs.archive import catch_up
+from labs.archive import readable_log
 from tests.contract.test_log_archive import ALWAYS
 from tests.integration.scoring.server import wait_until
 from tests.records import fraud_label, record
@@ -60,14 +60,12 @@ def test_it_follows_the_store_through_a_restart_of_it_and_tells_how_far_behind_i
     with archive(settings) as process, closing(ValkeyLog(store.url)) as log:
         wait_until(lambda: answers(settings), "its metrics answer")
         log.submit([record(1), record(2), fraud_label(1)]).result()
-        catch_up(settings)
-        assert logged_places(settings.log_place, *ALWAYS).tolist() == [1, 2]
+        assert served_features(readable_log(settings), *ALWAYS).places.tolist() == [1, 2]
         store.kill()
         wait_until(lambda: "did not take or give" in (process.stderr.readline() if process.stderr else ""), "it says so")
         store.start()
         log.append([record(3)])
-        catch_up(settings)
-        assert logged_places(settings.log_place, *ALWAYS).tolist() == [1, 2, 4]
+        assert served_features(readable_log(settings), *ALWAYS).places.tolist() == [1, 2, 4]
         told = httpx.get(f"http://127.0.0.1:{settings.archive_port}/metrics", trust_env=False).text
         assert "fraud_archive_behind_entries 0.0" in told and "fraud_archive_waiting_payments 0.0" in told
         process.terminate()

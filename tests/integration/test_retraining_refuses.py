@@ -77,8 +77,8 @@ def _label(row: dict[Any, Any]) -> Label:
 
 
 def train(served: Served, log: Path, **changes: object) -> Prepared:
-    source = LogSource(log, LIVE, **changes)  # type: ignore[arg-type]
-    return prepare(TrainingRequest(WorldSource(CONFIG, HISTORY), CUT, log=source, split=PLAN), served.dataset, log.parent)
+    source = LogSource(LIVE, **changes)  # type: ignore[arg-type]
+    return prepare(TrainingRequest(WorldSource(CONFIG, HISTORY), CUT, log=source, split=PLAN), served.dataset, log.parent, log)
 
 
 def since(name: str, day: date, strength: float | None = None) -> Injection:

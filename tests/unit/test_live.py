@@ -169,12 +169,12 @@ def test_reports_that_a_slow_feed_holds_back_for_weeks_reach_the_sender_of_that_
     assert {one for one in service.labels if one >= str(LIVE)} == {one for one in due if not one.endswith(DECLINED)}
 
 
-def test_the_history_hands_over_only_what_was_not_known_when_it_went_live(stream: Days, log: PredictionLog) -> None:
-    labels = hand_over(stream, log.path, midnight(LIVE))
+def test_the_history_hands_over_only_what_was_not_known_when_it_went_live(lab: Settings, stream: Days, log: PredictionLog) -> None:
+    labels = hand_over(lab, stream, midnight(LIVE))
     assert labels["report_time"].min() >= pd.Timestamp(midnight(LIVE))
     assert len(labels) > 10
     assert log.parties(str(labels["transaction_id"].iloc[0])) == ("card_1", "term_1")
-    assert len(hand_over(stream, log.path, moment(40))) == 0  # no feature looks so far back
+    assert len(hand_over(lab, stream, moment(40))) == 0  # no feature looks so far back
 
 
 def test_where_payments_come_from_is_kept_with_their_drift(tmp_path: Path, settings: Settings) -> None:

@@ -62,7 +62,7 @@ def test_served_rows_carry_the_features_they_were_scored_on_and_declined_ones_ar
     log.append(records)
     log.add_labels([fraud_label(7), fraud_label(9, days=30), fraud_label(11, is_fraud=False)])
     log.close()
-    served = served_rows(LogSource(file, START), START + timedelta(days=10))
+    served = served_rows(file, LogSource(START), START + timedelta(days=10))
     table = served.table
     kept = [r for n, r in enumerate(records) if n % 5]
     np.testing.assert_array_equal(table.features, np.stack([r.features for r in kept]))
@@ -77,15 +77,15 @@ def test_a_log_without_a_payment_let_through_is_an_empty_window(tmp_path: Path) 
     log.append([record(n, decision="decline") for n in range(3)])
     log.close()
     with pytest.raises(EmptyWindow):
-        served_rows(LogSource(tmp_path / "predictions.db", START), START + timedelta(days=1))
+        served_rows(tmp_path / "predictions.db", LogSource(START), START + timedelta(days=1))
 
 
 def test_one_card_has_one_number_in_both_sources(dataset: Dataset, tmp_path: Path) -> None:
     log = PredictionLog(tmp_path / "predictions.db")
     log.append([record(n) for n in range(1, 4)])
     log.close()
-    served = served_rows(LogSource(tmp_path / "predictions.db", START), START + timedelta(days=1)).table
-    again = served_rows(LogSource(tmp_path / "predictions.db", START + timedelta(minutes=2)), START + timedelta(days=1)).table
+    served = served_rows(tmp_path / "predictions.db", LogSource(START), START + timedelta(days=1)).table
+    again = served_rows(tmp_path / "predictions.db", LogSource(START + timedelta(minutes=2)), START + timedelta(days=1)).table
     assert served.card[1] == again.card[0]
     known, _ = dataset_table(dataset, keep_from=MIDNIGHT, until=MIDNIGHT + timedelta(2), cut=MIDNIGHT + timedelta(2))
     both = stack(known, served)

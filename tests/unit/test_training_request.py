@@ -25,7 +25,7 @@ WORLD = TrainingRequest(WorldSource(WorldConfig(changes=(Change("inflation", dat
     [
         WORLD,
         TrainingRequest(FileSource(Path("payments.parquet"), date(2018, 7, 1), 60), CUT),
-        replace(WORLD, log=LogSource(Path("predictions.db"), CUT)),
+        replace(WORLD, log=LogSource(CUT)),
     ],
 )
 def test_a_request_comes_back_from_json_as_it_went(request_: TrainingRequest) -> None:

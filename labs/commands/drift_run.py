@@ -7,9 +7,10 @@ from rich.markup import escape
 
 from data.settings import Settings
 from labs.exercises.catalogue import Task, run_tasks
+from labs.exercises.contract import said, to_bytes
 from labs.exercises.expectations import Review
-from labs.exercises.formats import EXIT_STATUS, SIGN, delay
-from labs.exercises.outcome import Damage, Outcome, said
+from labs.exercises.formats import EXIT_STATUS, SIGN
+from labs.exercises.outcome import Damage, Outcome
 from labs.exercises.page import render
 from labs.exercises.select import choose
 from labs.terminal import console, table
@@ -28,7 +29,7 @@ def run(name: str, strength: float | None, seed: int, scenarios: Path | None, *,
     outcome = run_tasks([Task(scenario, seed, Review(review.expected, strength))], home)[0]
     page = keep(outcome, home / "exercises")
     if as_json:
-        sys.stdout.write(outcome.to_bytes().decode())
+        sys.stdout.write(to_bytes(outcome).decode())
     else:
         _print(outcome, page)
     return EXIT_STATUS[outcome.result]
@@ -38,7 +39,7 @@ def keep(outcome: Outcome, folder: Path) -> Path:
     """Write the outcome as JSON and as a page into `folder`; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{outcome.catalogue_id}-{outcome.scenario}-{outcome.strength:g}-seed-{outcome.seed}"
-    (folder / f"{name}.json").write_bytes(outcome.to_bytes())
+    (folder / f"{name}.json").write_bytes(to_bytes(outcome))
     page = folder / f"{name}.html"
     page.write_text(render(outcome), encoding="utf-8")
     return page
@@ -57,7 +58,7 @@ def _print(outcome: Outcome, page: Path) -> None:
             continue
         mark = "" if monitor.role == "may fire" else ("[green]✓[/] " if monitor.as_expected else "[red]✗[/] ") + monitor.role
         alarm = monitor.first_alarm
-        rows.add_row(monitor.name, delay(monitor) or "silent", str(alarm.on) if alarm else "–", mark or "[dim]either[/]")
+        rows.add_row(monitor.name, monitor.delay or "silent", str(alarm.on) if alarm else "–", mark or "[dim]either[/]")
     out.print(rows)
     quiet = [m.name for m in outcome.monitors if m.first_alarm is None and m.role == "may fire"]
     out.print(f"[dim]silent, as they may be: {', '.join(quiet) or 'none'}[/]\n")

@@ -4,21 +4,19 @@
 when a field changes its meaning or goes; the same scenario, seed, strength and source give the same bytes.
 """
 
-import json
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
-from typing import Any, Final, Literal
-
-import numpy as np
+from datetime import date
+from typing import Any, ClassVar, Final, Literal
 
 from data.scenarios import Action, GroundTruth
+from labs.exercises.contract import Result, plain, said
 from pipelines.metrics import Interval
 
 SCHEMA: Final = "drift-exercise/1"
-DIGITS: Final = 6  # significant: beyond them, another machine's mathematical library may differ
 
 Role = Literal["must fire", "must stay silent", "may fire"]
-Result = Literal["as expected", "unexpected", "inconclusive"]
+BY_LABEL: Final = frozenset({"caught_frauds"})  # what waits for labelled frauds, and what for payments; the others for windows
+BY_PAYMENT: Final = frozenset({"alert_rate_stream", "label_flow"})
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,16 @@ class MonitorOutcome:
     def as_expected(self) -> bool:
         """Whether it fired or stayed silent as it must."""
         return self.role == "may fire" or (self.first_alarm is not None) == (self.role == "must fire")
+
+    @property
+    def delay(self) -> str:
+        """How long its first alarm took, in the unit that it waits for; empty when there was none."""
+        alarm = self.first_alarm
+        if alarm is None:
+            return ""
+        if self.name in BY_LABEL:
+            return f"after {alarm.labelled_frauds:,} labelled frauds"
+        return f"after {alarm.payments:,} payments" if self.name in BY_PAYMENT else f"in window {alarm.windows}"
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,19 @@ class Outcome:
     decided_on: date
     evidence: tuple[str, ...]
     expected: Expectation
+    kind: ClassVar = "drift"
+    schema: ClassVar = SCHEMA
+
+    @property
+    def dose(self) -> str:
+        """What was chosen beside the scenario."""
+        return f"strength {self.strength:g}, seed {self.seed}"
+
+    @property
+    def told(self) -> str:
+        """What was decided, after whose alarms."""
+        fired = [f"{m.name} {m.delay}" for m in self.monitors if m.first_alarm is not None]
+        return f"{said(self.decision)}; {', '.join(fired) or 'all silent'}"
 
     @property
     def decision_result(self) -> Result:
@@ -161,31 +182,5 @@ class Outcome:
         facts = asdict(self) | {"truth": self.truth.to_json()}
         monitors = [asdict(m) | {"as_expected": m.as_expected} for m in self.monitors]
         ends = {"decision_result": self.decision_result, "result": self.result, "reasons": self.reasons}
-        plain: dict[str, Any] = _plain({"schema": SCHEMA} | facts | {"monitors": monitors} | ends)
-        return plain
-
-    def to_bytes(self) -> bytes:
-        """The JSON document; equal for equal exercises."""
-        return (json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n").encode()
-
-
-def said(action: str) -> str:
-    """An action in words."""
-    return action.replace("_", " ")
-
-
-def _plain(value: Any) -> Any:
-    """Dates, tuples and numbers as JSON has them; numbers that are none become null."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, Interval):
-        return _plain(value._asdict())
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
-    return value
+        found: dict[str, Any] = plain({"schema": SCHEMA} | facts | {"monitors": monitors} | ends)
+        return found

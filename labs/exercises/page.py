@@ -1,7 +1,8 @@
 """One exercise as one page: what was done to the payments, who saw it and when, what it cost, what was decided. Pure; nothing to fetch."""
 
-from labs.exercises.formats import SIGN, delay
-from labs.exercises.outcome import MonitorOutcome, Outcome, said
+from labs.exercises.contract import said
+from labs.exercises.formats import SIGN
+from labs.exercises.outcome import MonitorOutcome, Outcome
 from labs.report.markup import number, pairs, section, table, text
 from labs.report.page import document
 from pipelines.metrics import Interval
@@ -53,7 +54,7 @@ def _monitors(outcome: Outcome) -> str:
         (
             f"<code>{text(monitor.name)}</code>",
             *(_cell(monitor.name in window.alarms, window.end < start) for window in outcome.windows),
-            text(delay(monitor)) or "–",
+            text(monitor.delay) or "–",
             _expected(monitor),
         )
         for monitor in outcome.monitors

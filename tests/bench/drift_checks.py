@@ -12,6 +12,7 @@ import numpy as np
 from data.scenarios import scenario
 from data.settings import REPOSITORY
 from labs.exercises.catalogue import Task, deployment_of, run_tasks
+from labs.exercises.contract import to_bytes
 from labs.exercises.deployment import ONSET
 from labs.exercises.expectations import catalogue_review
 from labs.exercises.outcome import Outcome, Precision
@@ -84,7 +85,7 @@ def judge_repeats(home: Path, seed: int, repeats: int) -> Goal:
     """Part 8, no flakes: one exercise again and again, in several processes, gives the same bytes."""
     one = scenario(REPEATED)
     outcomes = run_tasks([Task(one, seed, catalogue_review(one))] * repeats, home)
-    kinds = len({outcome.to_bytes() for outcome in outcomes})
+    kinds = len({to_bytes(outcome) for outcome in outcomes})
     said = f"{kinds} kind of bytes in {repeats} runs of {REPEATED}"
     return Goal("P8", "equal runs give equal bytes", "one kind, in 50 runs", said, kinds == 1 if kinds > 1 or repeats >= 50 else None)
 

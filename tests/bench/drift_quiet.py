@@ -20,8 +20,9 @@ import pandas as pd
 
 from data.history import build_features
 from data.schema import TRANSACTION_COLUMNS
-from labs.exercises.catalogue import cores, deployment_of
+from labs.exercises.catalogue import deployment_of
 from labs.exercises.deployment import REFERENCE, VERSION, Deployment
+from labs.exercises.parallel import cores
 from pipelines.monitoring.portfolio import detections, examine, sequential
 from pipelines.monitoring.profile import WATCHED
 from pipelines.monitoring.reference import freeze_reference, reference_frame

@@ -10,6 +10,7 @@ import pytest
 from data.features import FEATURES
 from data.scenarios import SCENARIOS, scenario
 from data.world import WorldConfig
+from labs.exercises.contract import to_bytes
 from labs.exercises.deployment import ONSET, Deployment, deploy
 from labs.exercises.exercise import run_exercise
 from labs.exercises.expectations import catalogue_review
@@ -36,7 +37,7 @@ def test_equal_deployments_give_equal_bytes_and_the_model_of_the_same_rows_is_tr
     first = run_exercise(SCENARIOS["unit_change"], deploy(source, tmp_path), seed=7, strength=0.05, weeks=1)
     monkeypatch.setattr("labs.exercises.deployment.train", pytest.fail)
     second = run_exercise(SCENARIOS["unit_change"], deploy(source, tmp_path), seed=7, strength=0.05, weeks=1)
-    assert first.to_bytes() == second.to_bytes()
+    assert to_bytes(first) == to_bytes(second)
 
 
 def test_a_unit_error_ends_in_a_mended_pipeline_with_its_truth_and_its_delay(deployment: Deployment) -> None:

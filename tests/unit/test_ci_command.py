@@ -114,12 +114,13 @@ def _shell(script: str) -> int:
 
 def test_tasks_are_dealt_out_so_that_every_place_is_filled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from labs.exercises import catalogue
+    from labs.exercises.parallel import groups_of
     from labs.exercises.select import choose
 
     asked = [Task(scenario, seed, review) for seed in (1, 2, 3) for scenario, review in choose(["D3", "D9", "D14"], None, None)]
     monkeypatch.setattr(catalogue, "run_group", lambda tasks, home: [(task.scenario.name, task.seed) for task in tasks])
     for jobs in (1, 2, 5):
-        groups = list(catalogue._groups(asked, jobs))
+        groups = list(groups_of(asked, jobs))
         assert sorted(place for group in groups for place in group) == list(range(len(asked)))
         assert len(groups) >= min(jobs, 3)
     done = run_tasks(asked, tmp_path, jobs=1)

@@ -4,6 +4,7 @@ Only signatures and help live here; each command imports its work when it is cal
 once. Failures become one sentence, the next command to run, and the exit status of data/errors.py.
 """
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from data.environment import prepare_environment
+from labs.commands.course_app import add_course_commands
 from labs.failures import INTERRUPTED, report_failure
 
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON for a program.")]
@@ -43,7 +45,7 @@ class _Lab(TyperGroup):
 
 app = typer.Typer(
     cls=_Lab,
-    no_args_is_help=True,
+    invoke_without_command=True,  # `lab` alone says where one is
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help in 0.15 s; drawing boxes would import a Markdown parser, 0.25 s more
@@ -55,14 +57,23 @@ rollout_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bri
 app.add_typer(rollout_app, name="rollout")
 ci_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Exercises as checks for continuous integration.")
 app.add_typer(ci_app, name="ci")
+add_course_commands(app)
 
 
 @app.callback()
 def lab(
+    ctx: typer.Context,
+    course: Annotated[Path | None, typer.Option(help="A course of your own: its folder. LAB_COURSE does the same.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the stack trace of a failure.")] = False,  # noqa: ARG001 (_Lab reads it)
 ) -> None:
     """A production-ML sandbox: train, serve, watch, retrain and roll out a fraud model."""
     prepare_environment()
+    if course is not None:
+        os.environ["LAB_COURSE"] = str(course)
+    if ctx.invoked_subcommand is None:
+        from labs.commands import course_progress
+
+        course_progress.home()
 
 
 @app.command()

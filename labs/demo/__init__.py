@@ -1,6 +1,5 @@
 """`lab demo`: the whole loop in one run, told as a story. Called by the `lab` command alone."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,16 +10,11 @@ from labs.demo.loop import Loop
 from labs.demo.schedule import Schedule
 from labs.demo.story import Story
 from labs.failures import explain
+from labs.previous import set_aside
 from labs.report.facts import DemoFacts
 from labs.report.page import facts_file, page_file, write_report
 from labs.stream import open_stream
 from services.supervisor import Supervisor
-
-# What one run leaves and the next one must not find: a demo starts with no model and nothing served. Datasets, keys and
-# logs stay.
-_LOG = [f"{name}{suffix}" for name in ("predictions.db", "predictions.ids.db") for suffix in ("", "-wal", "-shm")]
-_STATE = ("mlflow", "prefect", "scoring", *_LOG, "history", "models", "cache", "ledger.jsonl", "live.json", "reports", "evidence", "load")
-PREVIOUS = "previous"
 
 
 def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, json_output: bool, keep_up: bool) -> int:
@@ -31,7 +25,9 @@ def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, jso
     stream = open_stream(settings, data, schedule.live_days)
     supervisor = Supervisor(settings)
     supervisor.stop()
-    set_aside(settings.home, story)
+    aside = set_aside(settings.home)
+    if aside is not None:
+        story.console.print(f"[dim]What an earlier run left is in {aside} until the next one.[/]")
     story.console.print(f"[bold]The closed loop[/] on {stream.name}")
     with supervisor.owning(keep_up=keep_up):
         supervisor.launch(("mlflow", "prefect"))
@@ -61,19 +57,6 @@ def _run(loop: Loop, scenario: str | None) -> None:
         loop.retrain()
     with story.step("Shadow, canary, decision"):
         loop.roll_out()
-
-
-def set_aside(home: Path, story: Story) -> None:
-    """Move what an earlier run left to `previous`, so that nothing is lost; the run before that goes."""
-    there = [home / name for name in _STATE if (home / name).exists()]
-    if not there:
-        return
-    aside = home / PREVIOUS
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for path in there:
-        path.rename(aside / path.name)
-    story.console.print(f"[dim]What an earlier run left is in {aside} until the next one.[/]")
 
 
 def _conclude(facts: DemoFacts, settings: Settings, story: Story, json_output: bool) -> None:

@@ -9,9 +9,9 @@ import pytest
 from data.errors import BadInput, EmptyWindow, StepFailed
 from data.scenarios import scenario
 from data.settings import Settings
-from labs.demo import PREVIOUS, set_aside
 from labs.demo.schedule import Schedule
 from labs.demo.story import Story
+from labs.previous import PREVIOUS, set_aside
 from labs.stream import FileStream, WorldStream, open_stream
 from tests.unit.test_sources import handbook
 
@@ -31,9 +31,8 @@ def test_payments_are_ready_for_the_latest_verdict_the_retraining_and_the_rollou
 
 
 def test_what_an_earlier_run_left_is_kept_until_the_next_one(tmp_path: Path) -> None:
-    story = Story(to_stderr=True)
     for run in ("first", "second", "third"):
-        set_aside(tmp_path, story)
+        set_aside(tmp_path)
         (tmp_path / "ledger.jsonl").write_text(run)
         (tmp_path / "models").mkdir()
         (tmp_path / "datasets").mkdir(exist_ok=True)

@@ -1,0 +1,116 @@
+"""`lab start`, `guide`, `hint`, `solution`, `reset`: a learner's way through one lab."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from data.errors import BadInput
+from labs.engine.checking import load_checks
+from labs.engine.course import Lab
+from labs.engine.desk import Desk
+from labs.engine.guide import Guide
+from labs.engine.page import print_markdown
+from labs.engine.prepare import prepare
+from labs.engine.progress import LabProgress, changing
+from labs.engine.workspace import Workspace
+from labs.terminal import console
+
+
+def start(asked: str | None) -> None:
+    """Make the lab's folder, bring up what it needs, print its first step. Raises what preparing raises."""
+    desk = Desk.open()
+    lab = desk.lab(asked)
+    out = console()
+    load_checks(lab)  # a broken lab says so before a minute is spent on it
+    made = desk.workspace.begin(lab)
+    with changing(desk.workspace.root) as progress:
+        progress.current = lab.id
+        figures = progress.of(lab).figures
+    _bring_up(desk, lab, out, anew=False)
+    out.print(f"[bold]{lab.id}  {lab.title}[/]  [dim]about {lab.minutes} minutes[/]\n")
+    print_markdown(out, Guide(lab).opening(figures))
+    where = f"{shown(desk.workspace, lab)}/"
+    out.print(f"\nYour files are {'in' if made else 'as you left them in'} [bold]{where}[/]")
+    out.print(f"All steps: [bold]lab guide {lab.short}[/]   check: [bold]lab check {lab.short}[/]   hint: [bold]lab hint {lab.short}[/]")
+
+
+def guide(asked: str | None, step: int | None) -> None:
+    """Print the guide, or one step of it. Raises BadInput for a step that it does not have."""
+    desk = Desk.open()
+    lab = desk.lab(asked)
+    page, figures = Guide(lab), desk.progress.of(lab).figures
+    if step is None:
+        print_markdown(console(), page.whole(figures))
+        return
+    if not 1 <= step <= len(page.steps):
+        raise BadInput(f"{lab.id} has {len(page.steps)} steps.", next_step=f"`lab guide {lab.short}` shows them all.", where="step")
+    print_markdown(console(), page.step(step, figures))
+
+
+def hint(asked: str | None, check: str | None) -> None:
+    """Print the next hint of a check: the one named, or the first that did not pass."""
+    desk = Desk.open()
+    lab = desk.lab(asked)
+    with changing(desk.workspace.root) as progress:
+        far = progress.of(lab)
+        chosen = lab.check(check) if check else next((one for one in lab.checks if one.name not in far.passed), lab.checks[-1])
+        given = min(far.hints.get(chosen.name, 0) + 1, len(chosen.hints))
+        again = far.hints.get(chosen.name, 0) == given
+        far.hints[chosen.name] = given
+    out = console()
+    out.print(f"[bold]{chosen.title}[/]  [dim]hint {given} of {len(chosen.hints)}[/]")
+    print_markdown(out, chosen.hints[given - 1])
+    if again:
+        out.print(f"[dim]That was the last one. A worked answer: lab solution {lab.short} --give-up[/]")
+
+
+def solution(asked: str | None, *, give_up: bool) -> None:
+    """Put one good answer beside the attempt. Raises BadInput while the lab is not passed, unless the learner gives up."""
+    desk = Desk.open()
+    lab = desk.lab(asked)
+    passed = desk.progress.of(lab).done(lab)
+    if not passed and not give_up:
+        raise BadInput(
+            f"{lab.id} is not passed yet.",
+            next_step=f"`lab hint {lab.short}` helps; `lab solution {lab.short} --give-up` shows it.",
+            where=lab.id,
+        )
+    placed = desk.workspace.place_solution(lab)
+    out = console()
+    for file in sorted(path for path in placed.rglob("*") if path.is_file()):
+        out.print(f"  {shown(desk.workspace, lab)}/{file.relative_to(placed.parent)}")
+    out.print("One good answer, beside yours; there are others.")
+
+
+def reset(asked: str | None) -> None:
+    """Give the lab's files back as they were, and the running system where the lab changed it."""
+    desk = Desk.open()
+    lab = desk.lab(asked)
+    out = console()
+    desk.workspace.reset(lab)
+    with changing(desk.workspace.root) as progress:
+        progress.labs[lab.id] = LabProgress()
+    if lab.changes_live:
+        _bring_up(desk, lab, out, anew=True)
+    out.print(f"[green]✓[/] {lab.id} is as it was given; what you had is in {shown_root(desk.workspace)}/.before/{lab.name}/")
+
+
+def shown(workspace: Workspace, lab: Lab) -> str:
+    """The learner's folder as it is best typed."""
+    return f"{shown_root(workspace)}/{lab.name}"
+
+
+def shown_root(workspace: Workspace) -> str:
+    """The workspace, from where the learner stands if it is below."""
+    with suppress(ValueError):
+        return str(workspace.root.relative_to(Path.cwd()))
+    return str(workspace.root)
+
+
+def _bring_up(desk: Desk, lab: Lab, out: Console, *, anew: bool) -> None:
+    if lab.needs == "nothing":
+        return
+    with out.status("looking at what runs") as status:
+        prepare(desk.settings, lab, lambda now: status.update(Text(now)), anew=anew)

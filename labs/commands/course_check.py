@@ -1,0 +1,107 @@
+"""`lab check` and `lab watch`: the verdicts on a learner's work, for people and for continuous integration."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+
+from data.errors import BadInput
+from labs.engine.checking import run_checks
+from labs.engine.course import Check, Lab
+from labs.engine.desk import Desk
+from labs.engine.formats import COLOUR, FORMATS, SIGN, summary
+from labs.engine.guide import Guide
+from labs.engine.outcome import EXIT_STATUS, CheckResult, overall
+from labs.engine.page import print_markdown
+from labs.engine.prepare import is_prepared, prepare
+from labs.engine.progress import changing
+from labs.terminal import console
+
+
+def check(asked: str | None, *, every: bool, form: str, trace: bool) -> int:
+    """Check a lab, or every lab that was started; returns the exit status of labs/engine/outcome.py."""
+    if form not in FORMATS:
+        raise BadInput("There is no such format.", next_step=f"Choose among {', '.join(FORMATS)}.", where="--format")
+    desk = Desk.open()
+    labs = [lab for lab in desk.course.labs if desk.workspace.has(lab)] if every else [desk.lab(asked)]
+    out = console(to_stderr=form != "text")
+    results: list[CheckResult] = []
+    for lab in labs:
+        if every:
+            with out.status(f"{lab.id}: bringing up what it needs"):
+                prepare(desk.settings, lab, lambda _: None)
+        results += check_lab(desk, lab, out, trace=trace)
+    if form != "text":
+        sys.stdout.write(FORMATS[form](results))
+    elif every:
+        out.print(f"\n{summary(results)}")
+    return EXIT_STATUS[overall(results)]
+
+
+def watch(asked: str | None) -> int:
+    """Check again whenever a file of the lab is saved, until all checks pass; returns 0 then."""
+    from watchfiles import watch as changes
+
+    desk = Desk.open()
+    lab = desk.lab(asked)
+    folder, out = desk.workspace.folder(lab), console()
+    state = overall(check_lab(desk, lab, out, trace=False))
+    if state != "passed":
+        out.print("[dim]Watching for saves; Ctrl-C ends it.[/]")
+        for saved in changes(folder, raise_interrupt=True):
+            touched = {Path(path).name for _, path in saved}
+            wanted = [one for one in lab.checks if not one.slow or one.file in touched]
+            out.rule(f"[dim]{', '.join(sorted(touched))}[/]", style="dim")
+            check_lab(desk, lab, out, trace=False, wanted=wanted)
+            if desk.progress.of(lab).done(lab):
+                break
+    return 0
+
+
+def check_lab(desk: Desk, lab: Lab, out: Console, *, trace: bool, wanted: list[Check] | None = None) -> list[CheckResult]:
+    """Check one lab, print a line for each check, and remember what passed."""
+    out.print(f"[bold]{lab.id}  {lab.title}[/]")
+    before = desk.progress.of(lab).done(lab)
+    results = []
+    for result in _results(desk, lab, out, wanted):
+        _print(result, lab, out, trace=trace)
+        results.append(result)
+    with changing(desk.workspace.root) as progress:
+        progress.of(lab).note(results)
+        done, figures = progress.of(lab).done(lab), dict(progress.of(lab).figures)
+    if done and not before:
+        out.print(f"\n[green]{lab.id} is passed.[/] What is left is to say it.\n")
+        print_markdown(out, Guide(lab).say_it(figures))
+        out.print(f"\nCompare with one good answer: [bold]lab solution {lab.short}[/]   what is next: [bold]lab[/]")
+    return results
+
+
+def _results(desk: Desk, lab: Lab, out: Console, wanted: list[Check] | None) -> Iterator[CheckResult]:
+    chosen = lab.checks if wanted is None else wanted
+    if not desk.workspace.has(lab):
+        yield from (CheckResult(lab.id, one.name, one.title, "not started", look=f"Begin with `lab start {lab.short}`.") for one in chosen)
+        return
+    if not is_prepared(desk.settings, lab):
+        why, look = "The running system is not as this lab needs it.", f"`lab start {lab.short}` brings it up; your files stay."
+        yield from (CheckResult(lab.id, one.name, one.title, "cannot check", why, look) for one in chosen)
+        return
+    running = run_checks(lab, desk.workspace.folder(lab), desk.settings, chosen)
+    for one in chosen:
+        with out.status(f"checking: {one.title}"):
+            result = next(running)
+        yield result
+
+
+def _print(result: CheckResult, lab: Lab, out: Console, *, trace: bool) -> None:
+    measured = [f"{f.title} {f.text(result.figures[f.name])}" for f in lab.figures if f.name in result.figures]
+    beside = f"  [dim]{escape(', '.join(measured))}[/]" if result.state == "passed" and measured else ""
+    colour = COLOUR[result.state]
+    out.print(f"[{colour}]{SIGN[result.state]} {escape(result.title)}[/]: {result.state}{beside}")
+    for text in (result.why, result.look):
+        if text:
+            out.print(Padding(escape(text), (0, 0, 0, 4)))
+    if trace and result.trace:
+        out.print(Padding(escape(result.trace), (0, 0, 0, 4)), style="dim")

@@ -14,6 +14,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from data.errors import BadSetting
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def _address(of: str) -> str:
+    """A server that somebody else runs, as docker compose does."""
+    address: str = Field(
+        "", pattern=r"^(https?://[^\s/]+)?$", description=f"URL of {of} where it runs elsewhere; empty: on LAB_HOST, started by `lab up`"
+    )
+    return address
 
 
 class Settings(BaseSettings):
@@ -28,6 +37,14 @@ class Settings(BaseSettings):
     scoring_port: int = Field(8600, ge=1024, le=65535, description="scoring API")
     mlflow_port: int = Field(8601, ge=1024, le=65535, description="MLflow tracking and registry")
     prefect_port: int = Field(8602, ge=1024, le=65535, description="Prefect server")
+    scoring_address: str = _address("the scoring API")
+    mlflow_address: str = _address("MLflow")
+    prefect_address: str = _address("Prefect's server")
+    allowed_hosts: str = Field(
+        "",
+        pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$",
+        description="names, separated by commas, under which callers may address our servers beside this machine's own",
+    )
     archive_port: int = Field(8603, ge=1024, le=65535, description="metrics of the shared log's archive, where LAB_STORE_URL is set")
     seed: int = Field(7, ge=0, description="seed of the world, the splits and the models")
     world_start: date = Field(date(2026, 1, 5), description="first day of the world (a Monday)")
@@ -106,15 +123,20 @@ class Settings(BaseSettings):
 
     @cached_property
     def scoring_url(self) -> str:
-        return f"http://{self.host}:{self.scoring_port}"
+        return self.scoring_address or f"http://{self.host}:{self.scoring_port}"
 
     @cached_property
     def mlflow_url(self) -> str:
-        return f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_address or f"http://{self.host}:{self.mlflow_port}"
 
     @cached_property
     def prefect_url(self) -> str:
-        return f"http://{self.host}:{self.prefect_port}"
+        return self.prefect_address or f"http://{self.host}:{self.prefect_port}"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Names under which callers may address our servers: others are a web page's trick (DNS rebinding)."""
+        return LOOPBACK | {self.host, *filter(None, self.allowed_hosts.split(","))}
 
     @property
     def log_place(self) -> Path | str:

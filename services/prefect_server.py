@@ -1,10 +1,9 @@
-"""Prefect's server behind the door that ours has: `python -m services.prefect_server <host> <port>`.
+"""Prefect's server behind the door that ours has: `python -m services.prefect_server`.
 
 Prefect answers any Host header and lets every web page write to it, so that a page open in the user's browser could run
 flows. It has no setting for either; this wraps its application and changes nothing else.
 """
 
-import sys
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -12,6 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from data.environment import prepare_environment
+from data.settings import Settings
 
 
 class Door:
@@ -44,14 +44,16 @@ def _host(url: str) -> str:
         return ""
 
 
-def main(host: str, port: int) -> None:
+def main() -> None:
     """Serve until SIGTERM."""
     prepare_environment()
     import uvicorn
     from prefect.server.api.server import create_app
 
-    uvicorn.run(Door(create_app(final=True), frozenset({"127.0.0.1", "localhost", "::1", host})), host=host, port=port, log_level="warning")
+    settings = Settings.load()
+    app = Door(create_app(final=True), settings.hosts)
+    uvicorn.run(app, host=settings.host, port=settings.prefect_port, log_level="warning")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main()

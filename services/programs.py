@@ -22,6 +22,7 @@ class Program:
     health: str
     page: str
     environment: dict[str, str] = field(default_factory=dict)
+    elsewhere: bool = False  # somebody else starts and stops it
 
 
 def programs(settings: Settings) -> dict[str, Program]:
@@ -64,6 +65,7 @@ def _mlflow(settings: Settings) -> Program:
         port_setting="LAB_MLFLOW_PORT",
         health=f"{settings.mlflow_url}/health",
         page=settings.mlflow_url,
+        elsewhere=bool(settings.mlflow_address),
     )
 
 
@@ -72,11 +74,12 @@ def _prefect(settings: Settings) -> Program:
     return Program(
         name="prefect",
         title="Prefect",
-        command=(sys.executable, "-m", "services.prefect_server", settings.host, str(settings.prefect_port)),
+        command=(sys.executable, "-m", "services.prefect_server"),
         port=settings.prefect_port,
         port_setting="LAB_PREFECT_PORT",
         health=f"{settings.prefect_url}/api/health",
         page=settings.prefect_url,
+        elsewhere=bool(settings.prefect_address),
         environment={
             "PREFECT_HOME": str(home),
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
@@ -94,6 +97,7 @@ def _archive(settings: Settings) -> Program:
         port_setting="LAB_ARCHIVE_PORT",
         health=f"http://{settings.host}:{settings.archive_port}/metrics",
         page=f"http://{settings.host}:{settings.archive_port}/metrics",
+        elsewhere=bool(settings.scoring_address),  # it stands with the servers whose log it follows
     )
 
 
@@ -110,4 +114,5 @@ def _scoring(settings: Settings) -> Program:
         port_setting="LAB_SCORING_PORT",
         health=f"{settings.scoring_url}/live",  # /ready waits for a model, which a first start does not have yet
         page=f"{settings.scoring_url}/docs",
+        elsewhere=bool(settings.scoring_address),
     )

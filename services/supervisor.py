@@ -24,7 +24,7 @@ from typing import Literal, NoReturn
 import httpx
 
 from data.environment import DEFAULTS
-from data.errors import DiskFull, PortInUse, ProcessDied
+from data.errors import DiskFull, PortInUse, ProcessDied, ServiceDown
 from data.settings import REPOSITORY, Settings
 from services.processes import Running, end_tree, port_owner
 from services.programs import Program, chosen, programs
@@ -86,7 +86,8 @@ class Supervisor:
         Raises PortInUse when somebody else listens on a port of ours, DiskFull when a log cannot be made.
         """
         with self._locked():
-            waiting = [program for program in chosen(self._programs, names) if not self._adopt(program)]
+            ours = [program for program in chosen(self._programs, names) if not program.elsewhere]
+            waiting = [program for program in ours if not self._adopt(program)]
             for program in waiting:
                 _require_free_port(program, self.settings.host)
             for program in waiting:
@@ -95,7 +96,8 @@ class Supervisor:
     def wait(self, names: tuple[str, ...] | None = None) -> list[ProgramStatus]:
         """Return when the named programs are healthy.
 
-        Raises ProcessDied, with the last lines of its log, when one ends or is not healthy within start_timeout_s.
+        Raises ProcessDied, with the last lines of its log, when one ends or is not healthy within start_timeout_s, and
+        ServiceDown when that is one that runs elsewhere.
         """
         wanted = chosen(self._programs, names)
         deadline = time.monotonic() + self.settings.start_timeout_s
@@ -141,7 +143,8 @@ class Supervisor:
         with httpx.Client(trust_env=False, timeout=_PROBE_S) as client:
             for program in chosen(self._programs, None):
                 running = self._running(program)
-                state: State = "stopped" if running is None else "healthy" if _answers(client, program.health) else "starting"
+                there = program.elsewhere or running is not None
+                state: State = "healthy" if there and _answers(client, program.health) else "stopped" if running is None else "starting"
                 found.append(self._describe(program, running, state))
         return found
 
@@ -165,10 +168,16 @@ class Supervisor:
             self.stop(tuple(self._children))
 
     def _is_healthy(self, program: Program, client: httpx.Client, deadline: float) -> bool:
-        if self._running(program) is None:
+        if not program.elsewhere and self._running(program) is None:
             self._fail(program, self._ending(program))
         if _answers(client, program.health):
             return True
+        if program.elsewhere and time.monotonic() > deadline:
+            raise ServiceDown(
+                f"{program.title} does not answer at {program.page}.",
+                next_step="Start it where it runs: `docker compose ps` shows the stack's.",
+                where=program.name,
+            )
         if time.monotonic() > deadline:
             self._fail(program, f"did not answer within {self.settings.start_timeout_s:g} s")
         return False

@@ -19,7 +19,7 @@ def main() -> int:
     import uvicorn
 
     from data.errors import LabError
-    from services.scoring.app import LOOPBACK, create_app
+    from services.scoring.app import create_app
     from services.scoring.compose import compose
     from services.scoring.fast_path import connections
 
@@ -29,14 +29,13 @@ def main() -> int:
     except LabError as error:
         logging.getLogger(__name__).error("%s: %s", error.code, error)
         return error.exit_status
-    hosts = LOOPBACK | {settings.host}
     calm_collector()
     config = uvicorn.Config(
-        create_app(service, hosts=hosts),
+        create_app(service, hosts=settings.hosts),
         host=settings.host,
         port=settings.scoring_port,
         loop="uvloop",
-        http=connections(service, hosts),
+        http=connections(service, settings.hosts),
         access_log=False,
         log_config=None,
         server_header=False,

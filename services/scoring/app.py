@@ -10,11 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from data.errors import LabError
+from data.settings import LOOPBACK
 from services.scoring.edge import Edge, error_response
 from services.scoring.messages import bad_input
 from services.scoring.routes import Service, scoring_routes
-
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def create_app(service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastAPI:

@@ -1,5 +1,6 @@
 """The supervisor over real, tiny processes: start, adopt, fail with a reason, stop in order, leave nothing behind."""
 
+import dataclasses
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from data.errors import PortInUse, ProcessDied
+from data.errors import PortInUse, ProcessDied, ServiceDown
 from data.settings import REPOSITORY, Settings
 from services.processes import Running, has_ended
 from services.programs import Program
@@ -233,3 +234,18 @@ def _wait_for(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def test_a_server_that_runs_elsewhere_is_waited_for_and_neither_started_nor_stopped(make: Maker) -> None:
+    theirs = make.supervisor(a=SERVER)
+    theirs.start()
+    there = {"a": dataclasses.replace(make.catalogue(a=SILENT)["a"], elsewhere=True)}
+    ours = Supervisor(make.settings.model_copy(update={"home": make.settings.home / "ours"}), catalogue=there)
+    with ours.owning():
+        assert [one.state for one in ours.start()] == ["healthy"]
+    assert ours.stop() == [] and [one.state for one in ours.status()] == ["healthy"]
+    theirs.stop()
+    away = Supervisor(ours.settings.model_copy(update={"start_timeout_s": 0.3}), catalogue=there)
+    assert [one.state for one in away.status()] == ["stopped"]
+    with pytest.raises(ServiceDown, match="does not answer"):
+        away.start()

@@ -12,8 +12,8 @@ import httpx
 import uvicorn
 
 from data.bundle import Model, check_golden
-from data.settings import Settings
-from services.scoring.app import LOOPBACK, create_app
+from data.settings import LOOPBACK, Settings
+from services.scoring.app import create_app
 from services.scoring.compose import compose
 from services.scoring.fast_path import connections
 from services.scoring.routes import Service

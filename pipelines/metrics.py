@@ -28,7 +28,7 @@ class CardPrecision(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A measured value and its bootstrap percentile interval."""
+    """A measured value and its interval, 95 % unless said otherwise."""
 
     value: float
     low: float
@@ -184,6 +184,15 @@ def paired_difference(
     a = _in_score_order(metric, (y, first, *arrays), codes)
     b = _in_score_order(metric, (y, second, *arrays), codes)
     return _interval(a(None) - b(None), _draws(lambda w: a(w) - b(w), codes, seed, n), n, level)
+
+
+def exact_share(hits: int, of: int) -> Interval:
+    """So many of so many, with the exact 95 % interval (Clopper and Pearson 1934, Biometrika 26). Of none: NaN, from 0 to 1."""
+    from scipy.stats import beta
+
+    low = float(beta.ppf(0.025, hits, of - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(0.975, hits + 1, of - hits)) if hits < of else 1.0
+    return Interval(hits / of if of else float("nan"), low, high)
 
 
 def _rows(y: ArrayLike, s: ArrayLike, *, weights: ArrayLike | None = None, probability: bool = False) -> tuple[Floats, Floats, Floats]:

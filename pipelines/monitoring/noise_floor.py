@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from data.errors import EmptyWindow
+from pipelines.metrics import exact_share
 from pipelines.monitoring.detectors import Detection
 from pipelines.monitoring.portfolio import Examined, detections, examine, test_level
 from pipelines.monitoring.profile import Profile, day_numbers, design_effect, fit_binning, watched_columns
@@ -62,11 +63,8 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % (Clopper and Pearson 1934)."""
-        from scipy.stats import beta
-
-        low = float(beta.ppf(0.025, self.alarms, self.windows - self.alarms + 1)) if self.alarms else 0.0
-        high = float(beta.ppf(0.975, self.alarms + 1, self.windows - self.alarms)) if self.alarms < self.windows else 1.0
+        """95 %, exact."""
+        _, low, high = exact_share(self.alarms, self.windows)
         return low, high
 
     def __add__(self, alarmed: bool) -> "Share":

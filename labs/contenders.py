@@ -1,0 +1,177 @@
+"""A champion and its challengers on payments that none of them learnt from: what experiments are made on.
+
+The user's own where there are enough: the versions that the scoring service admitted, on the payments of its log. Otherwise the
+synthetic world's, with models trained as one would: labels known by the day of training, threshold and calibration from a week of
+their own. What is trained is kept under `experiments/` in LAB_HOME. No server is asked. For the commands `lab ab` and their bench.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.bundle import Model, verify_bundle
+from data.costs import DecisionCosts, Policy, decline_threshold
+from data.errors import BundleRefused, MissingFile
+from data.features import FEATURE_SCHEMA_HASH
+from data.rules import rule_severity
+from data.scenarios import scenario
+from data.settings import REPOSITORY, Settings
+from data.world import WorldConfig
+from pipelines.experiments.scored import Decided, Floats, Mask, Scored
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Days of the world: the models learn from WARM to TRAINED, cut and calibrate up to CUT, and are compared from KNOWN, the day on
+# which the labels for both were looked up, to LAST.
+WARM, TRAINED, CUT, KNOWN, LAST = 7, 40, 47, 54, 104
+ALERTS: Final = 0.01  # share of payments above each threshold: the capacity of the fraud team
+ROWS: Final = {"champion": (0, 100_000), "other data": (100_000, 200_000), "good: 2.6x data": (0, 260_000), "worse: 40k rows": (0, 40_000),
+               "much worse: 10k rows": (0, 10_000)}  # fmt: skip  # of the shuffled training rows
+SKEW: Final = "feature skew at serving"
+MATURE_S: Final = 7 * 86_400  # the age at which the rollout judges a payment
+LEAST_PAYMENTS, LEAST_FRAUDS = 20_000, 50  # matured, in a log that is worth an experiment
+
+
+def own_or_world(settings: Settings, *, models: int) -> Scored:
+    """The user's own payments when `models` versions and enough labels are there, otherwise the world's."""
+    return from_log(settings, models=models) or from_world(settings)
+
+
+def from_log(settings: Settings, *, models: int) -> Scored | None:
+    """The payments of the prediction log, scored by every admitted version, the one that served last first; None where too little is there.
+
+    Payments that were declined are left out: nobody knows what they were.
+    """
+    from data.prediction_frames import labels_frame, logged_span, window_frame, window_matrix
+
+    log, admitted = settings.log_place, list(_admitted(settings))
+    try:
+        span = logged_span(log) if len(admitted) >= models else None
+    except MissingFile:
+        span = None
+    if span is None:
+        return None
+    frame, matrix, labels = window_frame(log, *span), window_matrix(log, *span), labels_frame(log)
+    time_s = _seconds(frame["event_time"])
+    frauds = labels[labels["is_fraud"].to_numpy() & (_seconds(labels["report_time"]) - _seconds(labels["event_time"]) <= MATURE_S)]
+    keep = (time_s <= int(span[1].timestamp()) - MATURE_S) & (frame["decision"] != "decline").to_numpy()
+    is_fraud = frame["transaction_id"].isin(frauds["transaction_id"]).to_numpy()
+    if keep.sum() < LEAST_PAYMENTS or is_fraud[keep].sum() < LEAST_FRAUDS:
+        return None
+    last = frame["champion_version"].iloc[-1]
+    admitted.sort(key=lambda model: (model.version != last, model.version))
+    decided = [_decide(f"version {model.version}", model.policy, model.score_many(matrix[keep]), matrix[keep]) for model in admitted]
+    left_out = int((frame["decision"] == "decline").sum())
+    source = f"the served payments of this lab ({left_out:,} declined ones left out: nobody knows what they were)"
+    return _scored(source, frame[keep], is_fraud[keep], decided)
+
+
+def from_world(settings: Settings) -> Scored:
+    """The world's payments of 50 days and the six models of `ROWS` and `SKEW`; kept, as training them takes half a minute."""
+    config = WorldConfig(seed=settings.seed)
+    file = settings.home / "experiments" / f"{_digest(config)}.npz"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as stream:
+            np.savez(stream, **_arrays(_trained(config)))
+        partial.replace(file)
+    with np.load(file) as arrays:
+        return _from_arrays(dict(arrays))
+
+
+def is_ready(settings: Settings) -> bool:
+    """Whether `from_world` has nothing to train."""
+    return (settings.home / "experiments" / f"{_digest(WorldConfig(seed=settings.seed))}.npz").exists()
+
+
+def _trained(config: WorldConfig) -> Scored:
+    """Train, cut, and score the days that none has seen."""
+    import pandas as pd
+
+    from data.forest import Forest
+    from data.history import build_features
+    from labs.exercises.deployment import known_frauds, train
+    from labs.exercises.source import world_source
+    from pipelines.training.calibrate import fit_platt
+
+    source = world_source(config)
+    days = source.days(0, LAST, ())
+    features, _ = build_features(*days)
+    known = known_frauds(*days, by=source.midnight(KNOWN))
+    edges = days.transactions["event_time"].searchsorted([pd.Timestamp(source.midnight(day)) for day in (WARM, TRAINED, CUT, KNOWN)])
+    learning = np.random.default_rng(config.seed).permutation(np.arange(edges[0], edges[1]))
+    week, late = slice(edges[1], edges[2]), slice(edges[3], None)
+    payments, costs = days.transactions.iloc[late], DecisionCosts()
+    decided = []
+    for name, (first, last) in ROWS.items():
+        rows = learning[first:last]
+        forest = Forest(train(features[rows], known[rows]).encode())
+        margins = forest.margins(features[week])
+        calibration = fit_platt(margins, known[week])
+        threshold = float(np.quantile(calibration.probabilities(margins), 1 - ALERTS))
+        model = Model(name, forest, calibration, Policy(threshold, max(threshold, decline_threshold(costs))))
+        decided.append(_decide(name, model.policy, model.score_many(features[late]), features[late]))
+        if name == "champion":
+            skew = scenario("mis_join").inject(source.midnight(KNOWN).date(), seed=config.seed)
+            seen, _ = skew.apply_features(features[late], payments.reset_index(drop=True), features[late.start - 1])
+            skewed = _decide(SKEW, model.policy, model.score_many(seen), features[late])
+    reported = days.labels.loc[days.labels["is_fraud"], "transaction_id"]
+    frauds = payments["transaction_id"].isin(reported).to_numpy()
+    return _scored(f"the synthetic world, seed {config.seed}", payments, frauds, [*decided, skewed])
+
+
+def _decide(name: str, policy: Policy, score: Floats, matrix: Floats) -> Decided:
+    return Decided(name, score, np.maximum(policy.severities(score), rule_severity(matrix)).astype(np.int8))
+
+
+def _scored(source: str, payments: "pd.DataFrame", is_fraud: Mask, decided: list[Decided]) -> Scored:
+    cards, card = np.unique(payments["card_id"].astype(str).to_numpy(np.str_), return_inverse=True)
+    amount = payments["amount_minor"].to_numpy(np.float64) / 100
+    return Scored(source, cards, card.astype(np.int64), _seconds(payments["event_time"]), amount, is_fraud, tuple(decided))
+
+
+def _seconds(times: "pd.Series[Any]") -> NDArray[np.int64]:
+    return times.to_numpy("datetime64[s]").astype(np.int64)
+
+
+def _admitted(settings: Settings) -> Iterator[Model]:
+    """The versions on this machine whose seal holds."""
+    for folder in sorted((settings.home / "models").glob("[0-9]*")):
+        try:
+            verify_bundle(folder, key_folder=settings.home / "keys")
+        except BundleRefused:
+            continue  # the service said so when it refused it
+        yield Model.load(folder, folder.name)
+
+
+def _digest(config: WorldConfig) -> str:
+    """Identity of what `_trained` makes: the world, the features and their code, the recipes."""
+    from labs.exercises.deployment import PARAMETERS
+
+    calendar = (WARM, TRAINED, CUT, KNOWN, LAST, ALERTS)
+    recipe = [config.digest(config.start), FEATURE_SCHEMA_HASH, asdict(PARAMETERS), version("lightgbm"), ROWS, calendar]
+    code = (REPOSITORY / "data" / "kernel.py").read_bytes()
+    return hashlib.sha256(json.dumps(recipe).encode() + code).hexdigest()[:32]
+
+
+def _arrays(scored: Scored) -> dict[str, Any]:
+    facts = {name: getattr(scored, name) for name in ("source", "cards", "card", "time_s", "amount", "is_fraud")}
+    names = np.array([model.name for model in scored.models])
+    scores = {f"score_{i}": model.score for i, model in enumerate(scored.models)}
+    return facts | {"names": names} | scores | {f"decision_{i}": model.decision for i, model in enumerate(scored.models)}
+
+
+def _from_arrays(arrays: dict[str, Any]) -> Scored:
+    decided = (Decided(str(name), arrays[f"score_{i}"], arrays[f"decision_{i}"]) for i, name in enumerate(arrays["names"]))
+    return Scored(
+        str(arrays["source"]), arrays["cards"], arrays["card"], arrays["time_s"], arrays["amount"], arrays["is_fraud"], tuple(decided)
+    )

@@ -1,0 +1,119 @@
+"""The catalogue of canaries, C0 to C15: named, seeded challengers with a known fault, and the end that each rollout must come to.
+
+Ids are those of the canary catalogue; where several exercises share one, they are its levels. Bounds of exposure count payments of the
+challenger's cards: a failure among them was answered by the champion.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from data.errors import BadInput
+from labs.canaries.scenario import Canary, Expectation, Fault
+
+PROMOTED: Final = ("promoted",)
+ROLLED_BACK: Final = ("rolled_back",)
+
+CANARIES: Final[dict[str, Canary]] = {
+    canary.name: canary
+    for canary in (
+        Canary("identical", "C0", "the champion's own model is the challenger", "same", "equal", Expectation(PROMOTED)),
+        Canary("better_model", "C1", "a model that learned from four weeks instead of one", "better", "better", Expectation(PROMOTED)),
+        Canary(
+            "crash_on_load", "C2", "its process ends while it is loaded", "better", "worse",
+            Expectation(("aborted",), exposed_at_most=0, seen_at_most=0), Fault(refuses_to_load=True),
+        ),
+        Canary(
+            "crash_on_first_request", "C2", "it raises on every payment from its first answer on", "better", "worse",
+            Expectation(ROLLED_BACK, "failures", exposed_at_most=3), Fault(fails=1.0, in_canary=True),
+        ),
+        *(
+            Canary(
+                f"errors_{share:.0%}".rstrip("%"), "C3", f"it raises on {share:.0%} of payments from its first answer on",
+                "better", "worse", Expectation(ROLLED_BACK, "failures", exposed_at_most=most), Fault(fails=share, in_canary=True),
+            )
+            for share, most in ((0.30, 10), (0.05, 70), (0.01, 1_000))
+        ),
+        *(
+            Canary(
+                f"slow_{share:.0%}".rstrip("%"), "C4", f"{share:.0%} of its answers take longer than the objective allows",
+                "better", "worse", Expectation(ROLLED_BACK, "slow", exposed_at_most=most), Fault(slow=share),
+            )
+            for share, most in ((0.20, 20), (0.05, 160), (0.02, 1_400))
+        ),
+        Canary(
+            "slow_under_load", "C5", "its answers beyond 30 an hour take longer than the objective allows", "better", "worse",
+            Expectation(ROLLED_BACK, "slow", exposed_at_most=1_400), Fault(slow=1.0, slow_above_per_hour=30),
+        ),
+        Canary(
+            "poisoned_score", "C6", "one score in 10,000 is no probability", "better", "worse",
+            Expectation(ROLLED_BACK, "probability", exposed_at_most=1_400), Fault(poison=1e-4, in_canary=True),
+        ),
+        Canary(
+            "skewed_features", "C7", "its features are off by one column", "skewed", "worse",
+            Expectation(ROLLED_BACK, "alerts", exposed_at_most=0, seen_at_most=6_000),
+        ),
+        Canary(
+            "stale_model", "C8", "it learned only from before fraudsters changed their tactics", "stale", "worse",
+            Expectation(ROLLED_BACK, "costs more"),
+        ),
+        Canary(
+            "lost_calibrator", "C9", "its scores are three times too high, their ranking intact", "uncalibrated", "worse",
+            Expectation(("inconclusive", "rolled_back"), "recalibrate", pauses=True, exposed_at_most=0),
+        ),
+        Canary(
+            "wide_router", "C10", "the router gives it a fifth more cards than the plan says", "better", "better",
+            Expectation(("inconclusive", "rolled_back"), "answered by another", pauses=True, exposed_at_most=4_100),
+            Fault(router_factor=1.2),
+        ),
+        Canary(
+            "moving_shoppers", "C11", "on the fourth day shoppers move online, in both arms", "better", "better",
+            Expectation(PROMOTED), Fault(shoppers_move_on=3),
+        ),
+        Canary(
+            "telemetry_stops", "C12", "on the twelfth day payments cease to reach the log", "better", "better",
+            Expectation(ROLLED_BACK, "no payment", pauses=True), Fault(payments_stop_on=11),
+        ),
+        Canary(
+            "labels_stop", "C12", "on the second day reports of fraud cease", "better", "better",
+            Expectation(ROLLED_BACK, "no label", pauses=True), Fault(labels_stop_on=1),
+        ),
+        Canary(
+            "killed_controller", "C13", "the controller is killed in each of its actions and started again", "same", "equal",
+            Expectation(PROMOTED), Fault(kills=True),
+        ),
+        Canary(
+            "registry_away", "C13", "the registry is away for 30 seconds as a step begins", "same", "equal",
+            Expectation(PROMOTED), Fault(registry_down_s=30),
+        ),
+        Canary(
+            "slow_bleed", "C14", "it fails on 0.4 % of payments, the champion on 0.2 %", "same", "worse",
+            Expectation(("inconclusive", "rolled_back")), Fault(fails=0.004),
+        ),
+        Canary(
+            "two_rollouts", "C15", "somebody starts a second rollout on the third day", "same", "equal",
+            Expectation(PROMOTED), Fault(second_rollout=True),
+        ),
+        Canary(
+            "operator_override", "C15", "an operator promotes it on the third day", "same", "equal",
+            Expectation(PROMOTED), Fault(override="the old one is to be switched off today"),
+        ),
+    )
+}  # fmt: skip
+
+
+def chosen(names: list[str] | tuple[str, ...], known: Mapping[str, Canary] = CANARIES) -> list[Canary]:
+    """The exercises of these names; an id stands for all that bear it. All of them when none is named. Raises BadInput."""
+    found: dict[str, Canary] = {}
+    for name in names or known:
+        same = [one for one in known.values() if name.lower() in (one.name, one.catalogue_id.lower())]
+        if not same:
+            words = [*known, *{one.catalogue_id for one in known.values()}]
+            close = get_close_matches(name, words, n=1)
+            raise BadInput(
+                "There is no such canary.",
+                next_step=f"Did you mean {close[0]}?" if close else "`lab canary list` names them.",
+                where="canary",
+            )
+        found |= {one.name: one for one in same}
+    return list(found.values())

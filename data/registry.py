@@ -97,6 +97,11 @@ class Registry:
                 return sorted(found, key=lambda facts: int(facts.version))
             query["page_token"] = page["next_page_token"]
 
+    def tag_version(self, version: str, tags: dict[str, str]) -> None:
+        """Add tags to one version; a tag of the same name is replaced."""
+        for key, value in tags.items():
+            self._call("POST", "model-versions/set-tag", json={"name": self.name, "version": version, "key": key, "value": value})
+
     def alias(self, alias: str) -> str | None:
         """The version that `alias` points at, or None."""
         response = self._send("GET", f"{_API}/registered-models/alias", params={"name": self.name, "alias": alias})

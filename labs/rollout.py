@@ -3,20 +3,28 @@
 `lab rollout` and the demo both run one here; what they say of it is worded here too.
 """
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime
 from typing import NamedTuple
 
 from data.ledger import Ledger
 from data.registry import CHAMPION, Registry
 from data.settings import Settings
+from data.tracking import Tracking
 from labs.archive import readable_log
-from labs.service import ask_serving, reload
+from labs.service import ask_serving, hand_over
 from labs.versions import load_version
-from pipelines.rollout.controller import RolloutOutcome, Traffic, run_rollout
+from pipelines.rollout.controller import RolloutOutcome, run_rollout
 from pipelines.rollout.evidence import LogEvidence, trouble_of
 from pipelines.rollout.plan import RolloutPlan
+from pipelines.rollout.preflight import inspector
+from pipelines.rollout.record import EXPERIMENT, recorder
 from pipelines.rollout.turns import TimelineEntry
+from pipelines.rollout.watch import Traffic
+
+REST_S = 1.0  # while the registry is away, and between two looks while an operator holds a rollout
 
 
 class Promise(NamedTuple):
@@ -40,24 +48,25 @@ def roll_out(
 ) -> RolloutOutcome:
     """Start a rollout, or go on with the open one. `versions`: champion and challenger. Raises what `run_rollout` raises."""
 
-    def notify() -> None:
-        reload(settings)
-
     def readable(until: datetime) -> datetime:
         reached = traffic(until)
         readable_log(settings)  # the judge looks next, and must miss nothing
         return reached
 
-    return run_rollout(
-        plan,
-        registry=registry,
-        ledger=ledger,
-        evidence=log_evidence(settings, registry, versions, lambda: trouble_of(ask_serving(settings), versions[1])),
-        traffic=readable,
-        notify=notify,
-        at=at,
-        tell=tell,
-    )
+    with closing(Tracking.of(settings, EXPERIMENT)) as tracking:
+        return run_rollout(
+            plan,
+            registry=registry,
+            ledger=ledger,
+            evidence=log_evidence(settings, registry, versions, lambda: trouble_of(ask_serving(settings), versions[1])),
+            traffic=readable,
+            notify=lambda serving: hand_over(settings, serving),
+            inspect=inspector(registry.download, settings.home / "keys"),
+            at=at,
+            record=recorder(tracking, registry),
+            rest=lambda: time.sleep(REST_S),
+            tell=tell,
+        )
 
 
 def log_evidence(settings: Settings, registry: Registry, versions: tuple[str, str], trouble: Callable[[], str]) -> LogEvidence:
@@ -84,4 +93,4 @@ def headline(turn: TimelineEntry) -> str:
 
 def is_verdict(turn: TimelineEntry) -> bool:
     """Whether the turn says something of its own: not a step's beginning, nor the end that the last verdict told."""
-    return turn.verdict != "started" and turn.verdict != turn.stage
+    return turn.verdict not in ("started", turn.stage)

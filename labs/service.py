@@ -12,6 +12,7 @@ import httpx
 from data import errors
 from data.errors import LabError, ServiceDown
 from data.keys import lab_key
+from data.serving_plan import ServingPlan, seal
 from data.settings import Settings
 
 
@@ -25,6 +26,15 @@ def reload(settings: Settings) -> dict[str, Any]:
     """Who serves after the service looked at the registry. Raises ServiceDown, or the failure that the service names."""
     key = {"X-Lab-Key": lab_key(settings.home / "keys")}
     facts: dict[str, Any] = json.loads(call(settings, "POST", "/v1/reload", headers=key, timeout=settings.start_timeout_s))
+    return facts
+
+
+def hand_over(settings: Settings, plan: ServingPlan) -> dict[str, Any]:
+    """Who serves once the service follows `plan`, ahead of the registry. Raises ServiceDown, or the failure that the service names."""
+    keys = settings.home / "keys"
+    headers = {"X-Lab-Key": lab_key(keys), "content-type": "application/json"}
+    sealed = seal(plan, settings.model_name, keys)
+    facts: dict[str, Any] = json.loads(call(settings, "PUT", "/v1/plan", headers=headers, content=sealed, timeout=settings.start_timeout_s))
     return facts
 
 

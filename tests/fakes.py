@@ -45,6 +45,11 @@ class FakeRegistry:
         self._called("versions")
         return [replace(facts, tags=dict(facts.tags)) for facts in self._versions.values()]
 
+    def tag_version(self, version: str, tags: dict[str, str]) -> None:
+        self._called("tag_version")
+        facts = self._known(version)
+        self._versions[version] = replace(facts, tags={**facts.tags, **tags})
+
     def alias(self, alias: str) -> str | None:
         self._called("alias")
         return self._aliases.get(alias)

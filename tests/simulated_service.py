@@ -1,6 +1,6 @@
 """A scoring service, its payments and its labels on a virtual clock: weeks of event time in a second, each fault a switch.
 
-It plays the parts that a rollout meets (traffic, evidence source, notify) and follows the registry's serving plan.
+It plays the parts that a rollout meets (traffic, evidence source, notify, preflight) and follows the serving plan that it is handed.
 """
 
 from dataclasses import dataclass, fields
@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from data.errors import BundleRefused
 from data.serving_plan import ServingPlan, card_position
 from pipelines.rollout.evidence import APPROVE, DECLINE, REVIEW, Reports, Served
+from pipelines.rollout.preflight import Preflight
 from tests.fakes import FakeRegistry
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -42,6 +44,7 @@ class Faults:
     wrong_arm: float = 0.0  # share of payments answered by the other arm
     other_challenger: str = ""  # the version that the service really loaded
     trouble: str = ""
+    damaged: str = ""  # what the preflight finds wrong with the challenger's bundle
 
 
 class SimulatedService:
@@ -74,11 +77,15 @@ class SimulatedService:
 
     # --- what a rollout calls
 
-    def notify(self) -> None:
+    def inspect(self, version: str) -> Preflight:
+        if self.faults.damaged:
+            raise BundleRefused(self.faults.damaged, next_step="Register it again.", where=version)
+        return Preflight(version, files=9, size_bytes=800_000, feature_schema="0" * 64, golden_rows=20, load_s=0.05)
+
+    def notify(self, plan: ServingPlan) -> None:
         self.notified += 1
-        self.serving = self.registry.plan()
-        if self.serving:
-            self.plans.append(self.serving)
+        self.serving = plan
+        self.plans.append(plan)
 
     def traffic(self, until: datetime) -> datetime:
         end = min(until, START + timedelta(days=self.faults.traffic_ends_after))

@@ -36,7 +36,7 @@ from pipelines.rollout.plan import DEFAULT_PLAN, RolloutPlan
 from pipelines.rollout.turns import TimelineEntry
 
 # How it ended is the exit status: apart from 1 and 2, and from 64 on, which say that the command itself failed.
-EXIT_STATUS: Final[dict[Result, int]] = {"promoted": 0, "rolled_back": 3, "inconclusive": 4}
+EXIT_STATUS: Final[dict[Result, int]] = {"promoted": 0, "rolled_back": 3, "inconclusive": 4, "aborted": 5}
 AFTERWARDS = timedelta(hours=6)  # of payments, to see who answers once it is decided
 
 
@@ -142,6 +142,7 @@ class _Session:
         told = {
             "promoted": f"[green]✓ promoted[/]: version {new} answers all cards, version {old} did before",
             "rolled_back": f"[red]✗ rolled back[/]: version {old} answers all cards, version {new} is no challenger any more",
+            "aborted": f"[red]✗ aborted[/]: version {new} did not pass the preflight and met nobody; version {old} answers all cards",
             "inconclusive": f"[yellow]? inconclusive[/]: version {old} answers all cards, version {new} stays challenger",
         }
         self.out.print(f"{told[outcome.result]}; {replay.sent:,} payments sent, {replay.failed} failed.")
@@ -153,6 +154,7 @@ class _Session:
 _NEXT: Final[dict[Result, str]] = {
     "promoted": "Should it turn out wrong: [bold]lab rollback --reason …[/] puts the previous champion back.",
     "rolled_back": "Another challenger: [bold]lab train --retrain[/].",
+    "aborted": "Another challenger: [bold]lab train --retrain[/].",
     "inconclusive": "Try again with the payments that follow: [bold]lab rollout start[/].",
 }
 

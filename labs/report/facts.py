@@ -162,7 +162,7 @@ class RolloutStep:
     """One judgement on the way: which share of the cards the challenger answered, and what the judge said."""
 
     at: str
-    stage: Literal["shadow", "canary", "soak", "promoted", "rolled_back", "inconclusive"]
+    stage: Literal["preflight", "shadow", "canary", "soak", "promoted", "rolled_back", "inconclusive", "aborted"]
     share: float
     payments: int  # answered in this step, both arms
     verdict: str

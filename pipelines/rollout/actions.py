@@ -3,21 +3,27 @@
 An intent is in the ledger before anything changes, and every action may be done twice, so an intent without its "done" is
 simply done again. Where the registry says something that neither follows from the ledger nor precedes it, somebody else has
 been there: then the champion gets all cards. Used by `controller.py` and, for the one action "restore", by `rollback.py`.
+
+To withdraw a challenger waits for nothing but the ledger: the service is told first, and the registry follows when it can.
 """
 
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
-from data.errors import PlanRefused, RolloutRefused
+from data.errors import PlanRefused, RolloutRefused, ServiceDown
 from data.ledger import Entry
 from data.registry import CHALLENGER, CHAMPION
 from data.serving_plan import ServingPlan
+from pipelines.rollout.orders import Order, read_orders
 
 PREVIOUS_CHAMPION = "previous_champion"
 Kind = Literal["serve", "promote", "withdraw", "restore"]
-Result = Literal["promoted", "rolled_back", "inconclusive"]
+# Hands the scoring service a new serving plan, to be followed at once; it would find it in the registry a moment later.
+Notify: TypeAlias = Callable[[ServingPlan], object]
+Result = Literal["promoted", "rolled_back", "inconclusive", "aborted"]  # aborted: refused by the preflight, nobody met it
 
 
 class RegistryPort(Protocol):
@@ -37,12 +43,6 @@ class LedgerPort(Protocol):
     def entries(self) -> list[Entry]: ...
 
 
-class Notify(Protocol):
-    """Tells the scoring service that the serving plan changed (it would find out by itself a moment later)."""
-
-    def __call__(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class Action:
     """One change of who serves. `before` is the plan it replaces."""
@@ -53,6 +53,7 @@ class Action:
     step: int = 0
     result: Result | None = None  # of the rollout, for its last action
     reasons: tuple[str, ...] = ()
+    by: str = "judge"  # who decided
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -75,23 +76,40 @@ class Opened:
     done: tuple[tuple[datetime, Action], ...] = ()
     intent: tuple[datetime, Action] | None = None  # recorded, and not known to be done
     plan: dict[str, Any] = field(default_factory=dict)  # as it was when it started
+    inspected: bool = False  # the preflight was passed
+    paused: bool = False  # by the judge
+    orders: tuple[Order, ...] = ()
+
+    @property
+    def step_began(self) -> datetime:
+        return self.done[-1][0]
 
 
 def read_open(ledger: LedgerPort) -> Opened | None:
     """The rollout that was started and never ended, or None."""
-    opened: Opened | None = None
-    for entry in ledger.entries():
+    entries = ledger.entries()
+    starts = [number for number, entry in enumerate(entries) if entry.kind == "rollout_started"]
+    return _read(entries[starts[-1] :]) if starts else None
+
+
+def _read(entries: list[Entry]) -> Opened | None:
+    """The rollout that the first of these entries starts; None when one of them ends it."""
+    facts = entries[0].facts
+    started = datetime.fromisoformat(entries[0].at)
+    opened = Opened(facts["rollout_id"], facts["champion"], facts["challenger"], facts["plan_digest"], started, plan=facts["plan"])
+    for entry in entries[1:]:
         at, facts = datetime.fromisoformat(entry.at), entry.facts
-        if entry.kind == "rollout_started":
-            versions = facts["champion"], facts["challenger"]
-            opened = Opened(facts["rollout_id"], *versions, facts["plan_digest"], at, plan=facts["plan"])
-        elif entry.kind == "rollout_ended":
-            opened = None
-        elif opened and entry.kind == "intent":
+        if entry.kind == "rollout_ended":
+            return None
+        if entry.kind == "intent":
             opened = replace(opened, intent=(at, Action.from_json(facts["action"])))
-        elif opened and opened.intent and entry.kind == "done":
-            opened = replace(opened, done=(*opened.done, opened.intent), intent=None)
-    return opened
+        elif opened.intent and entry.kind == "done":
+            opened = replace(opened, done=(*opened.done, opened.intent), intent=None, paused=False)
+        elif entry.kind == "preflight":
+            opened = replace(opened, inspected=facts["passed"])
+        elif entry.kind in ("judgement", "resumed"):
+            opened = replace(opened, paused=facts["verdict"] == "pause")
+    return replace(opened, orders=read_orders(entries, opened.rollout_id))
 
 
 def plan_in_force(registry: RegistryPort, ledger: LedgerPort, champion: str) -> ServingPlan:
@@ -106,26 +124,50 @@ def plan_in_force(registry: RegistryPort, ledger: LedgerPort, champion: str) -> 
     return next((plan for plan in plans if plan.epoch in done), ServingPlan(0, champion))
 
 
-def act(action: Action, registry: RegistryPort, ledger: LedgerPort, notify: Notify, rollout_id: str, at: datetime) -> None:
-    """Intent, action, done. Raises RolloutRefused, changing nothing, when another plan than `before` is in force."""
-    in_force = plan_in_force(registry, ledger, action.before.champion)
-    if in_force != action.before:
-        raise RolloutRefused(
-            f"Somebody else changed who serves: epoch {in_force.epoch} is in force, {action.before.epoch} was expected.",
-            next_step="`lab rollout resume` gives all cards to the champion and ends it.",
-            where="serving plan",
-        )
+def intend(action: Action, registry: RegistryPort, ledger: LedgerPort, rollout_id: str, at: datetime) -> None:
+    """Put an intent into the ledger. Raises RolloutRefused, changing nothing, when another plan than `before` is in force.
+
+    To withdraw waits for no such look at the registry: `complete` has one, after the service was told.
+    """
+    if action.kind != "withdraw":
+        _require_in_force((action.before,), registry, ledger)
     ledger.record("intent", {"rollout_id": rollout_id, "action": action.to_json()}, at)
-    complete(action, registry, ledger, notify, rollout_id, at)
 
 
 def complete(action: Action, registry: RegistryPort, ledger: LedgerPort, notify: Notify, rollout_id: str, at: datetime) -> None:
-    """Do what an intent says, whether or not some of it was done before, and record that it is done."""
+    """Do what an intent says, whether or not some of it was done before, and record that it is done.
+
+    Raises RegistryUnavailable, ServiceDown, and RolloutRefused when somebody else changed who serves; it may be called again.
+    """
+    told = action.kind == "withdraw" and tell(action.serving, notify)
+    if action.kind == "withdraw":
+        _require_in_force((action.before, action.serving), registry, ledger)
     if action.kind in ("promote", "restore"):
         registry.set_alias(PREVIOUS_CHAMPION, action.before.champion)
         registry.set_alias(CHAMPION, action.serving.champion)
-    registry.set_plan(action.serving)  # the service follows this alone: a rollback takes effect here
-    if action.result in ("promoted", "rolled_back"):
+    registry.set_plan(action.serving)
+    if action.result not in (None, "inconclusive"):
         registry.delete_alias(CHALLENGER)  # an undecided challenger keeps its name: it may be tried again with more traffic
-    notify()
+    if not told:
+        notify(action.serving)
     ledger.record("done", {"rollout_id": rollout_id, "kind": action.kind, "epoch": action.serving.epoch}, at)
+
+
+def tell(plan: ServingPlan, notify: Notify) -> bool:
+    """Hand the service a plan ahead of the registry; whether it took it. One that is away, or was told a later one, does not."""
+    try:
+        notify(plan)
+    except (ServiceDown, PlanRefused):
+        return False
+    return True
+
+
+def _require_in_force(expected: Iterable[ServingPlan], registry: RegistryPort, ledger: LedgerPort) -> None:
+    plans = tuple(expected)
+    in_force = plan_in_force(registry, ledger, plans[0].champion)
+    if in_force not in plans:
+        raise RolloutRefused(
+            f"Somebody else changed who serves: epoch {in_force.epoch} is in force, {plans[0].epoch} was expected.",
+            next_step="`lab rollout resume` gives all cards to the champion and ends it.",
+            where="serving plan",
+        )

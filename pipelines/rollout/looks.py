@@ -3,6 +3,7 @@
 `controller.py` looks while it acts; `lab rollout status` looks from outside, and reads from the same log what the judge would say.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from pipelines.rollout.actions import Opened
 from pipelines.rollout.evidence import Evidence, EvidenceSource, settled_frauds
 from pipelines.rollout.guardrails import Learned, begin, enter, observe
 from pipelines.rollout.judge import Judgement, judge
+from pipelines.rollout.orders import Order, time_paused
 from pipelines.rollout.plan import RolloutPlan
 
 
@@ -22,8 +24,18 @@ class Look:
     """How far a rollout has looked."""
 
     learned: Learned
+    step_began: datetime  # `learned.step_started` is later by the time that the step stood paused by order
     seen_until: datetime
     settled_until: datetime  # midnight: payments before it have been judged on their labels
+
+    def entering(self, serving: ServingPlan, step: int, at: datetime) -> "Look":
+        """The same knowledge in the next step."""
+        return replace(self, learned=enter(self.learned, serving, step, at), step_began=at)
+
+    def less_pauses(self, orders: Sequence[Order]) -> "Look":
+        """A step's time stands still while an operator holds it."""
+        paused = time_paused(orders, self.step_began, self.seen_until)
+        return replace(self, learned=replace(self.learned, step_started=self.step_began + paused))
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class Observer:
 
     def begin(self, serving: ServingPlan, at: datetime) -> Look:
         """Nothing seen yet."""
-        return Look(begin(serving, self.plan, self.costs, at), at, _midnight(at))
+        return Look(begin(serving, self.plan, self.costs, at), at, at, _midnight(at))
 
     def gather(self, look: Look, now: datetime) -> tuple[Look, Evidence]:
         """What is new between the last look and `now`; whole days of payments once their last one is mature."""
@@ -69,8 +81,9 @@ class Observer:
         for began, action in later:
             look, evidence = self.gather(look, began)
             learned = observe(look.learned, evidence, self.plan)
-            look = replace(look, learned=enter(learned, action.serving, action.step, began))
-        return self.gather(look, max(at, began))
+            look = replace(look, learned=learned).entering(action.serving, action.step, began)
+        look, evidence = self.gather(look, max(at, began))
+        return look.less_pauses(opened.orders), evidence
 
 
 def _midnight(moment: datetime) -> datetime:

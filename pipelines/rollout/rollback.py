@@ -4,6 +4,7 @@ Not the end of a rollout (`controller.py` ends its own); the same intent, action
 completed by the next call. Called by `lab rollback`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -12,7 +13,7 @@ from data.errors import BadInput, BundleRefused, RolloutRefused
 from data.ledger import Entry, Ledger
 from data.registry import CHAMPION, VersionFacts
 from data.serving_plan import ServingPlan
-from pipelines.rollout.actions import PREVIOUS_CHAMPION, Action, Notify, RegistryPort, complete, plan_in_force, read_open
+from pipelines.rollout.actions import PREVIOUS_CHAMPION, Action, RegistryPort, complete, plan_in_force, read_open
 
 
 class RollbackRegistry(RegistryPort, Protocol):
@@ -44,7 +45,7 @@ class _Begun:
 def roll_back(
     registry: RollbackRegistry,
     ledger: Ledger,
-    notify: Notify,
+    notify: Callable[[], object],
     *,
     reason: str,
     at: datetime,
@@ -55,7 +56,8 @@ def roll_back(
 
     `at` is event time; `reason` and `by` are for the ledger. Raises BadInput without a reason, RolloutRefused while a
     rollout is open or when there is nobody else to serve, UnknownRun for a version that nobody registered, and
-    BundleRefused, with everything as it was, when `notify` says that the service will not serve that version.
+    BundleRefused, with everything as it was, when `notify`, which makes the service look at the registry, says that it will
+    not serve that version.
     """
     if not reason.strip():
         raise BadInput("A rollback wants a reason: the ledger keeps it.", next_step='Give one: --reason "…".', where="reason")
@@ -63,7 +65,7 @@ def roll_back(
         left = _left_behind(ledger.entries())
         begun = left or _begin(registry, ledger, to, {"reason": reason, "by": by}, at)
         try:
-            complete(begun.action, registry, ledger, notify, begun.name, begun.at)
+            complete(begun.action, registry, ledger, lambda _: notify(), begun.name, begun.at)
         except BundleRefused as refused:
             _undo(begun, refused, registry, ledger, notify)
             raise
@@ -84,13 +86,13 @@ def _begin(registry: RollbackRegistry, ledger: Ledger, to: str | None, why: dict
     return _Begun(name, at, action, previous)
 
 
-def _undo(begun: _Begun, refused: BundleRefused, registry: RollbackRegistry, ledger: Ledger, notify: Notify) -> None:
+def _undo(begun: _Begun, refused: BundleRefused, registry: RollbackRegistry, ledger: Ledger, notify: Callable[[], object]) -> None:
     """Back to who served before: the service never stopped answering with that version."""
     action = begun.action
     before = replace(action.before, epoch=action.serving.epoch + 1)
     back = Action("restore", action.serving, before, reasons=(refused.message,))
     ledger.record("intent", {"rollout_id": begun.name, "action": back.to_json()}, begun.at)
-    complete(back, registry, ledger, notify, begun.name, begun.at)
+    complete(back, registry, ledger, lambda _: notify(), begun.name, begun.at)
     if begun.previous is None:
         registry.delete_alias(PREVIOUS_CHAMPION)
     else:

@@ -72,6 +72,17 @@ def test_versions_count_up_and_keep_their_run_source_and_tags(stand: tuple[AnyRe
     assert [facts.version for facts in registry.versions()] == ["1", "2"]
 
 
+def test_a_version_is_tagged_after_it_was_made_and_a_tag_is_replaced(stand: tuple[AnyRegistry, Publish]) -> None:
+    registry, publish = stand
+    registry.ensure()
+    version = registry.create_version(*publish({"model.lgb": b"trees"}), {"data_hash": "abc"})
+    registry.tag_version(version, {"rollout_id": "rollout-1", "rollout_state": "shadow"})
+    registry.tag_version(version, {"rollout_state": "canary"})
+    assert registry.version(version).tags == {"data_hash": "abc", "rollout_id": "rollout-1", "rollout_state": "canary"}
+    with pytest.raises(UnknownRun):
+        registry.tag_version("9", {"rollout_id": "rollout-1"})
+
+
 def test_an_alias_moves_and_goes(stand: tuple[AnyRegistry, Publish]) -> None:
     registry, publish = stand
     registry.ensure()

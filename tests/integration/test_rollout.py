@@ -13,6 +13,7 @@ from data.features import FEATURE_COUNT, FEATURE_INDEX
 from data.ledger import Ledger
 from data.prediction_log import PredictionLog, PredictionRecord
 from data.schema import CHANNELS, Decision, Label, Transaction
+from data.serving_plan import ServingPlan
 from pipelines.rollout.controller import run_rollout
 from pipelines.rollout.evidence import APPROVE, DECLINE, REVIEW, LogEvidence, Served, to_served
 from pipelines.rollout.plan import RolloutPlan
@@ -105,10 +106,17 @@ def test_a_rollout_judged_from_the_log_on_disk_promotes_and_reads_back_what_was_
     service = LoggedService(log, registry, Model(recall=0.95))
     evidence = LogEvidence(log.path, POLICIES)
     outcome = run_rollout(
-        PLAN, registry=registry, ledger=ledger, evidence=evidence, traffic=service.traffic, notify=service.notify, at=START
+        PLAN,
+        registry=registry,
+        ledger=ledger,
+        evidence=evidence,
+        traffic=service.traffic,
+        notify=service.notify,
+        inspect=service.inspect,
+        at=START,
     )
     assert (outcome.result, registry.alias("champion")) == ("promoted", "2")
-    assert ledger.verify() == 10
+    assert ledger.verify() == 11
 
     stored, served = evidence.served(START, service.now), SimulatedService.served(service, START, service.now)
     for column in fields(Served):
@@ -126,7 +134,7 @@ def test_what_a_rule_decides_is_the_same_for_both_models(log: PredictionLog) -> 
     from data.prediction_frames import window_frame, window_matrix
 
     service = SimulatedService(two_versions(), Model(), Model())
-    service.notify()
+    service.notify(ServingPlan(0, "1"))
     service.traffic(START + timedelta(minutes=5))
     rows = SimulatedService.served(service, START, service.now)
     log.append([record(rows, i) for i in range(len(rows))])

@@ -44,7 +44,7 @@ class Lab:
 
     def roll_out(self, plan: RolloutPlan = PLAN, **how: Any) -> RolloutOutcome:
         ports: dict[str, Any] = {"registry": self.registry, "ledger": self.ledger, "evidence": self.service}
-        ports |= {"traffic": self.service.traffic, "notify": self.service.notify, "at": self.service.now}
+        ports |= {"traffic": self.service.traffic, "notify": self.service.notify, "inspect": self.service.inspect, "at": self.service.now}
         return run_rollout(plan, **(ports | how))
 
     def kinds(self) -> list[str]:
@@ -68,7 +68,7 @@ def test_a_better_challenger_is_promoted_through_shadow_and_growing_shares(tmp_p
     canaries = [("canary", share, "1") for share in (0.01, 0.05, 0.25, 0.5)]
     assert served == [("shadow", 0.0, "1"), *canaries, ("soak", 1.0, "1"), ("champion_only", 0.0, "2")]
     assert [plan.epoch for plan in lab.service.plans] == [1, 2, 3, 4, 5, 6, 7]
-    assert [entry.stage for entry in outcome.timeline] == ["shadow"] * 2 + ["canary"] * 8 + ["soak"] * 2 + ["promoted"]
+    assert [entry.stage for entry in outcome.timeline] == ["preflight"] + ["shadow"] * 2 + ["canary"] * 8 + ["soak"] * 2 + ["promoted"]
 
 
 def test_a_worse_challenger_is_rolled_back_before_many_cards_met_it(tmp_path: Path) -> None:
@@ -162,7 +162,8 @@ def test_the_log_alone_gives_the_same_verdicts_again(tmp_path: Path) -> None:
         ledger=Ledger(tmp_path / "again.jsonl"),
         evidence=lab.service,
         traffic=lambda until: until,
-        notify=lambda: None,
+        notify=lambda _: None,
+        inspect=lab.service.inspect,
         at=START,
     )
     assert again == first
@@ -176,7 +177,7 @@ def test_the_ledger_tells_the_story_to_a_reader_who_was_not_there(tmp_path: Path
     outcome = lab.roll_out(by="night shift")
     lab.ledger.verify()
     step = ["intent", "done", "judgement"]
-    assert lab.kinds() == ["rollout_started", *step * 6, "intent", "done", "rollout_ended"]
+    assert lab.kinds() == ["rollout_started", "preflight", *step * 6, "intent", "done", "rollout_ended"]
     started, ended = lab.ledger.entries()[0], lab.ledger.entries()[-1]
     assert started.facts["plan"]["steps"][1]["share"] == 0.01
     assert (started.facts["champion"], started.facts["challenger"], started.facts["by"]) == ("1", "2", "night shift")
@@ -191,7 +192,7 @@ def test_each_turn_is_told_as_it_happens_and_the_ledger_tells_the_same(tmp_path:
     lab, told = Lab(tmp_path), list[TimelineEntry]()
     outcome = lab.roll_out(tell=told.append)
     assert tuple(told) == outcome.timeline == read_timeline(lab.ledger.entries(), outcome.rollout_id)
-    assert [turn.verdict for turn in told] == ["started", "advance"] * 5 + ["started", "promote", "promoted"]
+    assert [turn.verdict for turn in told] == ["passed"] + ["started", "advance"] * 5 + ["started", "promote", "promoted"]
 
 
 def test_whoever_looks_from_outside_sees_what_the_judge_saw_last(tmp_path: Path) -> None:
@@ -326,11 +327,10 @@ def quick_run(folder: Path, dies_at: int | None) -> tuple[Lab, Killer]:
     lab = Lab(folder, Model(recall=0.95), registry=registry, per_day=1_500, alike=0.2, label_delay_days=0.3)
     registry.tick = registry.when_live
 
-    def notify() -> None:
+    def notify(plan: ServingPlan) -> None:
         killer.tick()
-        registry.tick = lambda: None  # the service's own look at the registry is not the controller's
-        lab.service.notify()
-        registry.tick = registry.when_live
+        lab.service.notify(plan)
+        killer.tick()
 
     def traffic(until: datetime) -> datetime:
         killer.tick()
@@ -356,7 +356,7 @@ def test_killed_anywhere_it_resumes_to_the_same_end_with_one_champion_and_a_whol
             outcome = lab.roll_out(QUICK)
             assert (outcome.result, outcome.champion_after) == ("promoted", "2"), dies_at
             turns = [turn.verdict for turn in outcome.timeline]
-            assert (turns[0], turns[-2:], turns.count("started")) == ("started", ["promote", "promoted"], 2), dies_at
+            assert (turns[0], turns[-2:], turns.count("started")) == ("passed", ["promote", "promoted"], 2), dies_at
         assert (lab.registry.alias("champion"), lab.registry.alias("previous_champion")) == ("2", "1"), dies_at
         plan = lab.registry.plan()
         assert plan is not None

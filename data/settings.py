@@ -3,6 +3,7 @@
 Built once by a composition root (`Settings.load()`) and passed on; nothing reads the environment elsewhere.
 """
 
+import socket
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
@@ -135,8 +136,12 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """Names under which callers may address our servers: others are a web page's trick (DNS rebinding)."""
-        return LOOPBACK | {self.host, *filter(None, self.allowed_hosts.split(","))}
+        """Names under which callers may address our servers: others are a web page's trick (DNS rebinding).
+
+        A server that binds every address may be called by each of them: a container's, for whoever found it by its service's name.
+        """
+        ours = socket.gethostbyname_ex(socket.gethostname())[2] if self.host == "0.0.0.0" else [self.host]
+        return LOOPBACK | {*ours, *filter(None, self.allowed_hosts.split(","))}
 
     @property
     def log_place(self) -> Path | str:

@@ -23,6 +23,7 @@ class Program:
     page: str
     environment: dict[str, str] = field(default_factory=dict)
     elsewhere: bool = False  # somebody else starts and stops it
+    beside: str = ""  # the program that it is started and stopped with
 
 
 def programs(settings: Settings) -> dict[str, Program]:
@@ -46,7 +47,7 @@ def chosen(every: dict[str, Program], names: tuple[str, ...] | None) -> list[Pro
     unknown = [name for name in names or () if name not in every]
     if unknown:
         raise BadInput("That is not a process of the lab.", next_step=f"Choose among {', '.join(every)}.", where="name")
-    return [program for name, program in every.items() if names is None or name in names]
+    return [program for name, program in every.items() if names is None or name in names or program.beside in names]
 
 
 def _mlflow(settings: Settings) -> Program:
@@ -97,7 +98,8 @@ def _archive(settings: Settings) -> Program:
         port_setting="LAB_ARCHIVE_PORT",
         health=f"http://{settings.host}:{settings.archive_port}/metrics",
         page=f"http://{settings.host}:{settings.archive_port}/metrics",
-        elsewhere=bool(settings.scoring_address),  # it stands with the servers whose log it follows
+        elsewhere=bool(settings.scoring_address),
+        beside="scoring",
     )
 
 

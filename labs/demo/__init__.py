@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 from data.environment import use_servers
+from data.errors import BadInput
+from data.registry import CHAMPION, Registry
 from data.settings import Settings
 from labs.demo.findings import demo_facts
 from labs.demo.loop import Loop
@@ -24,6 +26,7 @@ def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, jso
     use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
     stream = open_stream(settings, data, schedule.live_days)
     supervisor = Supervisor(settings)
+    _require_new_servers(settings)
     supervisor.stop()
     aside = set_aside(settings.home)
     if aside is not None:
@@ -41,6 +44,19 @@ def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, jso
         loop.close()
         _conclude(demo_facts(loop.found, story, settings, stream, failure=None, kept_up=keep_up), settings, story, json_output)
     return 0
+
+
+def _require_new_servers(settings: Settings) -> None:
+    """Servers of our own begin anew; those of a stack hold what an earlier run left. Raises BadInput for one that was used."""
+    if not settings.mlflow_address:
+        return
+    with Registry.of(settings) as registry:
+        if registry.alias(CHAMPION) is not None:
+            raise BadInput(
+                f"The stack behind {settings.mlflow_address} has a champion already, and the demo tells a story from the beginning.",
+                next_step="`make compose-demo` runs it on a stack of its own; `docker compose down -v` empties this one.",
+                where="champion",
+            )
 
 
 def _run(loop: Loop, scenario: str | None) -> None:

@@ -81,7 +81,6 @@ class Loop:
         self.ledger = Ledger(settings.home / "ledger.jsonl")
         first, end = midnight(stream.live), midnight(schedule.end(stream.live))
         self.replay = Replay(settings.scoring_url, stream.day, first, end, stream.drifts.feed)
-        self.log = settings.log_place
         self._evidently: EvidentlyJob | None = None
 
     def make_data(self) -> None:

@@ -84,3 +84,11 @@ def test_settings_survive_the_way_through_the_environment(settings: Settings, mo
 
 def _unused_pid() -> int:
     return next(pid for pid in range(4_000_000, 1, -1) if not psutil.pid_exists(pid))
+
+
+def test_the_archive_of_a_shared_log_is_started_and_stopped_with_the_service_whose_log_it_follows(settings: Settings) -> None:
+    alone = programs(settings)
+    assert "archive" not in alone
+    shared = programs(settings.model_copy(update={"store_url": "valkey://127.0.0.1:6379/0"}))
+    assert [program.name for program in chosen(shared, ("scoring",))] == ["archive", "scoring"]
+    assert [program.name for program in chosen(shared, ("mlflow",))] == ["mlflow"]

@@ -7,6 +7,8 @@ import typer
 Which = Annotated[str | None, typer.Argument(metavar="[LAB]", help="Its number, as `lab list` shows it; the one started last when absent.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON for a program.")]
 
+dev_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="For authors of labs: prove them, and begin new ones.")
+
 
 def add_course_commands(app: typer.Typer) -> None:
     """Give `app` the commands of a course, in the order in which a learner meets them."""
@@ -22,6 +24,7 @@ def add_course_commands(app: typer.Typer) -> None:
         ("points", points),
     ):
         app.command(name)(command)
+    app.add_typer(dev_app, name="dev")
 
 
 def list_labs(json: Json = False) -> None:
@@ -98,3 +101,30 @@ def points(json: Json = False) -> None:
     from labs.commands import course_progress
 
     course_progress.points(as_json=json)
+
+
+@dev_app.command("new")
+def dev_new(
+    name: Annotated[str, typer.Argument(help="Its folder: a number and a name, as in 21_my_lab.")],
+    title: Annotated[str, typer.Option(help="What it is called in lists.")] = "A lab of your own",
+) -> None:
+    """Begin a lab from a template that proves itself."""
+    from labs.commands import dev
+
+    dev.new(name, title)
+
+
+@dev_app.command("check")
+def dev_check(
+    which: Annotated[list[str] | None, typer.Argument(metavar="[LABS]", help="Which ones; all when none is named.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Labs at a time; one per core when absent.")] = None,
+    times: Annotated[int, typer.Option(min=1, help="How often each solution must pass.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the homes of the labs, to look at what went wrong.")] = False,
+) -> None:
+    """Prove that labs keep the authoring contract.
+
+    Exit status 0 when all of them do.
+    """
+    from labs.commands import dev
+
+    raise typer.Exit(dev.check(which or [], jobs=jobs, times=times, keep=keep))

@@ -1,7 +1,7 @@
 """A lab's README.md: its sections and steps, its command blocks, and the numbers it promises filled in.
 
 `{name}` stands for a figure of lab.toml: its band, and the learner's own measurement once there is one. A block fenced as `sh`
-is run by the proof of the contract, in order; one fenced as `text` is shown only. Read by `lab start`, `lab guide` and `lab dev check`.
+is run by the proof of the contract, in order (`sh status=1`: it must end so); one fenced as `text` is shown only. Read by `lab start`, `lab guide` and `lab dev check`.
 """
 
 import re
@@ -15,17 +15,18 @@ SECTIONS: Final = ("The question", "The situation", "Steps", "What you should se
 SAY_IT_PARTS: Final = ("Rubric", "Red flags", "Follow-ups", "Your numbers")
 # They act on the attempt that is being proved, or wait for a person; everything else a learner types is run.
 _OF_THE_ENGINE: Final = re.compile(r"^lab (start|check|hint|watch|solution|reset|guide|list)\b")
-_FENCED: Final = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.M | re.S)
+_FENCED: Final = re.compile(r"^```(\w*)(?: status=(\d+))?[^\n]*\n(.*?)^```\s*$", re.M | re.S)
 _PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its kind, its text and the line of the guide that it begins on."""
+    """One fenced block: its kind, its text, the line of the guide that it begins on, and the exit status that it must end with."""
 
     kind: str
     text: str
     line: int
+    status: int = 0
 
     @property
     def script(self) -> str:
@@ -52,7 +53,10 @@ class Guide:
 
     @property
     def blocks(self) -> list[Block]:
-        return [Block(found[1], found[2], self.text.count("\n", 0, found.start()) + 1) for found in _FENCED.finditer(self.text)]
+        return [
+            Block(found[1], found[3], self.text.count("\n", 0, found.start()) + 1, int(found[2] or 0))
+            for found in _FENCED.finditer(self.text)
+        ]
 
     @property
     def promised(self) -> set[str]:

@@ -88,9 +88,9 @@ def mirror(source: Path, target: Path) -> None:
             partial.replace(target / name)
 
 
-def overlay(source: Path, target: Path) -> None:
-    """Lay the files of `source` over `target`; others stay."""
-    shutil.copytree(source, target, ignore=_NOT_CONTENT, dirs_exist_ok=True)
+def overlay(source: Path, target: Path, *, without: str) -> None:
+    """Lay the files of `source`, but those named `without`, over `target`; others stay."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", without), dirs_exist_ok=True)
 
 
 def remove(path: Path) -> None:

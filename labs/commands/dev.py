@@ -1,0 +1,79 @@
+"""`lab dev check` and `lab dev new`: for authors of labs."""
+
+import shutil
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+
+from data.settings import Settings
+from labs.engine.course import NEEDS, Course, Lab
+from labs.engine.prepare import Preparation
+from labs.engine.prove import Proof, prove
+from labs.engine.proving_ground import base_home, home_for
+from labs.engine.template import make_lab
+from labs.terminal import console
+
+
+def new(name: str, title: str) -> None:
+    """Make a small lab that keeps the contract, to be changed from there. Raises BadInput for a name that does not fit."""
+    settings = Settings.load()
+    folder = make_lab(settings.course, name, title)
+    out = console()
+    out.print(f"[green]✓[/] {folder}")
+    out.print(f"The contract: {Path(__file__).parents[1] / 'course' / 'AUTHORING.md'}", soft_wrap=True)
+    out.print(f"Prove it: [bold]lab dev check {name}[/]")
+
+
+def check(asked: list[str], *, jobs: int | None, times: int, keep: bool) -> int:
+    """Prove the named labs, or all; returns 0 when every promise of the contract is kept, 1 otherwise."""
+    settings = Settings.load()
+    course = Course(settings.course)
+    labs = [course.lab(name) for name in asked] or course.labs
+    out = console()
+    if not labs:
+        out.print("There are no labs in this course yet: [bold]lab dev new 00_first[/]")
+        return 1
+    _make_base(settings, labs, out)
+    proofs = []
+    with ProcessPoolExecutor(min(jobs or cpu_count() or 1, len(labs)), mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(prove_apart, lab.name, settings, times, keep) for lab in labs]
+        with out.status("proving") as status:
+            for done in as_completed(running):
+                proofs.append(done.result())
+                tell(proofs[-1], out)
+                status.update(f"proving: {len(proofs)} of {len(labs)} labs")
+    kept = sum(proof.kept for proof in proofs)
+    out.print(f"\n{kept} of {len(proofs)} labs keep the authoring contract.")
+    return 0 if kept == len(proofs) else 1
+
+
+def prove_apart(name: str, settings: Settings, times: int, keep: bool) -> Proof:
+    """Prove one lab in a home of its own, which is deleted afterwards unless it is to be kept."""
+    own = home_for(settings, name)
+    try:
+        return prove(name, own, times)
+    finally:
+        if not keep:
+            shutil.rmtree(own.home.parent, ignore_errors=True)
+
+
+def tell(proof: Proof, out: Console) -> None:
+    """One lab: a line when all is kept, and each broken promise with what was found."""
+    sign, colour = ("✓", "green") if proof.kept else ("✗", "red")
+    spent = f"check {proof.check_s:.1f} s, whole {proof.whole_s:.1f} s, proof {proof.total_s:.0f} s"
+    out.print(f"[{colour}]{sign}[/] [bold]{proof.lab} {escape(proof.title)}[/]  [dim]{spent}[/]")
+    for finding in proof.findings:
+        if not finding.kept:
+            out.print(Padding(f"[red]not kept:[/] {escape(finding.promise)}\n{escape(finding.found)}", (0, 0, 0, 4)))
+
+
+def _make_base(settings: Settings, labs: list[Lab], out: Console) -> None:
+    """The prepared states, once for all."""
+    most = max((lab.needs for lab in labs), key=NEEDS.index)
+    with out.status("preparing the states that labs begin with") as status:
+        Preparation(base_home(settings), lambda now: status.update(f"preparing: {now}")).make(most)

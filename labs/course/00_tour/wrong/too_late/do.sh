@@ -1,0 +1,2 @@
+lab score payment.json
+lab score second.json

@@ -1,0 +1,6 @@
+"""The share of frauds among payments."""
+
+
+def share_of_frauds(labels: list[bool]) -> float:
+    """`labels`: True for each fraud."""
+    raise NotImplementedError("Write share_of_frauds in answer.py.")

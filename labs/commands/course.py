@@ -27,7 +27,7 @@ def start(asked: str | None) -> None:
     made = desk.workspace.begin(lab)
     with changing(desk.workspace.root) as progress:
         progress.current = lab.id
-        figures = progress.of(lab).figures
+        figures = progress.begun(lab).figures
     _bring_up(desk, lab, out, anew=False)
     out.print(f"[bold]{lab.id}  {lab.title}[/]  [dim]about {lab.minutes} minutes[/]\n")
     print_markdown(out, Guide(lab).opening(figures))
@@ -54,7 +54,7 @@ def hint(asked: str | None, check: str | None) -> None:
     desk = Desk.open()
     lab = desk.lab(asked)
     with changing(desk.workspace.root) as progress:
-        far = progress.of(lab)
+        far = progress.begun(lab)
         chosen = lab.check(check) if check else next((one for one in lab.checks if one.name not in far.passed), lab.checks[-1])
         given = min(far.hints.get(chosen.name, 0) + 1, len(chosen.hints))
         again = far.hints.get(chosen.name, 0) == given

@@ -70,11 +70,11 @@ def check_lab(desk: Desk, lab: Lab, out: Console, *, trace: bool, wanted: list[C
         _print(result, lab, out, trace=trace)
         results.append(result)
     with changing(desk.workspace.root) as progress:
-        progress.of(lab).note(results)
-        done, figures = progress.of(lab).done(lab), dict(progress.of(lab).figures)
-    if done and not before:
+        far = progress.begun(lab)
+        far.note(results)
+    if far.done(lab) and not before:
         out.print(f"\n[green]{lab.id} is passed.[/] What is left is to say it.\n")
-        print_markdown(out, Guide(lab).say_it(figures))
+        print_markdown(out, Guide(lab).say_it(far.figures))
         out.print(f"\nCompare with one good answer: [bold]lab solution {lab.short}[/]   what is next: [bold]lab[/]")
     return results
 

@@ -28,7 +28,7 @@ def home() -> None:
         out.print(f"What is next [bold]lab start {left[0].short}[/]: {left[0].title}, about {left[0].minutes} minutes")
     minutes = sum(lab.minutes for lab in left)
     out.print(f"So far       {len(done)} of {len(labs)} labs passed" + (f"; about {_hours(minutes)} to go" if left else ""))
-    out.print("\nAll labs: [bold]lab list[/]   servers: [bold]lab status[/]   commands: [bold]lab --help[/]   trouble: [bold]lab doctor[/]")
+    out.print("\nAll labs: [bold]lab list[/]   servers: [bold]lab status[/]   help: [bold]lab -h[/]   trouble: [bold]lab doctor[/]")
 
 
 def list_labs(*, as_json: bool) -> None:

@@ -1,7 +1,8 @@
 """A lab's README.md: its sections and steps, its command blocks, and the numbers it promises filled in.
 
 `{name}` stands for a figure of lab.toml: its band, and the learner's own measurement once there is one. A block fenced as `sh`
-is run by the proof of the contract, in order (`sh status=1`: it must end so); one fenced as `text` is shown only. Read by `lab start`, `lab guide` and `lab dev check`.
+is run by the proof of the contract, in order (`sh status=1`: it must end so); one fenced as `text` is shown only. Read by the
+commands of a course and by the proof.
 """
 
 import re

@@ -49,6 +49,11 @@ class Progress:
     labs: dict[str, LabProgress] = field(default_factory=dict)
 
     def of(self, lab: Lab) -> LabProgress:
+        """To read; nothing yet for a lab that was not begun."""
+        return self.labs.get(lab.id, LabProgress())
+
+    def begun(self, lab: Lab) -> LabProgress:
+        """To change."""
         return self.labs.setdefault(lab.id, LabProgress())
 
     @classmethod

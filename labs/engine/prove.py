@@ -136,10 +136,13 @@ class _Prover:
                 return [f"there is no folder {layer.name}"]
             overlay(layer, folder, without=_DO)
             do = layer / _DO if (layer / _DO).exists() else do
-        blocks = [(f"README.md:{b.line}", b.script, b.status) for b in self.guide.blocks if guide and b.kind == "sh"]
+        blocks = [block for block in self.guide.blocks if guide and block.kind == "sh"]
+        faults = [self._run(f"README.md:{block.line}", block.script, block.status, folder) for block in blocks]
+        if wrong is not None:
+            faults.clear()  # a wrong answer may well fail there
         if do.exists():
-            blocks.append((f"{do.parent.name}/{_DO}", do.read_text(encoding="utf-8"), 0))
-        return [fault for block in blocks if (fault := self._run(*block, folder))]
+            faults.append(self._run(f"{do.parent.name}/{_DO}", do.read_text(encoding="utf-8"), 0, folder))
+        return [fault for fault in faults if fault]
 
     def _run(self, where: str, script: str, status: int, folder: Path) -> str:
         """Run a piece of shell as a learner would; what went wrong, or nothing."""

@@ -1,0 +1,5 @@
+"""What was paid."""
+
+
+def total(amounts: list[float]) -> float:
+    return amounts[0] + sum(amounts[1:])

@@ -1,0 +1,5 @@
+"""What was paid."""
+
+
+def total(amounts: list[float]) -> float:
+    return 2 * sum(amounts)

@@ -1,0 +1,2 @@
+test "$(cat measured.txt)" = 0.25
+test -n "$LAB_HOME"

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from data.environment import prepare_environment
 from labs.commands.course_app import add_course_commands
+from labs.commands.rollout_app import rollout_app
 from labs.failures import INTERRUPTED, report_failure
 
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON for a program.")]
@@ -53,7 +54,6 @@ app = typer.Typer(
 )
 drift_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Name what may drift, and ask whether anything did.")
 app.add_typer(drift_app, name="drift")
-rollout_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring a challenger into service by shadow and canary.")
 app.add_typer(rollout_app, name="rollout")
 ci_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Exercises as checks for continuous integration.")
 app.add_typer(ci_app, name="ci")
@@ -319,40 +319,6 @@ def ci_drift(
 
     names = () if every or scenario is None else scenario
     raise typer.Exit(ci.drift(names, seeds=seeds, form=form, expect=expect, scenarios=scenarios, out=out, jobs=jobs))
-
-
-@rollout_app.command("start")
-def rollout_start(
-    data: Data = None,
-    plan: Annotated[Path | None, typer.Option(help="Steps, margins and budgets; pipelines/rollout/rollout.toml when absent.")] = None,
-    json: Json = False,
-) -> None:
-    """Roll the challenger out over the running lab.
-
-    Exit status 0 promoted, 3 rolled back, 4 inconclusive; any other says that the command failed.
-    """
-    from labs.commands import rollout
-
-    raise typer.Exit(rollout.start(data, plan, as_json=json))
-
-
-@rollout_app.command("resume")
-def rollout_resume(json: Json = False) -> None:
-    """Go on with the open rollout, whatever stopped it.
-
-    Exit status as of `lab rollout start`.
-    """
-    from labs.commands import rollout
-
-    raise typer.Exit(rollout.resume(as_json=json))
-
-
-@rollout_app.command("status")
-def rollout_status(json: Json = False) -> None:
-    """Say which rollout is open, how far it is, and who serves."""
-    from labs.commands import rollout_status
-
-    rollout_status.status(as_json=json)
 
 
 @app.command()

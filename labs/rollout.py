@@ -5,11 +5,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import NamedTuple
 
+from data.errors import MissingFile
 from data.ledger import Ledger
+from data.prediction_frames import logged_span
 from data.registry import CHAMPION, Registry
 from data.settings import Settings
 from data.tracking import Tracking
@@ -75,6 +77,14 @@ def log_evidence(settings: Settings, registry: Registry, versions: tuple[str, st
     return LogEvidence(settings.log_place, policies, trouble)
 
 
+def newest_moment(settings: Settings, ledger: Ledger) -> datetime:
+    """The newest event time that the lab knows of: of a payment, of the ledger, or of the world's beginning."""
+    known = [settings.start_time, *(datetime.fromisoformat(entry.at) for entry in ledger.entries()[-1:])]
+    with suppress(MissingFile):  # nothing was ever served
+        known += logged_span(readable_log(settings)) or ()
+    return max(known)
+
+
 def promises(settings: Settings, registry: Registry, outcome: RolloutOutcome, answered_by: str | None) -> Iterator[Promise]:
     """The service's own word and its answers must agree with the registry. `answered_by`: the version in the newest answer, if any."""
     version = outcome.champion_after
@@ -88,7 +98,8 @@ def promises(settings: Settings, registry: Registry, outcome: RolloutOutcome, an
 def headline(turn: TimelineEntry) -> str:
     """One turn in a line: when, where, and what was decided."""
     share = f" {turn.share:.0%}" if turn.stage == "canary" else ""
-    return f"{turn.at[:10]}, {turn.stage}{share}: {turn.verdict.replace('_', ' ')}"
+    by = f" by {turn.by}" if turn.by not in ("judge", "controller") else ""
+    return f"{turn.at[:10]}, {turn.stage}{share}: {turn.verdict.replace('_', ' ')}{by}"
 
 
 def is_verdict(turn: TimelineEntry) -> bool:

@@ -5,12 +5,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from data.errors import MissingFile, StepFailed
+from data.errors import StepFailed
 from data.ledger import Entry, Ledger
-from data.prediction_frames import logged_span
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.settings import Settings
-from labs.archive import readable_log
+from labs.rollout import newest_moment
 from labs.service import reload_if_up
 from labs.terminal import console, print_json, table
 from pipelines.rollout.actions import PREVIOUS_CHAMPION
@@ -56,7 +55,7 @@ def rollback(to: str | None, reason: str, *, as_json: bool) -> None:
     answers: list[dict[str, Any] | None] = []
     with closing(_registry(settings)) as registry:
         done = roll_back(
-            registry, ledger, lambda: answers.append(reload_if_up(settings)), to=to, reason=reason, at=_event_time(settings, ledger)
+            registry, ledger, lambda: answers.append(reload_if_up(settings)), to=to, reason=reason, at=newest_moment(settings, ledger)
         )
     serving = answers[-1]
     if serving is not None and serving["champion"] != done.champion:
@@ -76,16 +75,6 @@ def rollback(to: str | None, reason: str, *, as_json: bool) -> None:
 
 def _registry(settings: Settings) -> Registry:
     return Registry.of(settings)
-
-
-def _event_time(settings: Settings, ledger: Ledger) -> datetime:
-    """The newest moment the lab knows of: of a payment, of the ledger, or of the world's beginning."""
-    known = [settings.start_time, *(datetime.fromisoformat(entry.at) for entry in ledger.entries()[-1:])]
-    try:
-        known += logged_span(readable_log(settings)) or ()
-    except MissingFile:  # nothing was ever served
-        return max(known)
-    return max(known)
 
 
 def _told(entry: Entry) -> str:

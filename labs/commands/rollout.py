@@ -1,4 +1,4 @@
-"""`lab rollout start` and `lab rollout resume`: the challenger through shadow and canary, over the running lab."""
+"""`lab rollout start` and `lab rollout resume`: the challenger through preflight, shadow, canary and soak, over the running lab."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -27,11 +27,12 @@ from data.settings import Settings
 from labs.archive import readable_log
 from labs.live import LiveSource, require_traffic, take_up, where_it_stands
 from labs.replay import Replay
-from labs.rollout import headline, is_verdict, promises, roll_out
+from labs.rollout import headline, is_verdict, newest_moment, promises, roll_out
 from labs.service import ask_serving, reload, serving_once_ready
 from labs.terminal import console, print_json
 from pipelines.rollout.actions import Opened, Result, read_open
 from pipelines.rollout.controller import RolloutOutcome, contenders
+from pipelines.rollout.orders import give, standing_pause
 from pipelines.rollout.plan import DEFAULT_PLAN, RolloutPlan
 from pipelines.rollout.turns import TimelineEntry
 
@@ -57,21 +58,38 @@ def start(data: Path | None, plan: Path | None, *, as_json: bool) -> int:
         return _Session(settings, registry, ledger, as_json).run(RolloutPlan.load(plan or DEFAULT_PLAN), versions, source)
 
 
-def resume(*, as_json: bool) -> int:
+def resume(by: str, *, as_json: bool) -> int:
     """Go on with the open rollout, from where the log stands and under the plan it was started with; returns as `start` does.
 
-    Raises NoRollout when none is open, RolloutOpen while another process runs it, and what `start` raises.
+    One that a living process runs and an operator paused goes on there. Raises NoRollout when none is open, RolloutOpen while
+    another process runs it unpaused, and what `start` raises.
     """
     settings = Settings.load()
     ledger = Ledger(settings.home / "ledger.jsonl")
     opened = read_open(ledger)
     if opened is None:
         raise NoRollout("No rollout is open.", next_step="Start one: `lab rollout start`.", where="rollout")
-    _require_not_running(ledger, opened)
+    paused, running = standing_pause(opened.orders), ledger.is_taken("rollout")
+    if paused is None:
+        _require_not_running(ledger, opened)
+    else:
+        give(ledger, opened.rollout_id, "resume", reason="", by=by, at=newest_moment(settings, ledger))
+    if not running:
+        return go_on(opened, as_json=as_json)
+    if as_json:
+        print_json({"rollout_id": opened.rollout_id, "order": "resume", "running": True})
+    else:
+        console().print(f"{opened.rollout_id} goes on in the process that runs it; [bold]lab rollout status[/] shows it.")
+    return 0
+
+
+def go_on(opened: Opened, *, as_json: bool) -> int:
+    """Run the open rollout, which nobody runs, to its end; returns as `start` does."""
+    settings = Settings.load()
     serving_once_ready(settings)
     with closing(_registry(settings)) as registry:
         reload(settings)  # it may have been away when the plan changed
-        session = _Session(settings, registry, ledger, as_json)
+        session = _Session(settings, registry, Ledger(settings.home / "ledger.jsonl"), as_json)
         return session.run(plan_of(opened), (opened.champion, opened.challenger), LiveSource.load(settings.home), opened)
 
 
@@ -148,6 +166,8 @@ class _Session:
         self.out.print(f"{told[outcome.result]}; {replay.sent:,} payments sent, {replay.failed} failed.")
         if not any(is_verdict(turn) and turn.reason == outcome.timeline[-1].reason for turn in outcome.timeline):
             self.out.print(f"Why: {'; '.join(outcome.reasons)}.")  # no verdict told it
+        if outcome.unrecorded:
+            self.out.print(f"[yellow]MLflow's run of it is behind[/] ({outcome.unrecorded}); the next rollout completes it.")
         self.out.print(_NEXT[outcome.result])
 
 

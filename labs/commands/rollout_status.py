@@ -7,7 +7,7 @@ from typing import Any
 
 from data.costs import DecisionCosts
 from data.errors import MissingFile, ServiceDown
-from data.ledger import Entry, Ledger
+from data.ledger import Ledger
 from data.prediction_frames import logged_span
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.serving_plan import ServingPlan
@@ -21,7 +21,7 @@ from pipelines.rollout.actions import Opened, read_open
 from pipelines.rollout.evidence import trouble_of
 from pipelines.rollout.judge import Judgement
 from pipelines.rollout.looks import Observer
-from pipelines.rollout.turns import TimelineEntry, read_timeline
+from pipelines.rollout.turns import TimelineEntry, last_rollout, read_timeline
 
 MILLISECOND = timedelta(milliseconds=1)  # the resolution of event time: up to and with the last payment
 
@@ -64,14 +64,10 @@ def _look(settings: Settings) -> Standing:
             registry.plan(),
             opened,
             ledger.is_taken("rollout"),
-            read_timeline(entries, opened.rollout_id if opened else _last(entries)),
+            read_timeline(entries, opened.rollout_id if opened else last_rollout(entries)),
             _evidence(settings, registry, opened, service) if opened else None,
             service,
         )
-
-
-def _last(entries: list[Entry]) -> str:
-    return next((str(e.facts["rollout_id"]) for e in reversed(entries) if e.kind == "rollout_started"), "")
 
 
 def _evidence(settings: Settings, registry: Registry, opened: Opened, service: dict[str, Any] | None) -> Judgement | None:

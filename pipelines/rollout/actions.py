@@ -139,8 +139,8 @@ def complete(action: Action, registry: RegistryPort, ledger: LedgerPort, notify:
 
     Raises RegistryUnavailable, ServiceDown, and RolloutRefused when somebody else changed who serves; it may be called again.
     """
-    told = action.kind == "withdraw" and tell(action.serving, notify)
     if action.kind == "withdraw":
+        tell(action.serving, notify)
         _require_in_force((action.before, action.serving), registry, ledger)
     if action.kind in ("promote", "restore"):
         registry.set_alias(PREVIOUS_CHAMPION, action.before.champion)
@@ -148,18 +148,15 @@ def complete(action: Action, registry: RegistryPort, ledger: LedgerPort, notify:
     registry.set_plan(action.serving)
     if action.result not in (None, "inconclusive"):
         registry.delete_alias(CHALLENGER)  # an undecided challenger keeps its name: it may be tried again with more traffic
-    if not told:
+    if action.kind != "withdraw":
         notify(action.serving)
     ledger.record("done", {"rollout_id": rollout_id, "kind": action.kind, "epoch": action.serving.epoch}, at)
 
 
-def tell(plan: ServingPlan, notify: Notify) -> bool:
-    """Hand the service a plan ahead of the registry; whether it took it. One that is away, or was told a later one, does not."""
-    try:
+def tell(plan: ServingPlan, notify: Notify) -> None:
+    """Hand the service a plan ahead of the registry. One that is away answers nobody, and asks the registry when it is back."""
+    with suppress(ServiceDown, PlanRefused):
         notify(plan)
-    except (ServiceDown, PlanRefused):
-        return False
-    return True
 
 
 def _require_in_force(expected: Iterable[ServingPlan], registry: RegistryPort, ledger: LedgerPort) -> None:

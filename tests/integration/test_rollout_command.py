@@ -145,7 +145,7 @@ def test_killed_in_a_canary_with_the_service_killed_too_it_goes_on_to_one_champi
     left = json.loads(command("status", "--json")[1])
     assert (left["open"]["running"], left["serving"]["share"], left["service"]) == (False, 0.5, None)
     assert left["open"]["evidence"]["verdict"] == "hold"
-    assert [turn["verdict"] for turn in left["timeline"]] == ["started", "advance", "started"]
+    assert [turn["verdict"] for turn in left["timeline"]] == ["passed", "started", "advance", "started"]
     assert command("resume")[0] == 69
     assert command("start", "--plan", str(lab.plan))[0] == 1
 
@@ -153,7 +153,7 @@ def test_killed_in_a_canary_with_the_service_killed_too_it_goes_on_to_one_champi
     status, out, err = command("resume", "--json")
     facts = json.loads(out)
     assert (status, facts["result"], facts["requests"]["failed"]) == (0, "promoted", 0), err
-    assert [turn["verdict"] for turn in facts["timeline"]] == ["started", "advance", "started", "promote", "promoted"]
+    assert [turn["verdict"] for turn in facts["timeline"]] == ["passed", "started", "advance", "started", "promote", "promoted"]
     assert {alias: lab.registry.alias(alias) for alias in ("champion", "previous_champion", "challenger")} == {
         "champion": "2", "previous_champion": "1", "challenger": None,
     }  # fmt: skip

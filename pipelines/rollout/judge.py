@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from pipelines.rollout.evidence import Evidence
 from pipelines.rollout.guardrails import Learned, observe
 from pipelines.rollout.plan import RolloutPlan, Step
-from pipelines.rollout.sequential import count_needed, rejects
+from pipelines.rollout.sequential import OddsTest, count_needed, rejects
 
 Verdict = Literal["promote", "advance", "roll_back", "inconclusive", "pause", "hold"]
 UNDECIDED: Final = ("pause", "hold")  # the step goes on
@@ -38,6 +38,7 @@ class Judgement:
     money_per_thousand: tuple[float, float, float] | None  # EUR per thousand payments, challenger less champion, and its interval
     matured_payments: int
     matured_frauds: int
+    label_watermark: str  # payments up to it have been judged on their labels; none of a younger one is ever used
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,8 +75,10 @@ def judge(learned: Learned, evidence: Evidence, plan: RolloutPlan) -> tuple[Lear
 def broken(learned: Learned, plan: RolloutPlan) -> list[str]:
     """What needs no statistics."""
     found = []
-    if learned.poisoned:
-        found.append(f"{learned.poisoned} score(s) of the challenger are no probability")
+    if learned.failures.poisoned:
+        found.append(f"{learned.failures.poisoned} score(s) of the challenger are no probability")
+    if learned.latency.impossible:
+        found.append(f"{learned.latency.impossible} answer(s) took a time that is none")
     if learned.trouble:
         found.append(f"the service took the challenger out: {learned.trouble}")
     found += [f"{what}: blind for too long" for what, periods in _silences(learned, plan) if periods >= PERIODS_UNTIL_ROLL_BACK]
@@ -87,7 +90,7 @@ def withheld(learned: Learned, plan: RolloutPlan) -> list[str]:
     found = [f"{what}: waiting" for what, periods in _silences(learned, plan) if periods >= 1]
     if learned.wrong:
         found.append(f"{learned.wrong:,} payment(s) were answered by another model or arm than the plan says")
-    ratio = learned.sample_ratio
+    ratio = learned.sample_ratio.test
     if rejects(ratio.log_e, plan.budgets.sample_ratio):
         found.append(
             f"sample-ratio mismatch: {ratio.heads:,} cards of the challenger, {ratio.tails:,} of the champion ({_odds(ratio.log_e)})"
@@ -97,46 +100,61 @@ def withheld(learned: Learned, plan: RolloutPlan) -> list[str]:
 
 def harm(learned: Learned, plan: RolloutPlan) -> list[str]:
     """Guardrails of the model that have tripped, each with its odds against chance."""
-    budgets, found = plan.budgets, []
-    if rejects(learned.errors.log_e, budgets.errors):
-        found.append(f"failures: {learned.errors.heads} its own, {learned.errors.tails} the champion's ({_odds(learned.errors.log_e)})")
-    if rejects(learned.slower.log_e, budgets.latency / 2):
-        found.append(f"slow answers: {learned.slower.heads} its own, {learned.slower.tails} the champion's ({_odds(learned.slower.log_e)})")
-    if rejects(learned.slow.log_e, budgets.latency / 2) and not _champion_slow(learned, plan):
-        share = learned.slow.heads / (learned.slow.heads + learned.slow.tails)
-        found.append(f"{share:.1%} of its answers took more than {plan.slow_ms:g} ms ({_odds(learned.slow.log_e)})")
-    if rejects(_too_many_alerts(learned), budgets.alerts / 2):
-        found.append(f"too many alerts: {_alert_rates(learned)} ({_odds(_too_many_alerts(learned))})")
-    if rejects(_too_few_alerts(learned), budgets.alerts / 2):
-        found.append(f"hardly any alerts: {_alert_rates(learned)} ({_odds(_too_few_alerts(learned))})")
-    if rejects(learned.money.worse.log_e, budgets.money):
-        found.append(f"it costs more: {_money(learned, plan)} ({_odds(learned.money.worse.log_e)})")
+    budgets, latency, alerts, found = plan.budgets, learned.latency, learned.alerts, []
+    if rejects(learned.failures.more.log_e, budgets.errors):
+        failures = learned.failures.more
+        found.append(f"failures: on {failures.heads} cards its own, on {failures.tails} the champion's ({_odds(failures.log_e)})")
+    if rejects(latency.slower.log_e, budgets.latency / 4):
+        found.append(f"slow answers: {latency.slower.heads} its own, {latency.slower.tails} the champion's ({_odds(latency.slower.log_e)})")
+    if rejects(latency.slow.log_e, budgets.latency / 2) and not _champion_slow(learned, plan):
+        found.append(f"{_share(latency.slow)} of its answers took more than {plan.slow_ms:g} ms ({_odds(latency.slow.log_e)})")
+    if rejects(alerts.too_many, budgets.alerts / 2):
+        found.append(f"too many alerts: {alerts.told()} ({_odds(alerts.too_many)})")
+    if rejects(alerts.too_few, budgets.alerts / 2):
+        found.append(f"hardly any alerts: {alerts.told()} ({_odds(alerts.too_few)})")
+    if rejects(learned.money.worse, budgets.money):
+        found.append(f"it costs more: {_money(learned, plan)} ({_odds(learned.money.worse)})")
     return found
 
 
 def unexplained(learned: Learned, plan: RolloutPlan) -> list[str]:
     """What is no harm shown, but must be understood before the rollout goes on."""
     found = []
-    factor = learned.challenger_scores / max(learned.champion_scores, 1e-9)
-    half = plan.budgets.scores / 2
-    if rejects(learned.higher_scores.log_e, half) or rejects(learned.lower_scores.log_e, half):
-        found.append(f"its scores are {factor:.2g} times the champion's on the same payments: recalibrate it")
     if _champion_slow(learned, plan):
-        share = learned.champion_slow.heads / (learned.champion_slow.heads + learned.champion_slow.tails)
-        found.append(f"{share:.1%} of the champion's own answers took more than {plan.slow_ms:g} ms: too little machine for two models")
+        share = _share(learned.latency.champion_slow)
+        found.append(f"{share} of the champion's own answers took more than {plan.slow_ms:g} ms: too little machine for two models")
+    if _worth_shown(learned, plan):  # what it does otherwise is known to be worth it
+        return found
+    if rejects(_other_alerts(learned), plan.budgets.alerts / 2):
+        found.append(f"it alerts on other payments, {learned.alerts.told()}: labels must say whether they are worth it")
+    if rejects(learned.scores.log_e, plan.budgets.scores):
+        found.append(f"its scores are {learned.scores.told()} on the same payments: recalibrate it, or let labels say that it is right")
     return found
 
 
 def missing(learned: Learned, plan: RolloutPlan, step: Step) -> list[str]:
-    """Evidence that the step still needs before it may be left."""
-    found = []
+    """Evidence that the step still needs before it may be left: enough payments, and each "no worse than" under its margin."""
+    found = _margins(learned, plan, step)
     if learned.step_payments < step.min_payments:
-        found.append(f"{learned.step_payments:,} of {step.min_payments:,} payments")
+        found = [f"{learned.step_payments:,} of {step.min_payments:,} payments"]
     if step.needs_money and not _worth_shown(learned, plan):
         money = learned.money
         least = f"at least {plan.min_matured_payments:,} and {plan.min_matured_frauds}"
         known = f"{money.payments:,} matured payments with {money.frauds} frauds ({least})"
         found.append(f"not yet shown to cost no more: {known}; {_money(learned, plan)}")
+    return found
+
+
+def _margins(learned: Learned, plan: RolloutPlan, step: Step) -> list[str]:
+    """Which upper limits are not under their margins yet: an e-process against "over the margin" is that limit, read the other way."""
+    found, alpha, slow = [], plan.promotion_alpha, learned.latency.slow
+    if not rejects(learned.failures.no_more.log_e, alpha):
+        found.append(f"not yet shown to fail on at most {plan.error_margin:.1%} of payments more than the champion")
+    if not rejects(learned.alerts.bearable, alpha):
+        found.append(f"not yet shown to alert no more than can be reviewed: {learned.alerts.told()}")
+    if step.mode != "shadow" and not rejects(learned.latency.no_slower.log_e, alpha):
+        seen = f"{slow.heads} of {slow.heads + slow.tails} were"
+        found.append(f"not yet shown that at most {plan.slow_margin:.0%} of its answers are slow: {seen}")
     return found
 
 
@@ -173,21 +191,15 @@ def _silences(learned: Learned, plan: RolloutPlan) -> list[tuple[str, float]]:
 
 
 def _champion_slow(learned: Learned, plan: RolloutPlan) -> bool:
-    return rejects(learned.champion_slow.log_e, plan.budgets.latency / 2)
+    return rejects(learned.latency.champion_slow.log_e, plan.budgets.latency / 4)
 
 
-def _too_many_alerts(learned: Learned) -> float:
-    """Log e-value of "more than the champion, and more than can be reviewed": both nulls must fall, so the smaller one counts."""
-    return min(learned.more_alerts.log_e, learned.over_ceiling.log_e)
+def _other_alerts(learned: Learned) -> float:
+    return max(learned.alerts.more.log_e, learned.alerts.fewer.log_e)
 
 
-def _too_few_alerts(learned: Learned) -> float:
-    return min(learned.fewer_alerts.log_e, learned.under_floor.log_e)
-
-
-def _alert_rates(learned: Learned) -> str:
-    thousands = max(learned.paired, 1) / 1000
-    return f"{learned.challenger_alerts / thousands:.1f} per thousand payments, the champion {learned.champion_alerts / thousands:.1f}"
+def _share(coins: OddsTest) -> str:
+    return f"{coins.heads / max(coins.heads + coins.tails, 1):.1%}"
 
 
 def _money(learned: Learned, plan: RolloutPlan) -> str:
@@ -203,13 +215,17 @@ def _odds(log_e: float) -> str:
 
 
 def _judgement(learned: Learned, plan: RolloutPlan, step: Step, verdict: Verdict, reasons: list[str]) -> Judgement:
+    latency = learned.latency
     logs = {
-        "errors": learned.errors.log_e,
-        "latency": max(learned.slower.log_e, learned.slow.log_e),
-        "alerts": max(_too_many_alerts(learned), _too_few_alerts(learned)),
-        "scores": max(learned.higher_scores.log_e, learned.lower_scores.log_e),
-        "sample_ratio": learned.sample_ratio.log_e,
-        "costs_more": learned.money.worse.log_e,
+        "errors": learned.failures.more.log_e,
+        "latency": max(latency.slower.log_e, latency.slow.log_e),
+        "alerts": _other_alerts(learned),
+        "scores": learned.scores.log_e,
+        "sample_ratio": learned.sample_ratio.test.log_e,
+        "costs_more": learned.money.worse,
+        "fails_no_more": learned.failures.no_more.log_e,
+        "alerts_no_more": learned.alerts.bearable,
+        "slow_no_more": latency.no_slower.log_e,
         "costs_no_more": learned.money.not_worse.log_e,
     }
     per_thousand = learned.money.per_thousand(plan.promotion_alpha)
@@ -224,4 +240,5 @@ def _judgement(learned: Learned, plan: RolloutPlan, step: Step, verdict: Verdict
         money_per_thousand=per_thousand if math.isfinite(per_thousand[1]) else None,
         matured_payments=learned.money.payments,
         matured_frauds=learned.money.frauds,
+        label_watermark=learned.label_watermark.isoformat(),
     )

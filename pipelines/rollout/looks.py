@@ -58,7 +58,7 @@ class Observer:
             self.source.served(look.settled_until, ready) if ready > look.settled_until else fresh.where(np.zeros(len(fresh), dtype=bool))
         )
         reports = self.source.reports(now)
-        times = reports.report_time_s
+        times = reports.report_time_s[reports.report_time_s <= now.timestamp()]  # a source may know what nobody could yet
         newest = datetime.fromtimestamp(int(times.max()), UTC) if len(times) else None
         frauds = settled_frauds(settled, reports, int(self.plan.maturity.total_seconds()))
         evidence = Evidence(now, fresh, settled, frauds, newest, self.source.trouble())

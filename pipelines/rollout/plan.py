@@ -32,14 +32,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Budgets:
-    """Chance of a false alarm, over the whole rollout however often one looks. The first four roll back: 0.8 % together."""
+    """Chance of a false alarm over the whole rollout, however often one looks: 1 % together, so 0.8 % to be rolled back for nothing."""
 
     errors: float = 0.003
-    latency: float = 0.002  # half for "slower than the champion", half for "slower than the objective"
-    alerts: float = 0.002
+    latency: float = 0.002  # half for "over the objective"; a quarter for "slower than the champion", and for the champion's own
+    alerts: float = 0.002  # half for more, half for fewer
     money: float = 0.001
-    scores: float = 0.001  # withholds the verdict
-    sample_ratio: float = 0.001  # withholds the verdict
+    scores: float = 0.001  # pauses
+    sample_ratio: float = 0.001  # pauses
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,25 @@ class RolloutPlan:
     longest_look_hours: float = 6.0  # and double up to this: evidence may be looked at any number of times
 
     maturity_days: float = 7.0  # a payment is judged once, by what was reported when it was this old
-    promotion_alpha: float = 0.05  # chance to promote a challenger that costs more than the margin allows
+    promotion_alpha: float = 0.05  # chance to go on with a challenger that is worse than a margin allows, for each margin
     money_margin: float = 0.05  # "not worse" means: costs at most this share more. Less cannot be shown in weeks of traffic
     amount_cap_eur: float = 100.0  # of a missed fraud's loss: else a few large amounts decide alone. On our world's drift, evidence
     # for a better model after 24 days was 10^9 to 1 with this cap, 10^5 with 200 and 10^2.5 with 500
+    count_loss_eur: float = 50.0  # of every missed fraud, where frauds are counted: about the median amount of one
     min_matured_payments: int = 5_000  # less, and one campaign of fraud is all the evidence
     min_matured_frauds: int = 25
 
     tolerance: float = 1.2  # times the failing or slow answers of the champion: a model just loaded has cold caches
     slow_ms: float = 50.0  # an answer above this is slow: the objective's p99
     slow_share: float = 0.01  # and this share of answers may be
-    alert_ratio: float = 1.25  # of the champion's alerts on the same payments; more needs a reason,
-    alert_ceiling_per_thousand: float = 20.0  # and above this (twice what the team can review) there is none
+    slow_margin: float = 0.05  # to go on, at most this share of its answers may be slow; 92 fast ones in a row say so
+    error_margin: float = 0.005  # to go on, it may fail on at most this share of payments more than the champion
+    alert_ratio: float = 1.25  # of the champion's alerts on the same payments; more, or fewer by it, waits for labels,
+    alert_ceiling_per_thousand: float = 20.0  # and above this (twice what the team can review) there is no reason for more
     alert_floor_per_thousand: float = 0.5  # a model that alerts on less than a tenth of the usual frauds is mute
-    score_factor: float = 4.0  # between the two models' mean scores; a lost calibrator is off by more, a fraud wave is not
+    score_factor: float = 2.0  # between scores of the same payment: a lost calibrator makes it 3 and more; waits for labels too
 
-    silence_hours: float = 24.0  # without payments: hold; three times as long: roll back
+    silence_hours: float = 24.0  # without payments: pause; three times as long: roll back
     label_silence_days: float = 3.0  # the same for labels
 
     def __post_init__(self) -> None:
@@ -82,8 +85,8 @@ class RolloutPlan:
             fault = "shares must grow from step to step, from 0 in the shadow to 1 in the soak"
         elif not self.steps[-1].needs_money:
             fault = "the last step must need money evidence: nothing else shows that the challenger is worth it"
-        elif sum([self.budgets.errors, self.budgets.latency, self.budgets.alerts, self.budgets.money]) > 0.01:
-            fault = "the budgets that roll back may not exceed 1 % together"
+        elif sum(asdict(self.budgets).values()) > 0.01 + 1e-9:
+            fault = "the error budgets may not exceed 1 % together"
         if fault:
             raise BadInput(f"This rollout plan cannot be kept: {fault}.", next_step="Correct it and start again.", where="rollout plan")
 

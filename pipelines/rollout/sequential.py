@@ -11,6 +11,7 @@ does not change it. Used by `guardrails.py`; anything may call it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 # How many times the null's odds an alternative expects: from a slow bleed to a crash.
 HIGHER_ODDS: Final = (1.5, 3.0, 6.0, 20.0, 300.0)
 LOWER_ODDS: Final = tuple(1.0 / ratio for ratio in HIGHER_ODDS)
-# A sample ratio can be off either way, and by little: one card in five gone missing is a fault.
-EITHER_ODDS: Final = (0.2, 0.5, 0.7, 0.85, 1.18, 1.43, 2.0, 5.0)
+# A share of slow answers is a fault at twice its objective, and no model makes it a hundred times.
+OBJECTIVE_ODDS: Final = (1.5, 2.2, 5.0, 25.0)
+# A sample ratio can be off either way, and by little: one card in ten gone missing is a fault.
+EITHER_ODDS: Final = (0.5, 0.8, 0.92, 1.09, 1.25, 2.0)
 # Bets as fractions of what would risk everything on one unit; the best one is mean / variance, which nobody knows beforehand.
 FRACTIONS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 
@@ -64,7 +67,7 @@ class OddsTest:
     @property
     def log_e(self) -> float:
         """Natural logarithm of the e-value."""
-        return _log_mean(self.log_wealth)
+        return log_mean(self.log_wealth)
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class MeanTest:
     @property
     def log_e(self) -> float:
         """Natural logarithm of the e-value."""
-        return _log_mean(self.log_wealth)
+        return log_mean(self.log_wealth)
 
 
 def rejects(log_e: float, alpha: float) -> bool:
@@ -150,7 +153,7 @@ def count_needed(mean: float, variance: float, bound: float, alpha: float) -> in
     return math.ceil(math.log(len(FRACTIONS) / alpha) / (bet * mean - bet**2 * variance / 2))
 
 
-def _log_mean(logs: tuple[float, ...]) -> float:
-    """log(mean(exp(logs))) without overflow."""
+def log_mean(logs: Sequence[float]) -> float:
+    """log(mean(exp(logs))) without overflow: the mean of e-values of one null, however they depend on each other, is one too."""
     top = max(logs)
     return top + math.log(sum(math.exp(value - top) for value in logs) / len(logs))

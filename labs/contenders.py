@@ -11,14 +11,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.bundle import Model, verify_bundle
-from data.costs import DecisionCosts, Policy, decline_threshold
-from data.errors import BundleRefused, MissingFile
+from data.costs import DECISIONS, DecisionCosts, Policy, decline_threshold
+from data.errors import BadInput, BundleRefused, MissingFile
 from data.features import FEATURE_SCHEMA_HASH
 from data.rules import rule_severity
 from data.scenarios import scenario
@@ -175,3 +176,35 @@ def _from_arrays(arrays: dict[str, Any]) -> Scored:
     return Scored(
         str(arrays["source"]), arrays["cards"], arrays["card"], arrays["time_s"], arrays["amount"], arrays["is_fraud"], tuple(decided)
     )
+
+
+def from_batch(payments: Path, answers: Path) -> Scored:
+    """What `lab score-batch` made of a table of payments: one model, no outcomes (`is_fraud` is False throughout), rows matched by id.
+
+    Raises MissingFile, and BadInput naming file and column, or when no row of one is in the other.
+    """
+    import pyarrow as pa
+
+    asked = {"transaction_id": pa.string(), "event_time": pa.timestamp("ms", tz="UTC"), "card_id": pa.string(), "amount_minor": pa.int64()}
+    given = {"transaction_id": pa.string(), "score": pa.float64(), "decision": pa.string()}
+    paid, answered = (_table(path, pa.schema(list(columns.items()))) for path, columns in ((payments, asked), (answers, given)))
+    rows = paid.merge(answered, on="transaction_id").sort_values("event_time", kind="stable")
+    if rows.empty:
+        raise BadInput(
+            "No payment of the one table is in the other.",
+            next_step="Name the IN and the OUT of the same `lab score-batch`.",
+            where="transaction_id",
+        )
+    decision = rows["decision"].map({name: place for place, name in enumerate(DECISIONS)}).to_numpy().astype(np.int8)
+    decided = Decided("batch", rows["score"].to_numpy(np.float64), decision)
+    return _scored(f"the batch-scored payments of {answers.name}", rows, np.zeros(len(rows), dtype=np.bool_), [decided])
+
+
+def _table(path: Path, schema: Any) -> "pd.DataFrame":
+    import pyarrow as pa
+
+    from pipelines.batch.reading import ParquetSource
+
+    pieces = [piece.rows for piece in ParquetSource(path, schema).pieces(1_000_000)]
+    frame: pd.DataFrame = pa.concat_tables(pieces or [schema.empty_table()]).to_pandas()
+    return frame

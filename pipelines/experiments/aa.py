@@ -68,11 +68,17 @@ class Replays:
     kept: float  # share of the challenger's cards that were the challenger's in the replay before
 
 
-def aa_replays(scored: Scored, splitter: Splitter, *, share: float, runs: int, seed: int) -> Replays:
-    """`runs` splits of the champion's payments, two or more; a pure function of its arguments."""
+def draw_positions(cards: NDArray[np.str_], runs: int, seed: int) -> Floats:
+    """The cards' places in each of `runs` A/A rollouts, (runs, c): drawn once for all splitters, as hashing is most of the work."""
+    return np.array([card_positions(cards, f"aa-{seed}-{run}") for run in range(runs)])
+
+
+def aa_replays(scored: Scored, splitter: Splitter, drawn: Floats, *, share: float, seed: int) -> Replays:
+    """One split of the champion's payments for each row of `drawn`, (runs, c), two rows or more; a pure function of its arguments."""
+    runs = len(drawn)
     order = np.argsort(np.unique(scored.card, return_index=True)[1])  # cards by their first payment
     differences, by_payment, chi_square, doubts, both, arms = [], [], [], [], [], []
-    for theirs, ours in _splits(scored, splitter, share, runs, seed):
+    for theirs, ours in _splits(scored, splitter, drawn, share, seed):
         differences.append(_difference(theirs, ours))
         by_payment.append(_p_by_payment(theirs, ours))
         heads, tails = theirs.payments > 0, ours.payments > 0
@@ -111,18 +117,18 @@ def chi_square_p(heads: int, tails: int, share: float) -> float:
     return float(2 * NORMAL.cdf(-abs(heads - expected) / (expected * (1 - share)) ** 0.5))
 
 
-def _splits(scored: Scored, splitter: Splitter, share: float, runs: int, seed: int) -> Iterator[tuple[Arm, Arm]]:
+def _splits(scored: Scored, splitter: Splitter, drawn: Floats, share: float, seed: int) -> Iterator[tuple[Arm, Arm]]:
     """Challenger's and champion's arm of each replay."""
+    unsalted, sent = card_positions(scored.cards, ""), share * splitter.sent
     alerts = scored.champion.alerts
     whole = Arm(scored.by_card(np.ones(len(scored))), scored.by_card(alerts))
-    for run in range(runs):
+    for run, positions in enumerate(drawn):
         if splitter.by_card:
-            salt = f"aa-{seed}-{run}" if splitter.salted else ""
-            mine = card_positions(scored.cards, salt) < share * splitter.sent
+            mine = (positions if splitter.salted else unsalted) < sent
             theirs = Arm(whole.payments * mine, whole.alerts * mine)
         else:
-            drawn = np.random.default_rng([seed, run]).random(len(scored)) < share * splitter.sent
-            theirs = Arm(scored.by_card(drawn), scored.by_card(drawn & alerts))
+            chosen = np.random.default_rng([seed, run]).random(len(scored)) < sent
+            theirs = Arm(scored.by_card(chosen), scored.by_card(chosen & alerts))
         yield theirs, Arm(whole.payments - theirs.payments, whole.alerts - theirs.alerts)
 
 

@@ -83,7 +83,7 @@ def thompson(arms: Arms, *, runs: int, seed: int) -> Learned:
         theirs = random.binomial(arms.frauds_per_day, share[day])
         met[:, day] = arms.frauds_per_day - theirs, theirs
         caught[:, day] = random.binomial(met[:, day], chances[:, None])
-    return _learned("Thompson sampling", arms, share.mean(axis=0), share[-1] > SURE, share[-1] < 1 - SURE)
+    return _learned("Thompson", arms, share.mean(axis=0), share[-1] > SURE, share[-1] < 1 - SURE)
 
 
 def fixed_split(arms: Arms, *, runs: int, seed: int) -> Learned:
@@ -94,7 +94,7 @@ def fixed_split(arms: Arms, *, runs: int, seed: int) -> Learned:
     pooled = (ours + theirs) / 2
     z = (theirs - ours) / np.sqrt(np.maximum(pooled * (1 - pooled) * 2 / tries, 1e-12))
     better = z > NormalDist().inv_cdf(1 - LEVEL)
-    return _learned("split in halves", arms, np.full(runs, 0.5), better, ~better)
+    return _learned("split", arms, np.full(runs, 0.5), better, ~better)
 
 
 def paired_log(arms: Arms, *, runs: int, seed: int) -> Learned:
@@ -105,7 +105,7 @@ def paired_log(arms: Arms, *, runs: int, seed: int) -> Learned:
     outcomes = random.multinomial(arms.frauds_per_day, [*only, 1 - only.sum()], (runs, arms.days))
     first = np.array([_switch_day(counts, arms) for counts in outcomes])
     switched = np.isfinite(first)
-    return _learned("paired shadow log", arms, np.where(switched, arms.days - first, 0.0) / arms.days, switched, ~switched)
+    return _learned("shadow log", arms, np.where(switched, arms.days - first, 0.0) / arms.days, switched, ~switched)
 
 
 def mcnemar_power(arms: Arms, *, runs: int, seed: int) -> Interval:

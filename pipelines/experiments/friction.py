@@ -63,7 +63,7 @@ def _per_payment(scored: Scored, model: Decided, costs: DecisionCosts) -> dict[s
         "fraud let through, EUR": np.where(missed, scored.amount + costs.chargeback_fee, 0.0),
         "payments reviewed": (model.decision == REVIEW).astype(np.float64),
         "honest payers declined": ((model.decision == DECLINE) & ~scored.is_fraud).astype(np.float64),
-        "all costs, EUR": scored.losses(model, "amount", costs),
+        "all costs, EUR": scored.losses(model, "its amount", costs),
     }
 
 

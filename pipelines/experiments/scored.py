@@ -19,7 +19,7 @@ DAY_S: Final = 86_400
 DRAWS: Final = 400
 APPROVE, REVIEW, DECLINE = 0, 1, 2  # places in data.costs.DECISIONS
 
-Worth = Literal["amount", "amount up to 500 EUR", "amount up to 100 EUR", "a constant"]
+Worth = Literal["its amount", "at most 500 EUR", "at most 100 EUR", "a constant"]
 WORTHS: Final[tuple[Worth, ...]] = get_args(Worth)
 
 
@@ -73,11 +73,11 @@ class Scored:
     def worth(self, what: Worth) -> Floats:
         """EUR that each payment would lose as a missed fraud, the chargeback fee apart, (n,). The constant is the frauds' mean amount."""
         match what:
-            case "amount":
+            case "its amount":
                 return self.amount
-            case "amount up to 500 EUR":
+            case "at most 500 EUR":
                 return np.minimum(self.amount, 500.0)
-            case "amount up to 100 EUR":
+            case "at most 100 EUR":
                 return np.minimum(self.amount, 100.0)
             case "a constant":
                 return np.full(len(self), self.amount[self.is_fraud].mean() if self.is_fraud.any() else 0.0)

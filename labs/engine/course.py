@@ -193,28 +193,28 @@ def read_toml(file: Path, kind: type[_Parsed], **more: Any) -> _Parsed:
 
 def problem(text: str, error: ValidationError) -> tuple[str, str]:
     """Where in the TOML `text` the first fault lies (`:12`, or nothing) and what it is, input not repeated."""
-    first = error.errors()[0]
+    faults = error.errors()
+    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])  # a misspelt key is also a missing one
     path = [part for part in first["loc"] if part != "function-after"]
     message = first["msg"].removeprefix("Value error, ")
-    line = _line(text, path)
+    line = _line(text.splitlines(), path)
     said = f"{'.'.join(str(part) for part in path)}: " if path else ""
     return f":{line}" if line else "", f"{said}{message[:1].lower()}{message[1:]}"
 
 
-def _line(text: str, path: list[str | int]) -> int | None:
-    """The line of a key, or of the table it is missing from: tables of one name are counted, then the key is looked for below."""
-    lines = text.splitlines()
-    at = 0
-    if len(path) > 1 and isinstance(path[1], int):
-        headers = [number for number, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{re.escape(str(path[0]))}\s*\]\]", line)]
-        if path[1] < len(headers):
-            at = headers[path[1]]
-            path = path[2:]
-    if not path:
-        return at + 1 if at else None
-    for number in range(at, len(lines)):
-        if re.match(rf"\s*(\[+\s*)?{re.escape(str(path[0]))}\s*[\]=.]", lines[number]):
-            return number + 1
-        if number > at and at and lines[number].lstrip().startswith("["):
+def _line(lines: list[str], path: list[str | int]) -> int | None:
+    """The line, counted from 1, of a key; of the table that lacks it, where there is one; None for one missing at the top."""
+    headers = [number for number, line in enumerate(lines) if path and re.match(rf"\s*\[+\s*{re.escape(str(path[0]))}\s*\]", line)]
+    if headers and len(path) > 1 and isinstance(path[1], int) and path[1] < len(headers):
+        return _key_line(lines, headers[path[1]] + 1, path[2:]) or headers[path[1]] + 1
+    return headers[0] + 1 if headers else _key_line(lines, 0, path)
+
+
+def _key_line(lines: list[str], start: int, path: list[str | int]) -> int | None:
+    """The line of a key between `start` and the next table."""
+    for number in range(start, len(lines)):
+        if lines[number].lstrip().startswith("["):
             break
-    return at + 1 if at else None
+        if path and re.match(rf"\s*{re.escape(str(path[0]))}\s*[=.]", lines[number]):
+            return number + 1
+    return None

@@ -53,6 +53,11 @@ class Guide:
         return _split(self.sections.get("Steps", ""), "### ")
 
     @property
+    def say_it_parts(self) -> list[str]:
+        """The `### headings` of Say it."""
+        return list(_split(self.sections.get("Say it", ""), "### "))
+
+    @property
     def blocks(self) -> list[Block]:
         return [
             Block(found[1], found[3], self.text.count("\n", 0, found.start()) + 1, int(found[2] or 0))

@@ -58,13 +58,15 @@ def is_kept(home: Path, level: str) -> bool:
 
 def keep(home: Path, level: str) -> None:
     """Keep the present state as `level`; whole or not at all."""
-    partial = _kept(home, f"{level}.partial")
+    partial = _kept(home, f"partial.{level}")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / _DATABASE).parent.mkdir(parents=True)
     for name in _STATE:
         _copy(home / name, partial / name)
     _copy_database(home / _DATABASE, partial / _DATABASE)
     _copy(home / _ARTIFACTS, partial / _ARTIFACTS)
+    for older in _kept(home, "").glob(f"{level.rpartition('-')[0]}-*"):
+        shutil.rmtree(older)  # of another world or code: nothing asks for it any more
     partial.rename(_kept(home, level))
     Mark(level).write(home)
 

@@ -21,6 +21,7 @@ from labs.engine.course import Lab, Need
 from labs.engine.live_state import Mark, is_kept, keep, put_back
 from labs.previous import set_aside
 from labs.service import serving_once_ready
+from pipelines.training.provenance import recipe_digest
 from services.supervisor import Supervisor
 
 Tell = Callable[[str], None]  # what is being done now, in a few words
@@ -190,7 +191,11 @@ def _level(settings: Settings, need: Need) -> str:
 
 
 def _name(settings: Settings, state: str) -> str:
-    """A kept state's folder: another world or other features make another one."""
-    decisive = {name: str(getattr(settings, name)) for name in _DECISIVE} | {"features": FEATURE_SCHEMA_HASH, "traffic_days": TRAFFIC_DAYS}
+    """A kept state's folder: another world or another code make another one."""
+    decisive = {name: str(getattr(settings, name)) for name in _DECISIVE} | {
+        "features": FEATURE_SCHEMA_HASH,
+        "training": recipe_digest(),
+        "traffic_days": TRAFFIC_DAYS,
+    }
     digest = hashlib.sha256(json.dumps([decisive, _QUICK, _SIZE], sort_keys=True).encode()).hexdigest()
     return f"{state}-{digest[:12]}"

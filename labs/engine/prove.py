@@ -184,8 +184,7 @@ def guide_faults(lab: Lab, guide: Guide) -> Iterator[str]:
     """What the guide lacks, or promises without a figure behind it."""
     if list(guide.sections) != list(SECTIONS):
         yield f"its sections are {', '.join(guide.sections) or 'none'}; wanted: {', '.join(SECTIONS)}"
-    said = guide.sections.get("Say it", "")
-    yield from (f"“Say it” lacks ### {part}" for part in SAY_IT_PARTS if f"### {part}" not in said)
+    yield from (f"“Say it” lacks ### {part}" for part in SAY_IT_PARTS if part not in guide.say_it_parts)
     if not guide.steps:
         yield "it has no steps: ### headings under ## Steps"
     declared = {figure.name for figure in lab.figures}

@@ -14,6 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from data.environment import prepare_environment
+from labs.commands.ab_app import ab_app
+from labs.commands.canary_app import canary_app, ci_canary
 from labs.commands.course_app import add_course_commands
 from labs.commands.rollout_app import rollout_app
 from labs.failures import INTERRUPTED, report_failure
@@ -56,7 +58,9 @@ drift_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Name 
 app.add_typer(drift_app, name="drift")
 app.add_typer(rollout_app, name="rollout")
 ci_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Exercises as checks for continuous integration.")
+app.add_typer(canary_app, name="canary")
 app.add_typer(ci_app, name="ci")
+app.add_typer(ab_app, name="ab")
 add_course_commands(app)
 
 
@@ -318,7 +322,10 @@ def ci_drift(
     from labs.commands import ci
 
     names = () if every or scenario is None else scenario
-    raise typer.Exit(ci.drift(names, seeds=seeds, form=form, expect=expect, scenarios=scenarios, out=out, jobs=jobs))
+    raise typer.Exit(ci.drift(ci.Request(names, seeds, form, expect, out, jobs), scenarios))
+
+
+ci_app.command("canary")(ci_canary)
 
 
 @app.command()

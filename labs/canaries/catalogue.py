@@ -4,7 +4,7 @@ Ids are those of the canary catalogue; where several exercises share one, they a
 challenger's cards: a failure among them was answered by the champion.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -20,7 +20,7 @@ CANARIES: Final[dict[str, Canary]] = {
         Canary("identical", "C0", "the champion's own model is the challenger", "same", "equal", Expectation(PROMOTED)),
         Canary("better_model", "C1", "a model that learned from four weeks instead of one", "better", "better", Expectation(PROMOTED)),
         Canary(
-            "crash_on_load", "C2", "its process ends while it is loaded", "better", "worse",
+            "crash_on_load", "C2", "half of its file is missing, under a valid seal", "better", "worse",
             Expectation(("aborted",), exposed_at_most=0, seen_at_most=0), Fault(refuses_to_load=True),
         ),
         Canary(
@@ -102,7 +102,7 @@ CANARIES: Final[dict[str, Canary]] = {
 }  # fmt: skip
 
 
-def chosen(names: list[str] | tuple[str, ...], known: Mapping[str, Canary] = CANARIES) -> list[Canary]:
+def chosen(names: Sequence[str], known: Mapping[str, Canary] = CANARIES) -> list[Canary]:
     """The exercises of these names; an id stands for all that bear it. All of them when none is named. Raises BadInput."""
     found: dict[str, Canary] = {}
     for name in names or known:

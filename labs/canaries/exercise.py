@@ -1,6 +1,6 @@
 """One canary exercise: a rollout of the product's own judge and controller over what `played.py` plays, and what came of it.
 
-outcome = run_canary(CANARIES["errors_5"], set_stage(7, home), seed=7)
+outcome = run_canary(CANARIES["errors_5"], stage_of(7, home), seed=7)
 """
 
 from datetime import datetime, timedelta
@@ -14,7 +14,8 @@ from data.ledger import Ledger
 from data.registry import CHALLENGER, CHAMPION
 from labs.canaries.interruptions import Killed, KillingLedger
 from labs.canaries.outcome import Check, LookOutcome, Outcome, StepOutcome
-from labs.canaries.played import PlayedRegistry, PlayedService
+from labs.canaries.played import PlayedService
+from labs.canaries.registry import PlayedRegistry
 from labs.canaries.scenario import Canary, Expectation
 from labs.canaries.sealed import inspect_challenger
 from labs.canaries.stage import Stage
@@ -51,7 +52,7 @@ def run_canary(canary: Canary, stage: Stage, *, seed: int, expected: Expectation
             reasons_given=ended.reasons,
             pauses=run.pauses(),
             steps=run.steps(),
-            looks=tuple(LookOutcome(j.at, j.step, j.share, j.verdict, j.e_values) for j in ended.judgements),
+            looks=run.looks(ended),
             exposed=run.service.exposed(),
             seen=run.service.seen(),
             checks=run.checks(ended),
@@ -146,7 +147,11 @@ class _Run:
         right = VERSIONS[ended.result == "promoted"]
         answers = {self.registry.alias(CHAMPION), plan.champion, self.service.serving.champion}
         found = [
-            Check("one champion, who answers all cards", answers == {right} and plan.mode == "champion_only", f"{answers}, {plan.mode}"),
+            Check(
+                "one champion, who answers all cards",
+                answers == {right} and plan.mode == "champion_only",
+                " and ".join(sorted(map(str, answers))),
+            ),
             Check("the ledger's chain holds", self.ledger.verify() > 0),
         ]
         if isinstance(self.ledger, KillingLedger):
@@ -160,6 +165,13 @@ class _Run:
             told = any(entry.kind == "order" and fault.override in entry.facts["reason"] for entry in self.ledger.entries())
             found.append(Check("the override and its reason are in the ledger", told and fault.override in " ".join(ended.reasons)))
         return tuple(found)
+
+    def looks(self, ended: RolloutOutcome) -> tuple[LookOutcome, ...]:
+        """Every look of the last process, and the verdicts of those that were killed before it."""
+        seen = [judgement.to_json() for judgement in ended.judgements]
+        earlier = [entry.facts for entry in self.ledger.entries() if entry.kind == "judgement"]
+        looks = [facts for facts in earlier if not seen or facts["at"] < seen[0]["at"]] + seen
+        return tuple(LookOutcome(*(facts[name] for name in ("at", "step", "share", "verdict", "e_values"))) for facts in looks)
 
     def pauses(self) -> tuple[str, ...]:
         """Why it stood still, each time."""

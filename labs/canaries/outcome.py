@@ -27,6 +27,15 @@ class Truth:
     costs_more_interval: tuple[float, float]  # 95 %
     alerts_per_thousand: tuple[float, float]  # champion, challenger
 
+    @property
+    def money(self) -> str:
+        """What its scores cost or save, in words."""
+        low, high = self.costs_more_interval
+        sign, word = (1, "cost") if self.costs_more >= 0 else (-1, "save")
+        first, last = sorted((sign * low, sign * high))
+        more = " more" if sign > 0 else ""
+        return f"{word} {abs(self.costs_more):,.0f} EUR{more} per thousand payments ({first:,.0f} to {last:,.0f})"
+
 
 @dataclass(frozen=True)
 class StepOutcome:

@@ -1,4 +1,4 @@
-"""The parts that a rollout meets, played on a virtual clock: a registry, a scoring service with its log, traffic and reports.
+"""The scoring service that a rollout meets, played on a virtual clock: its answers, its log, its traffic and the reports that come.
 
 The service answers as `services/scoring/decide.py` does (a test compares them row by row), many payments at once and with models
 whose scores are known beforehand. What goes wrong is drawn once per payment, so a rollout that is killed and resumed meets the same.
@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import RegistryUnavailable
 from data.serving_plan import ServingPlan
 from labs.canaries.scenario import Canary, Fault
 from labs.canaries.stage import NEVER, Floats, Opinion, Stage
@@ -24,48 +23,6 @@ FAILING: Final = 0.002  # share of payments that either model fails on, as looku
 SLOW: Final = 0.002  # share of answers beyond the objective, whoever gives them
 QUICK_MS, SLOW_MS = 2.0, 80.0
 HOUR_S: Final = 3_600
-
-
-@dataclass
-class PlayedRegistry:
-    """`data.registry.Registry` as far as a rollout goes, in memory. It is away for `away` rests from when the first canary is to begin."""
-
-    aliases: dict[str, str]
-    away: int = 0
-    refusals: int = 0  # calls that it did not answer
-    _is_away: bool = False
-    _plan: ServingPlan | None = None
-
-    def rest(self) -> None:
-        """A second of wall time passes."""
-        self.away -= 1
-        self._is_away = self._is_away and self.away > 0
-
-    def alias(self, alias: str) -> str | None:
-        self._require_up()
-        return self.aliases.get(alias)
-
-    def set_alias(self, alias: str, version: str) -> None:
-        self._require_up()
-        self.aliases[alias] = version
-
-    def delete_alias(self, alias: str) -> None:
-        self._require_up()
-        self.aliases.pop(alias, None)
-
-    def plan(self) -> ServingPlan | None:
-        self._require_up()
-        return self._plan
-
-    def set_plan(self, plan: ServingPlan) -> None:
-        self._is_away = self._is_away or (plan.mode == "canary" and self.away > 0)
-        self._require_up()
-        self._plan = plan
-
-    def _require_up(self) -> None:
-        if self._is_away:
-            self.refusals += 1
-            raise RegistryUnavailable("The model registry did not answer.", next_step="Start it again.", where="registry")
 
 
 @dataclass(frozen=True)

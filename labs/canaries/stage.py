@@ -31,8 +31,6 @@ Integers = NDArray[np.int64]
 T = TypeVar("T")
 
 TACTICS, CALIBRATE, LIVE, END = 21, 49, 63, 108
-PAYMENTS_PER_DAY: Final = 4_000
-FRAUD_SHARE: Final = 0.01  # twice the world's own: money is judged on frauds, and a minute of CI has room for few payments
 NEW_TACTICS: Final = 0.7  # share of the campaigns from TACTICS on
 ALERTS: Final = 0.01  # share of payments above the threshold: the capacity of the fraud team
 LEARNED: Final = {"champion": (CALIBRATE - 7, CALIBRATE), "better": (CALIBRATE - 28, CALIBRATE), "stale": (0, TACTICS)}
@@ -111,9 +109,9 @@ class Stage:
         return found
 
 
-def set_stage(seed: int, home: Path) -> Stage:
-    """The world of `seed` and its models, trained, or taken from `home` where the same rows were learned before."""
-    source = world_source(WorldConfig(seed=seed, transactions_per_day=PAYMENTS_PER_DAY, fraud_share=FRAUD_SHARE))
+def set_stage(config: WorldConfig, home: Path) -> Stage:
+    """A world and its models, trained, or taken from `home` where the same rows were learned before."""
+    source = world_source(config)
     days = _days(source)
     features, _ = build_features(*days)
     learners = {name: _learner(source, days, features, learned, home) for name, learned in LEARNED.items()}

@@ -1,38 +1,74 @@
-"""`lab ci drift`: the catalogue, or part of it, as a check for continuous integration."""
+"""`lab ci drift` and `lab ci canary`: a catalogue, or part of it, as a check for continuous integration."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from data.errors import BadInput
 from data.settings import Settings
-from labs.commands.drift_run import keep
-from labs.exercises.catalogue import Task, run_tasks
+from labs.exercises.contract import Exercise
 from labs.exercises.formats import EXIT_STATUS, FORMATS, line, overall
-from labs.exercises.outcome import Outcome
-from labs.exercises.select import choose
+from labs.exercises.keep import keep
+
+E = TypeVar("E", bound=Exercise)
+Hear = Callable[[E], None] | None
 
 
-def drift(
-    names: Sequence[str], *, seeds: int, form: str, expect: Path | None, scenarios: Path | None, out: Path | None, jobs: int | None
-) -> int:
-    """Run each named scenario (all when none is named) with `seeds` seeds and print it as `form`; progress goes to stderr.
+@dataclass(frozen=True)
+class Request:
+    """What is to be run, and how it is told."""
 
-    `out` keeps every outcome as JSON and as a page, and all as junit.xml. Returns 0 when all ended as expected, 1 when one did
-    not, 2 when one is inconclusive. Raises BadInput for a name, format or file that does not fit.
-    """
-    if form not in FORMATS:
-        raise BadInput("No such format.", next_step=f"Choose one of {', '.join(FORMATS)}.", where="--format")
+    names: Sequence[str] = ()  # by name or id; all when empty
+    seeds: int = 1  # how many, from the lab's own on
+    form: str = "text"
+    expect: Path | None = None  # expected outcomes under review
+    out: Path | None = None  # where every outcome is kept as JSON and as a page, and all as junit.xml
+    jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMATS:
+            raise BadInput("No such format.", next_step=f"Choose one of {', '.join(FORMATS)}.", where="--format")
+
+
+def drift(asked: Request, scenarios: Path | None) -> int:
+    """Run drift exercises, those of a team's own file too; the exit status. Raises BadInput for a name or file that does not fit."""
+    from labs.exercises.catalogue import Task, run_tasks
+    from labs.exercises.page import render
+    from labs.exercises.select import choose
+
     settings = Settings.load()
-    tasks = [Task(scenario, settings.seed + k, review) for k in range(seeds) for scenario, review in choose(names, scenarios, expect)]
+    chosen = choose(asked.names, scenarios, asked.expect)
+    tasks = [Task(scenario, settings.seed + k, review) for k in range(asked.seeds) for scenario, review in chosen]
+    return _told(asked, lambda hear: run_tasks(tasks, settings.home, jobs=asked.jobs, on_outcome=hear), render)
 
-    def tell(outcome: Outcome) -> None:
+
+def canary(asked: Request) -> int:
+    """The same for canary exercises."""
+    from labs.canaries.page import render
+    from labs.canaries.run import Task, run_tasks
+    from labs.canaries.select import choose
+
+    settings = Settings.load()
+    chosen = choose(asked.names, asked.expect)
+    tasks = [Task(one, settings.seed + k) for k in range(asked.seeds) for one in chosen]
+    return _told(asked, lambda hear: run_tasks(tasks, settings.home, jobs=asked.jobs, on_outcome=hear), render)
+
+
+def _told(asked: Request, run: Callable[[Hear[E]], list[E]], render: Callable[[E], str]) -> int:
+    """Run, keep and print; progress goes to stderr.
+
+    Returns 0 when all ended as expected, 1 when one did not, 2 when one is inconclusive.
+    """
+
+    def hear(outcome: E) -> None:
         sys.stderr.write(line(outcome) + "\n")
 
-    outcomes = run_tasks(tasks, settings.home, jobs=jobs, on_outcome=None if form == "text" else tell)
-    if out is not None:
+    outcomes = run(None if asked.form == "text" else hear)
+    if asked.out is not None:
         for outcome in outcomes:
-            keep(outcome, out)
-        (out / "junit.xml").write_text(FORMATS["junit"](outcomes), encoding="utf-8")
-    sys.stdout.write(FORMATS[form](outcomes))
+            keep(outcome, render(outcome), asked.out)
+        (asked.out / "junit.xml").write_text(FORMATS["junit"](outcomes), encoding="utf-8")
+    sys.stdout.write(FORMATS[asked.form](outcomes))
     return EXIT_STATUS[overall(outcomes)]

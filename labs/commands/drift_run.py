@@ -10,6 +10,7 @@ from labs.exercises.catalogue import Task, run_tasks
 from labs.exercises.contract import said, to_bytes
 from labs.exercises.expectations import Review
 from labs.exercises.formats import EXIT_STATUS, SIGN
+from labs.exercises.keep import keep
 from labs.exercises.outcome import Damage, Outcome
 from labs.exercises.page import render
 from labs.exercises.select import choose
@@ -27,22 +28,12 @@ def run(name: str, strength: float | None, seed: int, scenarios: Path | None, *,
     home = Settings.load().home
     scenario, review = choose([name], scenarios, None)[0]
     outcome = run_tasks([Task(scenario, seed, Review(review.expected, strength))], home)[0]
-    page = keep(outcome, home / "exercises")
+    page = keep(outcome, render(outcome), home / "exercises")
     if as_json:
         sys.stdout.write(to_bytes(outcome).decode())
     else:
         _print(outcome, page)
     return EXIT_STATUS[outcome.result]
-
-
-def keep(outcome: Outcome, folder: Path) -> Path:
-    """Write the outcome as JSON and as a page into `folder`; returns the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{outcome.catalogue_id}-{outcome.scenario}-{outcome.strength:g}-seed-{outcome.seed}"
-    (folder / f"{name}.json").write_bytes(to_bytes(outcome))
-    page = folder / f"{name}.html"
-    page.write_text(render(outcome), encoding="utf-8")
-    return page
 
 
 def _print(outcome: Outcome, page: Path) -> None:

@@ -1,4 +1,4 @@
-"""`lab ci drift` and `lab drift run` as a person or a CI system calls them; the exercises themselves are faked."""
+"""`lab ci` and `lab drift run` as a person or a CI system calls them; the exercises themselves are faked."""
 
 import json
 import re
@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from data.settings import REPOSITORY
 from labs.cli import app
 from labs.exercises.catalogue import Task, run_tasks
+from tests.canaries import canary_outcome
 from tests.outcomes import outcome
 
 DOCS = REPOSITORY / "labs" / "ci"
@@ -28,7 +29,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Task]:
 
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("labs.commands.ci.run_tasks", fake)
+    monkeypatch.setattr("labs.exercises.catalogue.run_tasks", fake)
     monkeypatch.setattr("labs.commands.drift_run.run_tasks", fake)
     return seen
 
@@ -53,7 +54,7 @@ def test_a_run_keeps_each_exercise_as_json_and_page_and_all_as_junit(tmp_path: P
     lab("ci", "drift", "--scenario", "D3", "--out", str(tmp_path / "out"))
     run = lab("drift", "run", "D3", "--json")
     kept = sorted(file.name for file in (tmp_path / "home" / "exercises").iterdir())
-    assert kept == ["D3-unit_change-0.01-seed-7.html", "D3-unit_change-0.01-seed-7.json"]
+    assert kept == ["D3-unit_change-strength-0.01-seed-7.html", "D3-unit_change-strength-0.01-seed-7.json"]
     assert json.loads(run.stdout) == json.loads((tmp_path / "home" / "exercises" / kept[1]).read_text())
     assert (tmp_path / "out" / "junit.xml").read_text().startswith("<?xml")
 
@@ -79,30 +80,35 @@ def test_what_does_not_fit_fails_as_a_command_and_not_as_a_check(arguments: tupl
     assert not tasks
 
 
-def test_the_documented_workflow_is_yaml_and_runs_only_verbs_and_commands_that_exist() -> None:
-    workflow = yaml.safe_load((DOCS / "drift.yml").read_text())
-    steps = workflow["jobs"]["drift"]["steps"]
+@pytest.mark.parametrize("kind", ["drift", "canary"])
+def test_the_documented_workflow_is_yaml_and_runs_only_verbs_and_commands_that_exist(kind: str) -> None:
+    workflow = yaml.safe_load((DOCS / f"{kind}.yml").read_text())
+    steps = workflow["jobs"][kind]["steps"]
     commands = [step["run"] for step in steps if "run" in step]
     assert commands[0] == "make install"
     assert all(step.get("uses", "actions/").startswith("actions/") for step in steps)
-    assert [command for command in commands[1:] if not command.startswith(".venv/bin/lab ci drift")] == []
+    assert [command for command in commands[1:] if not command.startswith(f".venv/bin/lab ci {kind}")] == []
 
 
-@pytest.mark.parametrize("name", ["drift.yml", "drift.sh", "README.md"])
-def test_every_command_of_the_documents_is_one_that_runs(name: str, tmp_path: Path, tasks: list[Task]) -> None:
-    readme = (DOCS / "README.md").read_text()
-    (tmp_path / "expected.toml").write_text(re.search(r"```toml\n(.*?)```", readme, re.S)[1])  # type: ignore[index]
-    commands = re.findall(r"\.venv/bin/lab (ci drift.*?)(?: \|\|.*)?$", (DOCS / name).read_text(), re.M)
+@pytest.mark.parametrize("name", ["drift.yml", "drift.sh", "canary.yml", "canary.sh", "README.md"])
+def test_every_command_of_the_documents_is_one_that_runs(name: str, tmp_path: Path, tasks: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labs.canaries.run.run_tasks", lambda asked, home, **_: tasks.extend(asked) or [canary_outcome()])
+    files = re.findall(r"```toml\n(.*?)```", (DOCS / "README.md").read_text(), re.S)
+    for file, text in zip(("expected.toml", "canaries.toml"), files, strict=True):
+        (tmp_path / file).write_text(text)
+    commands = re.findall(r"\.venv/bin/lab (ci .*?)(?: \|\|.*)?$", (DOCS / name).read_text(), re.M)
     assert commands
     for command in commands:
         assert lab(*shlex.split(command)).exit_code in (0, 2)
     assert tasks
 
 
-def test_the_shell_script_passes_over_an_inconclusive_run_and_fails_on_any_other() -> None:
-    script = (DOCS / "drift.sh").read_text()
+@pytest.mark.parametrize("kind", ["drift", "canary"])
+def test_the_shell_script_passes_over_an_inconclusive_run_and_fails_on_any_other(kind: str) -> None:
+    script = (DOCS / f"{kind}.sh").read_text()
     for status, ends in ((0, 0), (1, 1), (2, 0), (65, 65)):
-        fake = script.replace("make install", ":").replace(".venv/bin/lab ci drift --all --out drift", f"(exit {status})")
+        fake = script.replace("make install", ":").replace(f".venv/bin/lab ci {kind} --all --out {kind}", f"(exit {status})")
+        assert fake != script
         assert _shell(fake) == ends
 
 

@@ -48,9 +48,9 @@ def interference(recall: float, challenger_recall: float, part: float, runs: int
     card, payment = found[1.0][0], found[0.0][1]
     out.print(
         f"\n[bold]Say it:[/] if fraudsters move on, a split by card reads {signed(card.measured.value)} where a launch brings"
-        f" {signed(card.truth)}: fraud went to the champion's cards ({signed(card.champion_arm)} there) and was counted as prevented. If"
-        f" they give up, a split by payment reads {signed(payment.measured.value)} for {signed(payment.truth)}, as each catch protects the card"
-        " in both arms. Only a split that they cannot cross is right both times: by ring, in practice by place or period."
+        f" {signed(card.truth)}: fraud went to the champion's cards ({signed(card.champion_arm)} there) and was counted as prevented."
+        f" If they give up, a split by payment reads {signed(payment.measured.value)} for {signed(payment.truth)}, as each catch protects"
+        " the card in both arms. Only a split that they cannot cross is right both times: by ring, in practice by place or period."
     )
 
 

@@ -36,11 +36,16 @@ class Rings:
 
     def __post_init__(self) -> None:
         """Raises BadInput naming the value that makes no sense."""
-        for name in ("champion_recall", "challenger_recall", "share"):
-            if not 0 < getattr(self, name) < 1:
-                raise BadInput(f"{name} must be above 0 and below 1.", next_step="Correct it and run again.", where=name)
-        if not 0 <= self.mobility <= 1 or self.attempts < 1:
-            raise BadInput("mobility must be between 0 and 1, attempts 1 or more.", next_step="Correct it and run again.", where="mobility")
+        sound = (
+            ("recall", 0 < self.champion_recall < 1, "above 0 and below 1"),
+            ("challenger-recall", 0 < self.challenger_recall < 1, "above 0 and below 1"),
+            ("share", 0 < self.share < 1, "above 0 and below 1"),
+            ("mobility", 0 <= self.mobility <= 1, "between 0 and 1"),
+            ("attempts", self.attempts >= 1, "1 or more"),
+        )
+        for name, holds, expected in sound:
+            if not holds:
+                raise BadInput(f"{name} must be {expected}.", next_step=f"Correct --{name} and run again.", where=name)
 
     @property
     def recalls(self) -> tuple[float, float]:

@@ -12,17 +12,18 @@ finds a model that misses frauds of any size in a fraction of the payments; the 
 to be no worse is shown in money.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.costs import DecisionCosts
-from pipelines.rollout.evidence import APPROVE, DECLINE, REVIEW, Served
+from pipelines.rollout.evidence import DECLINE, Served
 from pipelines.rollout.plan import RolloutPlan
 from pipelines.rollout.sequential import NOTHING, MeanTest, RunningMean, log_mean
 
+Floats = NDArray[np.float64]
 DAY_S = 86_400
 
 
@@ -50,29 +51,18 @@ class Money:
         """After more payments that both models scored, each with its outcome, shape (n,)."""
         if not len(settled):
             return self
-        unknown, unit = settled.decision == DECLINE, _card_days(settled)
-        outcomes = fraud & ~unknown, fraud | unknown  # declined payments taken as genuine, then as fraud
-
-        def losses(decision: NDArray[np.int8], amount: NDArray[np.float64], most: float) -> list[NDArray[np.float64]]:
-            each = [_loss(decision, np.minimum(amount, most), outcome, costs) for outcome in outcomes]
-            return [np.minimum(np.bincount(unit, weights=loss), most + costs.chargeback_fee) for loss in each]
-
-        champion = losses(settled.champion_decision, settled.amount, plan.amount_cap_eur)
-        challenger = losses(settled.challenger_decision, settled.amount, plan.amount_cap_eur)
-        alike = np.full(len(settled), plan.count_loss_eur)
-        old, new = (losses(said, alike, plan.count_loss_eur) for said in (settled.champion_decision, settled.challenger_decision))
-        gain = _least((1 + plan.money_margin) * before - after for before, after in zip(champion, challenger, strict=True))
-        more = [after - before for before, after in zip(champion, challenger, strict=True)]
+        days = card_days(settled, fraud, plan, costs)
+        unknown = settled.decision == DECLINE
         differ = settled.champion_decision != settled.challenger_decision
         return Money(
-            dearer=self.dearer.add(_least(more)),
-            missing=self.missing.add(_least(after - before for before, after in zip(old, new, strict=True))),
-            not_worse=self.not_worse.add(gain),
-            difference=self.difference.add((more[0] + more[1]) / 2),
-            gain=self.gain.add(gain),
-            champion_loss=self.champion_loss + float(champion[0].sum()),
+            dearer=self.dearer.add(days.dearer),
+            missing=self.missing.add(days.missing),
+            not_worse=self.not_worse.add(days.gain),
+            difference=self.difference.add(days.difference),
+            gain=self.gain.add(days.gain),
+            champion_loss=self.champion_loss + float(days.champion.sum()),
             payments=self.payments + len(settled),
-            frauds=self.frauds + int(outcomes[0].sum()),
+            frauds=self.frauds + int((fraud & ~unknown).sum()),
             disagreements=self.disagreements + int(differ.sum()),
             unknown=self.unknown + int((differ & unknown).sum()),
         )
@@ -89,21 +79,38 @@ class Money:
         return self.difference.mean * scale, low * scale, high * scale
 
 
-def _least(cases: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """What speaks least for the conclusion, shape (card-days,)."""
-    return np.minimum(*cases)
+class CardDays(NamedTuple):
+    """EUR per card and day, each array of shape (card-days,): what the tests of `Money` are fed."""
+
+    dearer: Floats  # challenger less champion, at the least
+    missing: Floats  # the same with one loss for every missed fraud
+    gain: Floats  # (1 + margin) * champion less challenger, at the least
+    difference: Floats  # challenger less champion, in the middle
+    champion: Floats  # its loss, at the least
 
 
-def _loss(decision: NDArray[np.int8], amount: NDArray[np.float64], fraud: NDArray[np.bool_], costs: DecisionCosts) -> NDArray[np.float64]:
-    """EUR that each payment costs under these decisions, shape (n,). A reviewed fraud is taken as stopped."""
-    cases = [(decision == APPROVE) & fraud, decision == REVIEW, (decision == DECLINE) & ~fraud]
-    return np.select(
-        cases, [amount + costs.chargeback_fee, np.full(len(amount), costs.review), np.full(len(amount), costs.false_decline)], 0.0
-    )
+def card_days(settled: Served, fraud: NDArray[np.bool_], plan: RolloutPlan, costs: DecisionCosts) -> CardDays:
+    """What the payments of each card and UTC day cost under either model's decisions, capped; `fraud`, shape (n,)."""
+    unknown, unit = settled.decision == DECLINE, _units(settled)
+    outcomes = fraud & ~unknown, fraud | unknown  # declined payments taken as genuine, then as fraud
+    both = settled.champion_decision, settled.challenger_decision
+
+    def losses(decision: NDArray[np.int8], amount: Floats, most: float) -> list[Floats]:
+        each = [costs.losses(decision, np.minimum(amount, most), outcome) for outcome in outcomes]
+        return [np.minimum(np.bincount(unit, weights=loss), most + costs.chargeback_fee) for loss in each]
+
+    old, new = (losses(decision, settled.amount, plan.amount_cap_eur) for decision in both)
+    alike = np.full(len(settled), plan.count_loss_eur)
+    more = [after - before for before, after in zip(old, new, strict=True)]
+    more_alike = [
+        after - before for before, after in zip(*(losses(decision, alike, plan.count_loss_eur) for decision in both), strict=True)
+    ]
+    gain = [(1 + plan.money_margin) * before - after for before, after in zip(old, new, strict=True)]
+    return CardDays(np.minimum(*more), np.minimum(*more_alike), np.minimum(*gain), (more[0] + more[1]) / 2, old[0])
 
 
-def _card_days(settled: Served) -> NDArray[np.intp]:
-    """Number of each payment's card and UTC day, shape (n,), in a fixed order."""
+def _units(settled: Served) -> NDArray[np.intp]:
+    """Number of each payment's card and day, shape (n,), in a fixed order."""
     _, card = np.unique(settled.card_id.astype(str), return_inverse=True)
     day = settled.event_time_s // DAY_S
     _, unit = np.unique(card * (day.max() + 1) + day, return_inverse=True)

@@ -10,13 +10,14 @@ import pytest
 
 from data.ledger import Ledger
 from pipelines.rollout.controller import RolloutOutcome, run_rollout
-from pipelines.rollout.evidence import APPROVE, REVIEW, Reports
+from pipelines.rollout.evidence import APPROVE, REVIEW
 from pipelines.rollout.guardrails import begin, enter, observe
 from pipelines.rollout.judge import judge
 from pipelines.rollout.paired import FIRST_SCORES, Failures, Scores
 from pipelines.rollout.plan import Budgets
 from pipelines.rollout.sequential import rejects
-from tests.fakes import FakeRegistry
+from tests.logged_service import two_versions
+from tests.poisoned_future import PoisonedFuture
 from tests.simulated_service import START, Model, SimulatedService
 from tests.unit.test_judge import AT, CANARY, COSTS, PLAN, SHADOW, in_canary, look, served, verdict
 
@@ -124,25 +125,8 @@ def test_a_label_of_a_payment_that_is_not_old_enough_is_refused() -> None:
         verdict(look(served(10), served(10), True, days=6.9))
 
 
-class PoisonedFuture(SimulatedService):
-    """Tells of labels that nobody can know yet: every payment so far turns out a fraud, from the next second on."""
-
-    def reports(self, known_by: Any) -> Reports:
-        true = super().reports(known_by)
-        every = self.served(START, self.now).transaction_id
-        later = np.full(len(every), int(known_by.timestamp()) + 1)
-        return Reports(
-            np.concatenate([every, true.transaction_id]),
-            np.concatenate([later, true.report_time_s]),
-            np.concatenate([np.ones(len(every), dtype=bool), true.is_fraud]),
-        )
-
-
 def roll_out(folder: Path, kind: type[SimulatedService], challenger: Model) -> RolloutOutcome:
-    registry = FakeRegistry()
-    registry.ensure()
-    for alias in ("champion", "challenger"):
-        registry.set_alias(alias, registry.create_version("run", "nowhere", {}))
+    registry = two_versions()
     service = kind(registry, Model(), challenger, per_day=3_000)
     ports: dict[str, Any] = {"registry": registry, "ledger": Ledger(folder / f"{kind.__name__}.jsonl"), "evidence": service}
     patient = replace(EASY, steps=tuple(replace(step, max_days=30) for step in EASY.steps), longest_look_hours=24)

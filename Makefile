@@ -3,7 +3,7 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint bench bench-quick bench-serving bench-drift chaos lock clean
+.PHONY: help install demo up down test lint labs bench bench-quick bench-serving bench-drift chaos lock clean
 
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ lint: $(READY) ## lint, format, types and import contracts only
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+labs: $(READY) ## prove that every lab keeps the authoring contract: fails, passes, resets, in time (ARGS="04 06" chooses)
+	@$(BIN)/lab dev check $(ARGS)
 
 bench: $(READY) ## measure what the documents claim, at length (ARGS="world ulb" chooses)
 	@$(BIN)/python -m tests.bench --full $(ARGS)

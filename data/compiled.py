@@ -80,8 +80,7 @@ def host_machine() -> Any:
 
 def _object_code() -> bytes:
     """The object code for these sources, these libraries and this processor; compiled when nobody has yet."""
-    name = f"kernel-{_identity()}.o"
-    folders = [_HERE / "__pycache__", Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fraud-lab"]
+    name, folders = _places()
     for folder in folders:
         if (kept := folder / name).is_file():
             return kept.read_bytes()
@@ -97,6 +96,18 @@ def _object_code() -> bytes:
         raise NotCompiled(f"numba could not compile the features:\n{done.stderr[-2000:]}", next_step="Run `make install`.", where=name)
     partial.replace(kept)
     return kept.read_bytes()
+
+
+def is_compiled() -> bool:
+    """Whether the next process finds its object code ready."""
+    name, folders = _places()
+    return any((folder / name).is_file() for folder in folders)
+
+
+def _places() -> tuple[str, list[Path]]:
+    """What the object code is called, and the folders that may hold it."""
+    cache_folder = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fraud-lab"
+    return f"kernel-{_identity()}.o", [_HERE / "__pycache__", cache_folder]
 
 
 def _identity() -> str:

@@ -8,11 +8,14 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import getproxies, proxy_bypass
 
 import psutil
 from rich.padding import Padding
@@ -99,6 +102,42 @@ def check_ports(settings: Settings) -> Finding:
     return Finding("ports", True, ", ".join(f"{program.port} {program.title}" for program in programs(settings).values()))
 
 
+def check_names(settings: Settings) -> Finding:
+    """Whoever opens a page of ours by a name that people use is let in: servers refuse strange names, as DNS rebinding would bring them."""
+    import httpx
+
+    states = {status.name: status.state for status in Supervisor(settings).status()}
+    local = settings.host in ("127.0.0.1", "localhost", "::1")
+    names = ["localhost", settings.host if local else socket.gethostname()]
+    with httpx.Client(trust_env=False, timeout=settings.http_timeout_s) as client:
+        for program, path in ((programs(settings)["mlflow"], "/"), (programs(settings)["scoring"], "/live")):
+            for name in names if states[program.name] == "healthy" else ():
+                address = f"http://{settings.host}:{program.port}{path}"
+                if client.get(address, headers={"host": f"{name}:{program.port}"}).status_code == httpx.codes.FORBIDDEN:
+                    fix = f"Open http://localhost:{program.port}; from another machine: ssh -L {program.port}:127.0.0.1:{program.port} <it>"
+                    return Finding("names", False, f"{program.title} refuses callers by the name {name}", fix)
+    return Finding("names", True, f"pages open as {' and '.join(dict.fromkeys(names))}; a tunnel must keep that name and the port")
+
+
+def check_proxy(settings: Settings) -> Finding:
+    """Calls between our own processes go past a proxy: MLflow's client obeys the environment's."""
+    proxy = getproxies().get("http") or getproxies().get("all")
+    ok = proxy is None or bool(proxy_bypass(settings.host))
+    return Finding("proxy", ok, "none in the way" if ok else "calls to our own servers would go to it", f"export NO_PROXY={settings.host}")
+
+
+def check_first_start(_: Settings) -> Finding:
+    """A first start is slow, once: nothing is wrong, and it is better known beforehand."""
+    from data.compiled import is_compiled
+
+    mlflow = find_spec("mlflow")
+    parsed = mlflow is not None and mlflow.cached is not None and Path(mlflow.cached).exists()
+    waits = [
+        text for done, text in ((is_compiled(), "features are compiled (20 s)"), (parsed, "MLflow is parsed (up to 60 s)")) if not done
+    ]
+    return Finding("first run", True, f"the next start is slow, once: {', '.join(waits)}" if waits else "what is made once is made")
+
+
 CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     check_python,
     check_packages,
@@ -107,6 +146,9 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     check_disk,
     check_memory,
     check_ports,
+    check_names,
+    check_proxy,
+    check_first_start,
 )
 
 

@@ -1,4 +1,6 @@
-"""The tables of REFERENCE.md, made from the code: `python -m tests.reference` writes them, tests/unit/test_docs.py compares.
+"""The tables of REFERENCE.md and the README's table of labs, made from the code.
+
+`python -m tests.reference` writes them, tests/unit/test_docs.py compares.
 
 A table follows its heading; the sentences between the two are written by hand and kept.
 """
@@ -21,6 +23,7 @@ from data.scenarios import SCENARIOS
 from data.schema import TRANSACTION_COLUMNS
 from data.settings import REPOSITORY, Settings
 from labs.cli import app
+from labs.engine.course import Course
 from labs.failures import Unexpected
 from services.archive import Lag
 from services.scoring import edge
@@ -28,6 +31,7 @@ from services.scoring.metrics import Metrics
 from services.scoring.routes import Service, scoring_routes
 
 REFERENCE = REPOSITORY / "REFERENCE.md"
+README = REPOSITORY / "README.md"
 Rows = list[tuple[str, ...]]
 
 
@@ -125,6 +129,14 @@ def routes() -> Rows:
     return [("route", "what it does"), *((f"`{min(r.methods)} {r.path}`", r.description.splitlines()[0]) for r in found)]
 
 
+def labs() -> Rows:
+    """Each lab of the course."""
+    rows: Rows = [("start", "lab", "the question behind it", "minutes", "points")]
+    for lab in Course(Settings.model_fields["course"].default).labs:
+        rows.append((f"`lab start {lab.short}`", f"{lab.id} {lab.title}", lab.question, str(lab.minutes), " ".join(lab.points)))
+    return rows
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "Verbs": verbs, "Commands": commands, "Settings": settings, "Errors": failures, "Scenarios": scenarios, "Mechanisms": mechanisms,
     "Sources": sources, "Metrics": metrics, "Routes": routes,
@@ -162,6 +174,8 @@ def main() -> None:
         prose = old.replace(tables_in(old)[0], "").strip() if tables_in(old) else old.strip()
         text = text.replace(f"## {heading}\n{old}", f"## {heading}\n\n{prose}\n\n{table(rows())}\n\n")
     REFERENCE.write_text(text.rstrip() + "\n")
+    text = README.read_text()
+    README.write_text(text.replace(tables_in(section(text, "Labs"))[0], f"{table(labs())}\n"))
 
 
 if __name__ == "__main__":

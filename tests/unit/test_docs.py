@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from data.settings import REPOSITORY
 from labs.cli import app
-from tests.reference import REFERENCE, TABLES, section, table, tables_in
+from tests.reference import REFERENCE, TABLES, labs, section, table, tables_in
 
 DOCUMENTS = ("README.md", "REFERENCE.md", "ARCHITECTURE.md", "CHANGELOG.md")
 OUR_PYTHON = [file for top in ("data", "pipelines", "services", "labs", "tests") for file in sorted((REPOSITORY / top).rglob("*.py"))]
@@ -110,6 +110,11 @@ def test_ci_calls_verbs_and_commands_that_exist() -> None:
 def test_the_reference_names_what_the_code_has_and_nothing_else(heading: str) -> None:
     written = tables_in(section(REFERENCE.read_text(), heading))
     assert [text.strip() for text in written] == [table(TABLES[heading]())], "write it anew: python -m tests.reference"
+
+
+def test_the_readme_lists_the_labs_that_there_are_and_nothing_else() -> None:
+    written = tables_in(section(read("README.md"), "Labs"))
+    assert [text.strip() for text in written] == [table(labs())], "write it anew: python -m tests.reference"
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

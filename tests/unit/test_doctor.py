@@ -3,8 +3,11 @@
 import importlib.metadata
 import json
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +15,20 @@ from typer.testing import CliRunner
 from data.settings import Settings
 from labs import doctor
 from labs.cli import app
-from labs.doctor import CHECKS, check_disk, check_home, check_lightgbm, check_memory, check_ports, check_python, out_of_step, setting_rows
+from labs.doctor import (
+    CHECKS,
+    check_disk,
+    check_first_start,
+    check_home,
+    check_lightgbm,
+    check_memory,
+    check_names,
+    check_ports,
+    check_proxy,
+    check_python,
+    out_of_step,
+    setting_rows,
+)
 
 
 def test_a_sound_machine_is_called_sound(settings: Settings) -> None:
@@ -68,6 +84,54 @@ def test_a_library_that_does_not_load_is_named_with_its_system_package(settings:
     finding = check_lightgbm(settings)
     assert not finding.ok
     assert finding.fix == "apt-get install libgomp1"
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Lets callers in by the names in `known`, as MLflow does."""
+
+    known: ClassVar[set[str]] = set()
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.headers["host"].split(":")[0] in self.known else 403)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("known", "ok"), [({"localhost", "127.0.0.1"}, True), ({"127.0.0.1"}, False)])
+def test_a_server_that_refuses_a_callers_name_is_named_with_the_address_that_works(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, known: set[str], ok: bool
+) -> None:
+    monkeypatch.setattr(_Server, "known", known)
+    states = [SimpleNamespace(name="mlflow", state="healthy"), SimpleNamespace(name="scoring", state="stopped")]
+    monkeypatch.setattr(doctor, "Supervisor", lambda _: SimpleNamespace(status=lambda: states))
+    with HTTPServer(("127.0.0.1", 0), _Server) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        finding = check_names(settings.model_copy(update={"mlflow_port": server.server_port}))
+        server.shutdown()
+        thread.join()
+    assert finding.ok == ok
+    assert ok or f"http://localhost:{server.server_port}" in finding.fix
+
+
+def test_a_proxy_in_the_way_of_our_own_servers_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert check_proxy(settings).ok
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    assert check_proxy(settings).fix == "export NO_PROXY=127.0.0.1"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert check_proxy(settings).ok
+
+
+def test_a_slow_first_start_is_announced_and_is_no_fault(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.compiled.is_compiled", lambda: False)
+    finding = check_first_start(settings)
+    assert finding.ok
+    assert "features are compiled" in finding.seen
 
 
 def test_every_setting_is_listed_with_its_value_and_meaning(settings: Settings) -> None:

@@ -167,7 +167,7 @@ def test_the_guardrail_stays_silent_where_nothing_differs() -> None:
     ("challenger", "delay", "traffic"), [(0.31, 7, 0.51), (0.34, 7, 0.70), (0.34, 30, 0.59), (0.25, 7, 0.17), (0.25, 30, 0.34)]
 )
 def test_thompson_sampling_sends_the_traffic_that_an_independent_simulation_found(challenger: float, delay: int, traffic: float) -> None:
-    """To five points: that one drew its posteriors by the payment, this one by the morning."""
+    """To five points."""
     assert thompson(Arms(0.31, challenger, delay), runs=200, seed=7).traffic.value == pytest.approx(traffic, abs=0.055)
 
 

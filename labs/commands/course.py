@@ -4,14 +4,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from data.errors import BadInput
 from labs.engine.checking import load_checks
 from labs.engine.course import Lab
 from labs.engine.desk import Desk
 from labs.engine.guide import Guide
-from labs.engine.page import print_markdown
+from labs.engine.page import print_markdown, way
 from labs.engine.prepare import prepare
 from labs.engine.progress import LabProgress, changing
 from labs.engine.workspace import Workspace
@@ -112,5 +111,7 @@ def shown_root(workspace: Workspace) -> str:
 def _bring_up(desk: Desk, lab: Lab, out: Console, *, anew: bool) -> None:
     if lab.needs == "nothing":
         return
-    with out.status("looking at what runs") as status:
-        prepare(desk.settings, lab, lambda now: status.update(Text(now)), anew=anew)
+    with way(out) as show:
+        aside = prepare(desk.settings, lab, show, anew=anew)
+    if aside is not None:
+        out.print(f"[dim]What ran here before is in {aside} until something else is set aside.[/]")

@@ -15,7 +15,7 @@ from labs.engine.desk import Desk
 from labs.engine.formats import COLOUR, FORMATS, SIGN, summary
 from labs.engine.guide import Guide
 from labs.engine.outcome import EXIT_STATUS, CheckResult, overall
-from labs.engine.page import print_markdown
+from labs.engine.page import print_markdown, way
 from labs.engine.prepare import is_prepared, prepare
 from labs.engine.progress import changing
 from labs.terminal import console
@@ -31,8 +31,8 @@ def check(asked: str | None, *, every: bool, form: str, trace: bool) -> int:
     results: list[CheckResult] = []
     for lab in labs:
         if every:
-            with out.status(f"{lab.id}: bringing up what it needs"):
-                prepare(desk.settings, lab, lambda _: None)
+            with way(out) as show:
+                prepare(desk.settings, lab, show)
         results += check_lab(desk, lab, out, trace=trace)
     if form != "text":
         sys.stdout.write(FORMATS[form](results))

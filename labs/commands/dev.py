@@ -12,6 +12,7 @@ from rich.padding import Padding
 
 from data.settings import Settings
 from labs.engine.course import NEEDS, Course, Lab
+from labs.engine.page import way
 from labs.engine.prepare import Preparation
 from labs.engine.prove import Proof, prove
 from labs.engine.proving_ground import base_home, home_for
@@ -75,5 +76,5 @@ def tell(proof: Proof, out: Console) -> None:
 def _make_base(settings: Settings, labs: list[Lab], out: Console) -> None:
     """The prepared states, once for all."""
     most = max((lab.needs for lab in labs), key=NEEDS.index)
-    with out.status("preparing the states that labs begin with") as status:
-        Preparation(base_home(settings), lambda now: status.update(f"preparing: {now}")).make(most)
+    with way(out) as show:
+        Preparation(base_home(settings), show).make(most)

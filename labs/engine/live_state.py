@@ -28,6 +28,7 @@ _DATABASE: Final = Path("mlflow", "mlflow.db")
 _ARTIFACTS: Final = Path("mlflow", "artifacts")
 # Beside the registry that it speaks of: what sets the registry aside (a demo) takes it along.
 _MARK: Final = Path("mlflow", "course.json")
+_HALFWAY: Final = "being put back"  # the level meanwhile
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,14 @@ class Mark:
 
     @classmethod
     def read(cls, home: Path) -> "Mark | None":
-        """None where the state is of nobody's making, or half put back."""
+        """None where the state is not of a course's making."""
         try:
             return cls(**json.loads((home / _MARK).read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def write(self, home: Path) -> None:
+        (home / _MARK).parent.mkdir(parents=True, exist_ok=True)
         partial = (home / _MARK).with_suffix(".partial")
         partial.write_text(json.dumps(asdict(self)))
         partial.replace(home / _MARK)
@@ -73,13 +75,12 @@ def keep(home: Path, level: str) -> None:
 
 def put_back(home: Path, level: str) -> None:
     """Make the present state that of `level`. Killed in between, the next one does it again."""
-    (home / _MARK).unlink(missing_ok=True)
+    Mark(_HALFWAY).write(home)
     kept = _kept(home, level)
     for name in _STATE:
         if (home / name).exists():
             remove(home / name)
         _copy(kept / name, home / name)
-    (home / _DATABASE).parent.mkdir(parents=True, exist_ok=True)
     _copy_database(kept / _DATABASE, home / _DATABASE)
     _copy(kept / _ARTIFACTS, home / _ARTIFACTS)
     Mark(level).write(home)

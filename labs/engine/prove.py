@@ -85,7 +85,7 @@ class _Prover:
     def run(self, times: int) -> None:
         self.proof.note("the guide has its parts, and promises what is measured", list(guide_faults(self.lab, self.guide)))
         self.workspace.begin(self.lab)
-        prepare(self.settings, self.lab, lambda _: None)
+        prepare(self.settings, self.lab, lambda *_: None)
         folder = self.workspace.folder(self.lab)
         self.proof.note("as shipped, every check says not started", _not(self._check(folder), "not started"))
         for _ in range(times):
@@ -128,7 +128,7 @@ class _Prover:
     def _play(self, solution: Path, wrong: Path | None, *, guide: bool) -> list[str]:
         """From a fresh start: the solution's files, those of a wrong answer over them, the guide's blocks, then the do.sh."""
         self.workspace.reset(self.lab)
-        prepare(self.settings, self.lab, lambda _: None, anew=self.lab.changes_live)
+        prepare(self.settings, self.lab, lambda *_: None, anew=self.lab.changes_live)
         folder = self.workspace.folder(self.lab)
         do = solution / _DO
         for layer in (solution, *([wrong] if wrong else [])):

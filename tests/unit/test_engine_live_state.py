@@ -10,6 +10,7 @@ from data.errors import BadSetting
 from data.settings import Settings
 from labs.engine import live_state, prepare
 from labs.engine.course import Course, Lab
+from labs.engine.levels import level_of
 from labs.engine.live_state import Mark, is_kept, keep, put_back
 from labs.previous import set_aside
 from tests.tiny_course import TINY
@@ -66,14 +67,14 @@ def test_a_server_that_has_the_registry_open_sees_what_was_put_back(home: Path) 
         assert versions(server) == ["one"]
 
 
-def test_a_state_that_is_half_put_back_is_nobodys_and_is_put_back_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_that_is_half_put_back_says_so_and_is_put_back_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(live_state, "_copy_database", killed)
         put_back(home, "champion-1")
-    assert Mark.read(home) is None
+    assert Mark.read(home) == Mark("being put back")
     put_back(home, "champion-1")
     assert Mark.read(home) == Mark("champion-1")
 
@@ -103,7 +104,7 @@ def lab() -> Lab:
 
 
 def test_a_lab_may_be_checked_on_the_state_that_it_began_with_and_changed_itself(lab: Lab, settings: Settings) -> None:
-    level = prepare._level(settings, "service")
+    level = level_of(settings, "champion")
     (settings.home / "mlflow").mkdir(parents=True)
     for mark, good in (
         (None, False),
@@ -121,12 +122,11 @@ def test_a_lab_that_needs_no_server_can_always_be_checked(settings: Settings) ->
     assert prepare.is_prepared(settings, Course(TINY).lab("total"))
 
 
-def test_another_world_has_another_state_and_a_service_that_of_its_champion(settings: Settings) -> None:
-    other = settings.model_copy(update={"seed": 8})
-    assert prepare._level(settings, "service") == prepare._level(settings, "champion") != prepare._level(other, "champion")
-    assert prepare._level(settings, "champion") == prepare._level(settings.model_copy(update={"scoring_port": 9999}), "champion")
+def test_another_world_has_another_state_and_another_port_has_not(settings: Settings) -> None:
+    assert level_of(settings, "champion") != level_of(settings.model_copy(update={"seed": 8}), "champion")
+    assert level_of(settings, "champion") == level_of(settings.model_copy(update={"scoring_port": 9999}), "champion")
 
 
 def test_labs_refuse_a_log_that_they_could_not_put_back(lab: Lab, settings: Settings) -> None:
     with pytest.raises(BadSetting, match="elsewhere"):
-        prepare.prepare(settings.model_copy(update={"store_url": "valkey://127.0.0.1:1/0"}), lab, lambda _: None)
+        prepare.prepare(settings.model_copy(update={"store_url": "valkey://127.0.0.1:1/0"}), lab, lambda *_: None)

@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -49,16 +49,20 @@ class Ledger:
         `facts` is JSON with finite numbers (ValueError otherwise), `at` an aware event time. Raises LedgerBroken when the
         last line is not sound (the chain would grow on sand), DiskFull when the line could not be written.
         """
+        return self.record_all([(kind, facts)], at)[0]
+
+    def record_all(self, lines: Sequence[tuple[str, dict[str, Any]]], at: datetime) -> list[Entry]:
+        """Add entries, (kind, facts) each, with one wait for the disk. After a crash the first of them may be there alone."""
         created = not self.path.exists()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b", buffering=0) as file, _locked(file):
             torn = self._set_torn_line_aside(file)
             if torn:
-                self._append(file, "torn_line", {"bytes": torn, "kept_in": self._torn_path.name}, at)
-            entry = self._append(file, kind, facts, at)
+                self._append(file, [("torn_line", {"bytes": torn, "kept_in": self._torn_path.name})], at)
+            entries = self._append(file, lines, at)
         if created:
             _sync_folder(self.path.parent)
-        return entry
+        return entries
 
     def entries(self) -> list[Entry]:
         """Every whole line, oldest first, unverified; a torn last line is left out. Raises LedgerBroken for a line that is no entry."""
@@ -130,19 +134,25 @@ class Ledger:
             file.truncate(whole)
         return len(torn)
 
-    def _append(self, file: FileIO, kind: str, facts: dict[str, Any], at: datetime) -> Entry:
+    def _append(self, file: FileIO, lines: Sequence[tuple[str, dict[str, Any]]], at: datetime) -> list[Entry]:
         file.seek(0)
         content = file.read()
         number = content.count(b"\n")
         last = self._parse(content.rstrip(b"\n").rpartition(b"\n")[2], number) if content else None
         if last is not None and (last.hash != _digest(last) or last.sequence != number - 1):
             raise self._broken(number, "it is not sound, so nothing can be added after it")
-        unsealed = Entry(number, at.astimezone(UTC).isoformat(), kind, facts, last.hash if last else GENESIS, "")
-        entry = Entry(**{**asdict(unsealed), "hash": _digest(unsealed)})
-        line = _canonical(asdict(entry)) + b"\n"
+        previous, entries = last.hash if last else GENESIS, list[Entry]()
+        for sequence, (kind, facts) in enumerate(lines, number):
+            unsealed = Entry(sequence, at.astimezone(UTC).isoformat(), kind, facts, previous, "")
+            entries.append(Entry(**{**asdict(unsealed), "hash": _digest(unsealed)}))
+            previous = entries[-1].hash
+        self._write(file, b"".join(_canonical(asdict(entry)) + b"\n" for entry in entries))
+        return entries
+
+    def _write(self, file: FileIO, content: bytes) -> None:
         try:
-            while line:  # an unbuffered write may take a part only
-                line = line[file.write(line) :]
+            while content:  # an unbuffered write may take a part only
+                content = content[file.write(content) :]
             os.fsync(file.fileno())
         except OSError as error:
             raise DiskFull(
@@ -150,7 +160,6 @@ class Ledger:
                 next_step="Free some space, then run the same command again.",
                 where=str(self.path),
             ) from error
-        return entry
 
     def _parse(self, line: bytes, number: int) -> Entry:
         try:

@@ -7,7 +7,7 @@ been there: then the champion gets all cards. Used by `controller.py` and, for t
 To withdraw a challenger waits for nothing but the ledger: the service is told first, and the registry follows when it can.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -40,6 +40,7 @@ class LedgerPort(Protocol):
     """The part of `data.ledger.Ledger` that a rollout uses to remember."""
 
     def record(self, kind: str, facts: dict[str, Any], at: datetime) -> Entry: ...
+    def record_all(self, lines: Sequence[tuple[str, dict[str, Any]]], at: datetime) -> list[Entry]: ...
     def entries(self) -> list[Entry]: ...
 
 
@@ -124,14 +125,18 @@ def plan_in_force(registry: RegistryPort, ledger: LedgerPort, champion: str) -> 
     return next((plan for plan in plans if plan.epoch in done), ServingPlan(0, champion))
 
 
-def intend(action: Action, registry: RegistryPort, ledger: LedgerPort, rollout_id: str, at: datetime) -> None:
-    """Put an intent into the ledger. Raises RolloutRefused, changing nothing, when another plan than `before` is in force.
+def intend(
+    action: Action, registry: RegistryPort, ledger: LedgerPort, rollout_id: str, at: datetime, ruling: dict[str, Any] | None = None
+) -> None:
+    """Put an intent into the ledger, after the `ruling` that asks for it. Raises RolloutRefused, changing nothing, when another
+    plan than `before` is in force.
 
     To withdraw waits for no such look at the registry: `complete` has one, after the service was told.
     """
     if action.kind != "withdraw":
         _require_in_force((action.before,), registry, ledger)
-    ledger.record("intent", {"rollout_id": rollout_id, "action": action.to_json()}, at)
+    lines = [("judgement", {"rollout_id": rollout_id, **ruling})] if ruling else []
+    ledger.record_all([*lines, ("intent", {"rollout_id": rollout_id, "action": action.to_json()})], at)
 
 
 def complete(action: Action, registry: RegistryPort, ledger: LedgerPort, notify: Notify, rollout_id: str, at: datetime) -> None:

@@ -128,13 +128,14 @@ class _Controller:
                 in_force = action.serving
         last = opened.done[-1][1] if opened.done else None
         if opened.intent or opened.plan_digest != self.plan.digest or (last and last.serving != in_force):
-            doubt = "resumed in doubt: the registry or the plan changed meanwhile"
-            return self._withdraw(opened, in_force, "rolled_back", (doubt,), at, champion=champion)
+            doubt = ("resumed in doubt: the registry or the plan changed meanwhile",)
+            return self._end_with(self._withdrawal(opened, in_force, "rolled_back", doubt, champion=champion), opened, at)
         if last and last.result:
             return self._end(opened, last, at)
         word = last_word(opened.orders)
         if word and word.kind == "abort":
-            return self._withdraw(opened, in_force, "rolled_back", (f"aborted by {word.told()}",), at, word.by)
+            action = self._withdrawal(opened, in_force, "rolled_back", (f"aborted by {word.told()}",), word.by)
+            return self._end_with(action, opened, at)
         if last is None:
             return self._begin(opened, in_force, at)
         return self._go_on(opened, self.watch.observer.relearn(opened, at))
@@ -146,7 +147,7 @@ class _Controller:
                 found = self._patiently(lambda: self.inspect(opened.challenger))
             except (BundleRefused, UnknownRun) as refused:
                 self._preflight(opened, {"passed": False, "reason": refused.message}, at)
-                return self._withdraw(opened, before, "aborted", (refused.message,), at, "controller")
+                return self._end_with(self._withdrawal(opened, before, "aborted", (refused.message,)), opened, at)
             self._preflight(opened, {"passed": True, "reason": found.told(), "found": found.to_json()}, at)
         serving = self._enter(opened, before, 0, at)
         return self._go_on(opened, self.watch.observer.begin(serving, at))
@@ -161,20 +162,20 @@ class _Controller:
             look, ruling = self.watch.step(look, opened.orders)
             learned, verdict = look.learned, ruling.judgement.verdict
             if verdict == "advance":
-                self._tell(opened.rollout_id)
                 step = learned.step + 1
-                look = look.entering(self._enter(opened, learned.serving, step, learned.now), step, learned.now)
+                look = look.entering(self._enter(opened, learned.serving, step, learned.now, ruling), step, learned.now)
             elif verdict == "promote":
                 return self._promote(opened, learned.serving, ruling, learned.now)
             else:
                 result: Result = "rolled_back" if verdict == "roll_back" else "inconclusive"
-                return self._withdraw(opened, learned.serving, result, ruling.judgement.reasons, learned.now, ruling.by)
+                action = self._withdrawal(opened, learned.serving, result, ruling.judgement.reasons, ruling.by)
+                return self._end_with(action, opened, learned.now, ruling)
 
-    def _enter(self, opened: Opened, before: ServingPlan, step: int, at: datetime) -> ServingPlan:
+    def _enter(self, opened: Opened, before: ServingPlan, step: int, at: datetime, ruling: Ruling | None = None) -> ServingPlan:
         """Put a step into force."""
         stated = self.plan.steps[step]
         serving = ServingPlan(before.epoch + 1, opened.champion, opened.challenger, stated.mode, stated.share, opened.rollout_id)
-        self._act(Action("serve", before, serving, step), opened, at)
+        self._act(Action("serve", before, serving, step), opened, at, ruling)
         self.turned(opened.rollout_id)
         return serving
 
@@ -182,28 +183,24 @@ class _Controller:
         """All cards to the challenger."""
         serving = ServingPlan(before.epoch + 1, opened.challenger, rollout_id=opened.rollout_id)
         action = Action("promote", before, serving, 0, "promoted", ruling.judgement.reasons, ruling.by)
-        self._act(action, opened, at)
-        return self._end(opened, action, at)
+        return self._end_with(action, opened, at, ruling)
 
-    def _withdraw(
-        self,
-        opened: Opened,
-        before: ServingPlan,
-        result: Result,
-        reasons: tuple[str, ...],
-        at: datetime,
-        by: str = "controller",
-        champion: str = "",
-    ) -> RolloutOutcome:
+    def _withdrawal(
+        self, opened: Opened, before: ServingPlan, result: Result, reasons: tuple[str, ...], by: str = "controller", champion: str = ""
+    ) -> Action:
         """All cards to the champion; to that of `before`, which no registry need be asked for, unless another is named."""
         epoch = 1 + max(before.epoch, opened.intent[1].serving.epoch if opened.intent else 0)
-        serving = ServingPlan(epoch, champion or before.champion, rollout_id=opened.rollout_id)
-        action = Action("withdraw", before, serving, 0, result, reasons, by)
-        self._act(action, opened, at)
+        return Action(
+            "withdraw", before, ServingPlan(epoch, champion or before.champion, rollout_id=opened.rollout_id), 0, result, reasons, by
+        )
+
+    def _end_with(self, action: Action, opened: Opened, at: datetime, ruling: Ruling | None = None) -> RolloutOutcome:
+        self._act(action, opened, at, ruling)
         return self._end(opened, action, at)
 
-    def _act(self, action: Action, opened: Opened, at: datetime) -> None:
-        self._patiently(lambda: intend(action, self.registry, self.ledger, opened.rollout_id, at))
+    def _act(self, action: Action, opened: Opened, at: datetime, ruling: Ruling | None = None) -> None:
+        asked = ruling.to_json() if ruling else None
+        self._patiently(lambda: intend(action, self.registry, self.ledger, opened.rollout_id, at, asked))
         self._complete(action, opened, at)
 
     def _complete(self, action: Action, opened: Opened, at: datetime) -> None:

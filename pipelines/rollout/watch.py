@@ -63,7 +63,7 @@ class Watch:
     judgements: list[Judgement] = field(default_factory=list)
 
     def step(self, look: Look, orders: Sequence[Order]) -> tuple[Look, Ruling]:
-        """Look until there is a verdict; it is in the ledger when this returns. `orders`: those known so far."""
+        """Look until a verdict moves the rollout; whoever acts on it puts it into the ledger. `orders`: those known so far."""
         rollout_id = look.learned.serving.rollout_id
         first, longest = timedelta(minutes=self.plan.first_look_minutes), timedelta(hours=self.plan.longest_look_hours)
         distance = first
@@ -80,8 +80,10 @@ class Watch:
                 over = replace(judgement, verdict="inconclusive", reasons=("the traffic ended", *ruling.judgement.reasons))
                 ruling = Ruling(over, ruling.by)
             self.judgements.append(ruling.judgement)
-            if self._settled(ruling, rollout_id, learned.now):
+            if ruling.judgement.verdict not in UNDECIDED:
+                self.paused = False
                 return look, ruling
+            self._note(ruling, rollout_id, learned.now)
             if held:
                 self.rest()
 
@@ -90,16 +92,10 @@ class Watch:
         step_end = look.learned.step_started + timedelta(days=self.plan.steps[look.learned.step].max_days)
         return min(now + distance, step_end) if now < step_end else now + distance
 
-    def _settled(self, ruling: Ruling, rollout_id: str, at: datetime) -> bool:
-        """Note what is new in the ledger; whether it is a verdict that moves the rollout."""
-        verdict = ruling.judgement.verdict
-        if verdict not in UNDECIDED:
-            self.ledger.record("judgement", {"rollout_id": rollout_id, **ruling.to_json()}, at)
-            self.paused = False
-            return True
-        by_judge = verdict == "pause" and ruling.by == "judge"
-        if by_judge != self.paused and (by_judge or verdict == "hold"):
+    def _note(self, ruling: Ruling, rollout_id: str, at: datetime) -> None:
+        """Put into the ledger that the judge pauses the rollout, or no longer does."""
+        by_judge = ruling.judgement.verdict == "pause" and ruling.by == "judge"
+        if by_judge != self.paused and (by_judge or ruling.judgement.verdict == "hold"):
             self.ledger.record("judgement" if by_judge else "resumed", {"rollout_id": rollout_id, **ruling.to_json()}, at)
             self.paused = by_judge
             self.noted(rollout_id)
-        return False

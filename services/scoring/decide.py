@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -49,14 +48,16 @@ def judge_payments(serving: Serving, ids: Sequence[Ids], matrix: NDArray[np.floa
     then is for the rollout's judge to say. `patience` takes out what cannot wait for that.
     """
     started = time.perf_counter()
-    champion_scores = [_required(score, serving) for score in _scores(serving.champion, matrix)]
-    versions: list[str | None] = [None] * len(ids)
-    challenger_scores: list[float | None] = [None] * len(ids)
-    if serving.challenger is not None:
-        said = _challenger_scores(serving.challenger, matrix, started, patience)
-        versions[: len(said)] = [serving.challenger.version] * len(said)
-        challenger_scores[: len(said)] = said
-    rows = zip(ids, matrix.tolist(), champion_scores, versions, challenger_scores, strict=True)
+    champion_scores = _scores(serving.champion, matrix)
+    for score in champion_scores:
+        if not 0.0 <= score <= 1.0:  # nor is NaN
+            raise ModelFailed("The champion's score is no probability.", next_step="Roll it back.", where=serving.champion.version)
+    if serving.challenger is None:
+        return [_judgement(serving, *row) for row in zip(ids, matrix.tolist(), champion_scores, strict=True)]
+    said = _challenger_scores(serving.challenger, matrix, time.perf_counter() - started, patience)
+    versions: list[str | None] = [serving.challenger.version] * len(said)
+    out = [None] * (len(ids) - len(said))  # rows of which no more was asked of it
+    rows = zip(ids, matrix.tolist(), champion_scores, [*versions, *out], [*said, *out], strict=True)
     return [_judgement(serving, *row) for row in rows]
 
 
@@ -78,27 +79,16 @@ def _scores(model: Model, matrix: NDArray[np.float64]) -> list[float]:
     return scores
 
 
-def _required(score: float, serving: Serving) -> float:
-    if not is_probability(score):
-        raise ModelFailed("The champion's score is no probability.", next_step="Roll the champion back.", where=serving.champion.version)
-    return score
-
-
-def is_probability(score: float) -> bool:
-    """Whether a score may leave the service; NaN may not."""
-    return 0.0 <= score <= 1.0
-
-
-def _challenger_scores(challenger: Model, matrix: NDArray[np.float64], started: float, patience: Patience) -> list[float | None]:
+def _challenger_scores(challenger: Model, matrix: NDArray[np.float64], champion_s: float, patience: Patience) -> list[float | None]:
     """What the challenger says of each row, None where it fails; of fewer rows when it is taken out on the way.
 
-    `started`: when the champion began with the same rows, by `time.perf_counter`.
+    `champion_s`: seconds that the champion took for the same rows.
     """
-    between = time.perf_counter()
+    began = time.perf_counter()
     said = _tried(challenger, matrix, patience)
-    patience.took(challenger.version, len(matrix), between - started, time.perf_counter() - between)
+    patience.took(challenger.version, len(matrix), champion_s, time.perf_counter() - began)
     for row, score in enumerate(said):
-        if score is not None and not is_probability(score):
+        if score is not None and not 0.0 <= score <= 1.0:
             patience.poisoned(challenger.version, "not a number" if math.isnan(score) else "no probability")
             return [*said[:row], POISON]
     return said
@@ -106,25 +96,36 @@ def _challenger_scores(challenger: Model, matrix: NDArray[np.float64], started: 
 
 def _tried(challenger: Model, matrix: NDArray[np.float64], patience: Patience) -> list[float | None]:
     """Its scores of all rows together; when that fails, of each alone. Whatever a challenger does wrong, the payment is answered."""
-    if len(matrix) > 1:
-        with suppress(Exception):
-            scores = _scores(challenger, matrix)
-            patience.scored()
-            return [*scores]
+    said: list[float | None]
+    try:
+        said = [*_scores(challenger, matrix)]
+    except Exception as error:
+        if len(matrix) > 1:
+            return _one_by_one(challenger, matrix, patience)
+        patience.failed(challenger.version, f"{type(error).__name__} while scoring")
+        return [None]
+    patience.scored()
+    return said
+
+
+def _one_by_one(challenger: Model, matrix: NDArray[np.float64], patience: Patience) -> list[float | None]:
+    """The same for rows of which some fail; no more are asked once it is out."""
     said: list[float | None] = []
     for row in range(len(matrix)):
-        try:
-            said += _scores(challenger, matrix[row : row + 1])
-            patience.scored()
-        except Exception as error:
-            said.append(None)
-            if patience.failed(challenger.version, f"{type(error).__name__} while scoring"):
-                break
+        found = _tried(challenger, matrix[row : row + 1], patience)
+        said += found
+        if found == [None] and patience.is_out(challenger.version):
+            break
     return said
 
 
 def _judgement(
-    serving: Serving, ids: Ids, values: Sequence[float], champion_score: float, version: str | None, challenger_score: float | None
+    serving: Serving,
+    ids: Ids,
+    values: Sequence[float],
+    champion_score: float,
+    version: str | None = None,
+    challenger_score: float | None = None,
 ) -> Judgement:
     """`values`: the features as plain floats, in order; `version`: the challenger's, where it was asked."""
     model, score = serving.champion, champion_score

@@ -26,20 +26,24 @@ class Patience:
         self._bench = bench
         self._count = count
         self._failures = 0  # in a row
+        self._out = ""  # the version taken out last
         self._begin("")
 
     def scored(self) -> None:
         """The challenger gave scores."""
         self._failures = 0
 
-    def failed(self, version: str, why: str) -> bool:
-        """A challenger could not score a payment; returns whether it is out."""
+    def failed(self, version: str, why: str) -> None:
+        """A challenger could not score a payment."""
         self._count()
         self._failures += 1
-        if self._failures < MOST_FAILURES:
-            return False
-        self._take_out(version, f"{self._failures} failures in a row: {why}")
-        return True
+        self._out = ""
+        if self._failures >= MOST_FAILURES:
+            self._take_out(version, f"{self._failures} failures in a row: {why}")
+
+    def is_out(self, version: str) -> bool:
+        """Whether the last failure was one too many."""
+        return version == self._out
 
     def poisoned(self, version: str, why: str) -> None:
         """A challenger gave something else than a probability: what it computes with is damaged."""
@@ -59,7 +63,7 @@ class Patience:
                 )
 
     def _take_out(self, version: str, why: str) -> None:
-        self._failures = 0
+        self._failures, self._out = 0, version
         self._begin("")
         self._bench(version, why)
 

@@ -46,7 +46,7 @@ def clock(now: Callable[..., Any], seconds: str) -> Callable[..., Any]:
 
 # Where each fault takes hold: (module, function in it) of each place, and the wrap. Change it when a name of the product moves.
 WRAPS: dict[str, tuple[tuple[tuple[str, str], ...], Wrap]] = {
-    "challenger-raises": ((("data.bundle", "Model.score"),), challenger_raises),
+    "challenger-raises": ((("data.bundle", "Model.score"), ("data.bundle", "Model.score_many")), challenger_raises),
     "clock": ((("data.clock", "SystemClock.now"), ("time", "time")), clock),
 }
 

@@ -32,6 +32,7 @@ def list_canaries(*, as_json: bool) -> None:
     out = console(width=LIST_WIDTH)
     out.print(rows)
     out.print("\nOne of them, without servers: [bold]lab canary run C5[/]. All of them: [bold]lab ci canary[/].")
+    out.print("Into the challenger of the running lab: [bold]lab canary inject C3[/], then [bold]lab rollout start[/].")
 
 
 def run(name: str, seed: int, *, json: bool) -> int:

@@ -36,6 +36,27 @@ def run(
     raise typer.Exit(canary.run(name, seed, json=json))
 
 
+@canary_app.command("inject")
+def inject(
+    name: Annotated[str, typer.Argument(metavar="CANARY", help="By name or id; of an id with levels, the first.")], json: Json = False
+) -> None:
+    """Give the challenger of the running lab a fault, for a rollout to find.
+
+    It lasts until `lab canary stop` or a restart of the service.
+    """
+    from labs.commands import canary_inject
+
+    canary_inject.inject(name, as_json=json)
+
+
+@canary_app.command("stop")
+def stop(json: Json = False) -> None:
+    """End the fault of the challenger in the running lab."""
+    from labs.commands import canary_inject
+
+    canary_inject.stop(as_json=json)
+
+
 def ci_canary(
     scenario: Names = None,
     every: Annotated[bool, typer.Option("--all", help="The whole catalogue; the default.")] = False,

@@ -12,6 +12,7 @@ from data.registry import Registry
 from data.serving_plan import unseal
 from data.settings import Settings
 from data.trial import try_bundle
+from services.scoring.challenger_fault import ChallengerFaults
 from services.scoring.courier import Courier, PlanSource
 from services.scoring.engine import Engine
 from services.scoring.explain import Explainer
@@ -29,8 +30,8 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
     """Open the log, bring the history back, and connect the parts. Raises LogUnavailable, BadInput, BadSetting."""
     home, keys = settings.home, settings.home / "keys"
     slots, metrics, clock = Slots(), Metrics(), SystemClock()
-    faults = None if settings.store_url else FeatureFaults()
-    log, engine = _alone(settings, slots, metrics, clock, faults) if faults else _shared(settings, slots, metrics, clock)
+    faults = None if settings.store_url else (FeatureFaults(), ChallengerFaults())
+    log, engine = _alone(settings, slots, metrics, clock, *faults) if faults else _shared(settings, slots, metrics, clock)
 
     def on_swap(serving: Serving) -> None:
         metrics.serves(serving)
@@ -55,16 +56,19 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
         metrics=metrics,
         clock=clock,
         lab_key=lab_key(keys),
-        faults=faults,
+        faults=faults and faults[0],
+        challenger_faults=faults and faults[1],
     )
 
 
-def _alone(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock, faults: FeatureFaults) -> tuple[PredictionStore, Scorer]:
+def _alone(
+    settings: Settings, slots: Slots, metrics: Metrics, clock: Clock, faults: FeatureFaults, challenger_faults: ChallengerFaults
+) -> tuple[PredictionStore, Scorer]:
     """Log and history of one process that owns both."""
     log = open_log(settings, owned=True)
     recovery = Recovery(settings.home / "history", log)
     choices = {"answers_without_log": settings.log_failure == "open", "answers_before_commit": settings.log_write == "buffered"}
-    return log, Engine(slots, log, recovery, metrics, clock, faults=faults, **choices)
+    return log, Engine(slots, log, recovery, metrics, clock, faults=faults, challenger_faults=challenger_faults, **choices)
 
 
 def _shared(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) -> tuple[PredictionStore, Scorer]:

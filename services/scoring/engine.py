@@ -17,6 +17,7 @@ from data.history import Payed
 from data.prediction_store import Answer, PredictionRecord, PredictionStore, Stored, conflict, payment_facts
 from data.schema import Label, Transaction, event_seconds
 from services.scoring.asked import Asked
+from services.scoring.challenger_fault import ChallengerFaults
 from services.scoring.commit import Commit, Refused
 from services.scoring.decide import Ids, judge_each
 from services.scoring.feature_fault import FeatureFaults
@@ -58,6 +59,7 @@ class Engine:
         *,
         answers_without_log: bool = False,
         faults: FeatureFaults | None = None,
+        challenger_faults: ChallengerFaults | None = None,
         answers_before_commit: bool = False,
     ) -> None:
         """`clock` only tells which payments come from the future.
@@ -73,6 +75,7 @@ class Engine:
         self._patience = Patience(self._bench, metrics.challenger_errors.inc)
         self._answers_without_log = answers_without_log
         self._faults = faults or FeatureFaults()
+        self._challenger_faults = challenger_faults or ChallengerFaults()
         self._answers_before_commit = answers_before_commit
         self._stale = False  # the history may hold what the log does not
         self._payment_s = 30e-6  # to decide one more, as it has lately been
@@ -248,6 +251,9 @@ class Engine:
             raise
         if self._faults.asked:
             matrix = self._faults.apply(matrix, [pay.entry for pay in admitted])
+        faulty = self._challenger_faults.asked is not None
+        if faulty:
+            serving = self._challenger_faults.spoil(serving)
         judged = judge_each(serving, [Ids(pay.entry.card_id, pay.entry.transaction_id) for pay in admitted], matrix, self._patience)
         seconds = (time.perf_counter() - started) / len(admitted)
         if len(admitted) >= min(FEWEST_TO_TELL, self._most_in_a_turn()):
@@ -257,7 +263,8 @@ class Engine:
                 self._stale = True  # the history has moved on for a payment that nobody will find in the log
                 self._fail(pay, judgement)
                 continue
-            record = prediction_record(pay.entry, row, judgement, serving, seconds, pay.request_id)
+            late = self._challenger_faults.delay(judgement, row) if faulty else 0.0
+            record = prediction_record(pay.entry, row, judgement, serving, seconds + late, pay.request_id)
             if logs:
                 self._keep(pay, record)
             else:

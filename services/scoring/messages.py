@@ -50,10 +50,24 @@ class AskedFault(Message):
     until: date | None = Field(None, description="first day without it")
 
 
-class FaultList(Message):
-    """The faults of features at work; none: no fault."""
+class AskedChallengerFault(Message):
+    """What is to be wrong with the challenger alone. Shares are of payments."""
 
-    faults: tuple[AskedFault, ...] = Field(max_length=10)
+    fails: float = Field(0.0, ge=0, le=1, description="share on which it raises")
+    poison: float = Field(0.0, ge=0, le=1, description="share of scores that are not a number")
+    columns_off: int = Field(0, ge=0, le=10, description="columns by which its features are off")
+    score_factor: float = Field(1.0, gt=0, le=100, description="times its scores, 1 at most")
+    slow: float = Field(0.0, ge=0, le=1, description="share of its answers that are slow")
+    slow_ms: float = Field(60.0, gt=0, le=1_000, description="how long each of those takes")
+    slow_above_per_s: float = Field(0.0, ge=0, description="only beyond so many answers of its own in a second")
+    in_canary: bool = Field(False, description="well while in its shadow, and faulty from its first answer on")
+
+
+class FaultList(Message):
+    """The faults at work; a part that is left out stays as it is."""
+
+    faults: tuple[AskedFault, ...] = Field((), max_length=10, description="of features, as both models see them; none: no fault")
+    challenger: AskedChallengerFault | None = Field(None, description="of the challenger alone; null: none")
 
 
 class Problem(Message):
@@ -107,7 +121,11 @@ def _quotes(message: Message) -> int:
 
 
 _TEXTS = frozenset({str, date, datetime})
-_PLACES = {name for kind in (Transaction, Label, TransactionBatch, LabelBatch, AskedFault, FaultList) for name in kind.model_fields}
+_PLACES = {
+    name
+    for kind in (Transaction, Label, TransactionBatch, LabelBatch, AskedFault, AskedChallengerFault, FaultList)
+    for name in kind.model_fields
+}
 
 
 def _known_place(part: int | str) -> str:

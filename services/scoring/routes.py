@@ -15,6 +15,7 @@ from data.errors import NotAllowed
 from data.features import FEATURE_COUNT
 from data.prediction_store import Answer, PredictionStore
 from data.schema import Message, Prediction, Token, Transaction
+from services.scoring.challenger_fault import ChallengerFaults
 from services.scoring.courier import Courier
 from services.scoring.engine import NOT_LOGGED, Unlogged
 from services.scoring.explain import Explainer
@@ -39,6 +40,7 @@ class Service:
     clock: Clock  # only to tell people how old something is
     lab_key: str
     faults: FeatureFaults | None = None  # what may be done to the features; None where no such fault can be injected
+    challenger_faults: ChallengerFaults | None = None  # the same for the challenger
 
 
 def scoring_routes(service: Service) -> APIRouter:
@@ -129,16 +131,19 @@ def _add_control(router: APIRouter, service: Service) -> None:
 
     @router.put("/v1/faults", openapi_extra=_takes(FaultList))
     async def faults(request: Request) -> JSONResponse:
-        """Do these faults to the features that the models see, and no others; none ends them. Needs the lab's key in X-Lab-Key."""
+        """Do these faults to the features that the models see, or to the challenger, and no others. Needs the lab's key in X-Lab-Key."""
         _require_key(request, service)
-        asked = decode(FaultList, await request.body()).faults
-        if service.faults is None:
+        asked = decode(FaultList, await request.body())
+        if service.faults is None or service.challenger_faults is None:
             raise NotAllowed(
                 "Several scoring processes share this lab; a fault of features would reach one of them.",
                 next_step="Unset LAB_STORE_URL and start again, or inject a fault of messages.",
                 where="LAB_STORE_URL",
             )
-        service.faults.ask(asked)
+        if "faults" in asked.model_fields_set:
+            service.faults.ask(asked.faults)
+        if "challenger" in asked.model_fields_set:
+            service.challenger_faults.ask(asked.challenger)
         return JSONResponse(_serving(service))
 
 
@@ -174,6 +179,7 @@ def _serving(service: Service) -> dict[str, Any]:
         "registry_problem": service.courier.problem,
         "log_sequence": service.log.last_sequence(),
         "faults": service.faults.to_json() if service.faults else [],
+        "challenger_fault": service.challenger_faults.to_json() if service.challenger_faults else None,
     }
     return facts | (_source(service) if current else {"source": "none"})
 

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.bundle import Model, verify_bundle
+from data.bundle import FACTS, Model, verify_bundle
 from data.costs import DECISIONS, DecisionCosts, Policy, decline_threshold
 from data.errors import BadInput, BundleRefused, MissingFile
 from data.features import FEATURE_SCHEMA_HASH
+from data.ids import are_among
 from data.rules import rule_severity
 from data.scenarios import scenario
 from data.settings import REPOSITORY, Settings
@@ -47,9 +49,10 @@ def own_or_world(settings: Settings, *, models: int) -> Scored:
 
 
 def from_log(settings: Settings, *, models: int) -> Scored | None:
-    """The payments of the prediction log, scored by every admitted version, the one that served last first; None where too little is there.
+    """The payments of the prediction log since the last of the versions was trained, scored by each; None where too little is there.
 
-    Payments that were declined are left out: nobody knows what they were.
+    The version that served last comes first; it alone, for `models` = 1, else every admitted one. Payments that were declined are
+    left out: nobody knows what they were.
     """
     from data.prediction_frames import labels_frame, logged_span, window_frame, window_matrix
 
@@ -60,19 +63,31 @@ def from_log(settings: Settings, *, models: int) -> Scored | None:
         span = None
     if span is None:
         return None
-    frame, matrix, labels = window_frame(log, *span), window_matrix(log, *span), labels_frame(log)
-    time_s = _seconds(frame["event_time"])
+    frame = window_frame(log, *span)
+    admitted = _champion_first(admitted, frame)[: 1 if models == 1 else None]
+    since = max((learnt_until(settings, model.version) for model in admitted), default=span[0])
+    time_s, labels = _seconds(frame["event_time"]), labels_frame(log)
     frauds = labels[labels["is_fraud"].to_numpy() & (_seconds(labels["report_time"]) - _seconds(labels["event_time"]) <= MATURE_S)]
-    keep = (time_s <= int(span[1].timestamp()) - MATURE_S) & (frame["decision"] != "decline").to_numpy()
-    is_fraud = frame["transaction_id"].isin(frauds["transaction_id"]).to_numpy()
+    declined = (frame["decision"] == "decline").to_numpy()
+    judged = (time_s >= since.timestamp()) & (time_s <= span[1].timestamp() - MATURE_S)
+    keep, is_fraud = judged & ~declined, are_among(frame["transaction_id"], frauds["transaction_id"])
     if keep.sum() < LEAST_PAYMENTS or is_fraud[keep].sum() < LEAST_FRAUDS:
         return None
-    last = frame["champion_version"].iloc[-1]
-    admitted.sort(key=lambda model: (model.version != last, model.version))
-    decided = [_decide(f"version {model.version}", model.policy, model.score_many(matrix[keep]), matrix[keep]) for model in admitted]
-    left_out = int((frame["decision"] == "decline").sum())
-    source = f"the served payments of this lab ({left_out:,} declined ones left out: nobody knows what they were)"
+    matrix = window_matrix(log, *span)[keep]
+    decided = [_decide(f"version {model.version}", model.policy, model.score_many(matrix), matrix) for model in admitted]
+    source = f"the served payments of this lab ({int((judged & declined).sum()):,} declined ones left out: nobody knows what they were)"
     return _scored(source, frame[keep], is_fraud[keep], decided)
+
+
+def learnt_until(settings: Settings, version: str) -> datetime:
+    """The end of what an admitted version saw in its training; 1970 for a bundle that does not say."""
+    facts = json.loads((settings.home / "models" / version / FACTS).read_text())
+    return datetime.fromisoformat(facts["trained_until"]) if "trained_until" in facts else datetime.fromtimestamp(0, UTC)
+
+
+def _champion_first(admitted: list[Model], frame: "pd.DataFrame") -> list[Model]:
+    last = frame["champion_version"].iloc[-1] if len(frame) else ""
+    return sorted(admitted, key=lambda model: (model.version != last, model.version))
 
 
 def from_world(settings: Settings) -> Scored:
@@ -126,7 +141,7 @@ def _trained(config: WorldConfig) -> Scored:
             seen, _ = skew.apply_features(features[late], payments.reset_index(drop=True), features[late.start - 1])
             skewed = _decide(SKEW, model.policy, model.score_many(seen), features[late])
     reported = days.labels.loc[days.labels["is_fraud"], "transaction_id"]
-    frauds = payments["transaction_id"].isin(reported).to_numpy()
+    frauds = are_among(payments["transaction_id"], reported)
     return _scored(f"the synthetic world, seed {config.seed}", payments, frauds, [*decided, skewed])
 
 

@@ -1,5 +1,6 @@
 """Experiments on the user's own payments: what is taken from the prediction log and from batch scoring, and what is left out."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.bundle import Model
+from data.bundle import Model, seal_bundle
 from data.errors import BadInput
 from data.prediction_log import PredictionLog
 from data.settings import Settings
@@ -59,8 +60,19 @@ def test_served_payments_are_scored_by_every_version_whose_seal_holds_the_last_c
 def test_what_was_declined_is_left_out_and_a_fraud_counts_by_the_age_at_which_a_rollout_judges(settings: Settings) -> None:
     found = contenders.from_log(settings, models=2)
     assert found is not None
-    assert "18 declined ones left out" in found.source
+    assert "8 declined ones left out" in found.source
     assert int(found.is_fraud.sum()) == 10  # the one reported on day 12 was too late
+
+
+def test_payments_that_a_version_learnt_from_are_left_out_and_only_of_versions_that_take_part(settings: Settings) -> None:
+    facts = settings.home / "models" / "1" / "facts.json"
+    facts.write_text(json.dumps({"trained_until": (transaction(0).event_time + timedelta(days=1)).isoformat()}))
+    seal_bundle(facts.parent, key_folder=settings.home / "keys", sequence=1, facts=json.loads(facts.read_text()))
+    both, champion = (contenders.from_log(settings, models=count) for count in (2, 1))
+    assert both is not None and champion is not None
+    assert int(both.time_s.min()) >= int((transaction(0).event_time + timedelta(days=1)).timestamp())
+    assert int(champion.time_s.min()) == int(transaction(0).event_time.timestamp())
+    assert [model.name for model in champion.models] == ["version 2"]
 
 
 def test_too_few_versions_payments_or_frauds_are_no_material(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

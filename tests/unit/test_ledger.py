@@ -151,3 +151,13 @@ def test_whether_somebody_holds_the_turn_can_be_asked_without_taking_it(tmp_path
     assert not ledger.is_taken("rollout")
     with ledger.turn("rollout"):
         pass
+
+
+def test_lines_written_together_are_lines_like_all_others(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.record("first", {}, AT)
+    entries = ledger.record_all([("judgement", {"verdict": "roll_back"}), ("intent", {})], AT)
+    assert [entry.sequence for entry in entries] == [1, 2]
+    assert entries[1].previous == entries[0].hash
+    assert ledger.entries()[1:] == entries
+    assert ledger.verify() == 3

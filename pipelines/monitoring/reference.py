@@ -72,7 +72,7 @@ class Reference:
     delays: Delays
     streams: StreamRates
     alert_profile: Profile  # bins: approved, alerted, (none)
-    first_alerts: Profile  # bins: not, first alert of its card that day and till that hour, (none)
+    first_alerts: Profile  # bins: not, first alert of its card and its till that day, (none)
     frauds: Days  # bins: not known as fraud in time, known, (none)
     caught: Days  # of the known frauds; bins: missed, alerted, (none)
     performance: Performance | None  # None: too few known frauds

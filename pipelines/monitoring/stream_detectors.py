@@ -58,7 +58,7 @@ class EDetector:
         return float(np.log(self.statistic)) if self.statistic > 0 else -np.inf
 
     def feed(self, heads: Mask, null: Floats) -> tuple["EDetector", Mask]:
-        """After more observations, each with chance of heads `null` in (0, 1) at the edge of the hypothesis; both (n,).
+        """After more observations, each with chance of heads `null` in (0, 1) while all is quiet, given what came before; both (n,).
 
         Also returns which of them left the statistic at an alarm, (n,).
         """

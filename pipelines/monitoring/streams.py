@@ -1,12 +1,13 @@
 """The streams that e-detectors watch: what counts as one observation, and what is usual of it. Called by `portfolio`.
 
-Frauds come in campaigns: one till, one afternoon, many alerts. Counted one by one they vary three to six times as much as
-independent payments, and a detector that believes them is either deaf or cries wolf. The first of a card on a day and of
-a till in an hour vary nearly as independent ones do (three worlds of 140 days: design effect 1.2 to 1.9, where 3.0 to 3.7).
+Frauds come in campaigns: one till, many alerts, for days. Counted one by one, the alerts of a week vary eleven times as much as
+independent payments would, and a detector that believes them is either deaf or cries wolf. The first ones of a card and of a
+till on a day vary as independent ones do (six worlds of 24 weeks: 1.04 times by week; 3.7 times with the first of a till in each
+hour). Of labelled frauds there are too few for that: there the first of a till in an hour counts, at 1.7 times by week.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -19,10 +20,13 @@ from pipelines.monitoring.performance import matured_rows
 from pipelines.monitoring.profile import DAY_MS, HOUR_MS, Days, Floats, Integers, Mask, count_days, design_effect, milliseconds
 from pipelines.monitoring.stream_detectors import FEWER_CAUGHT, FEWER_LABELS, MORE_ALERTS, EDetector
 
-# Odds this near to the reference's are no change: fraudsters' habits move alert rates by a tenth from month to month on quiet
-# worlds, and labels come in waves. What the reference itself cannot know for sure comes on top.
-TOLERATED: Final = 1.15
-TOLERATED_LABELS: Final = 1.5
+# Standard deviation of the log odds of heads from fortnight to fortnight on quiet worlds, beyond chance (measured: 0.03 of
+# alerts, where thrice that leaves room for worlds that wander more; 0.16 of caught frauds). What the reference itself cannot
+# know for sure comes on top.
+ALERTS_WANDER: Final = 0.1
+CAUGHT_WANDER: Final = 0.15
+MEMORY_DAYS: Final = 21.0  # after which a live day has a third of its weight left in what is usual
+TOLERATED_LABELS: Final = 1.5  # odds of a label this much lower are no change: labels come in waves
 PARTIES: Final = ["card_id", "terminal_id"]
 JUDGED: Final = ["transaction_id", "event_time", "card_id", "amount_minor", "decision", "score", "held_out"]  # what `matured_rows` reads
 CAUGHT: Final = ("transaction_id", "event_time", "card_id", "terminal_id", "decision")
@@ -48,29 +52,43 @@ class StreamRate:
     """What a reference says of one stream."""
 
     share: Floats  # of heads: (24,) by hour of the day, or (1,)
+    variance: float  # of the log odds of heads, as far as independent observations tell
     effect: float  # how much more heads vary from day to day than independent ones would
-    tolerance: float  # factor on the odds up to which the reference may be wrong, or habits move
 
     @classmethod
-    def of(cls, stream: Observations, *, hourly: bool, tolerated: float) -> "StreamRate":
+    def of(cls, stream: Observations, *, hourly: bool) -> "StreamRate":
         """An hour's share is drawn to the overall one, and a share of few observations to one half."""
         heads, tails = stream.heads.sum() + 0.5, (~stream.heads).sum() + 0.5
         overall = heads / (heads + tails)
         effect = design_effect(stream.days, ordered=False, quantile=SURE)
-        error = np.sqrt(effect * (1 / heads + 1 / tails))
         share = np.array([overall])
         if hourly:
             hour = stream.time // HOUR_MS % 24
             rows, hits = np.bincount(hour, minlength=24), np.bincount(hour, weights=stream.heads, minlength=24)
             share = (hits + PRIOR_ROWS * overall) / (rows + PRIOR_ROWS)
-        return cls(share, effect, tolerated * float(np.exp(error)))
+        return cls(share, float(1 / heads + 1 / tails), effect)
 
-    def edge(self, time: Integers, *, more: bool) -> Floats:
-        """The largest share that is no change yet (the smallest, unless `more`) at each time, (n,)."""
-        share = self.share[time // HOUR_MS % len(self.share)]
-        ratio = self.tolerance if more else 1 / self.tolerance
-        edge: Floats = np.clip(share * ratio / (1 + share * (ratio - 1)), 1e-9, 1 - 1e-9)
-        return edge
+    def usual(self, stream: Observations, *, wander: float) -> Floats:
+        """The chance of heads that the reference and the stream's own past give each observation of a quiet stream, (n,).
+
+        Polya's urn: the predictive law of coins whose share is drawn from a Beta distribution, as wide as the reference's
+        ignorance and a month's wander, with the hours' shares about it. So what quiet days teach sharpens the detector, and
+        no band of rates has to be forgiven: the run length holds in the mean over the rates that the reference leaves open.
+        A live day is forgotten after a while, so that habits may go on moving.
+        """
+        share = self._share(stream.time)
+        prior = 1 / ((1 - self.share.mean()) * (self.variance + wander**2))  # heads that the reference is worth
+        day = stream.time // DAY_MS
+        usual: Floats = share * (prior + _remembered(stream.heads, day)) / (prior + _remembered(share, day))
+        return np.clip(usual, 1e-9, 1 - 1e-9)
+
+    def floor(self, stream: Observations, *, tolerated: float) -> Floats:
+        """The smallest chance of heads that is no change yet, with odds so many times lower and what the reference cannot know, (n,)."""
+        share, ratio = self._share(stream.time), float(np.exp(-np.sqrt(self.effect * self.variance))) / tolerated
+        return np.clip(share * ratio / (1 + share * (ratio - 1)), 1e-9, 1 - 1e-9)
+
+    def _share(self, time: Integers) -> Floats:
+        return self.share[time // HOUR_MS % len(self.share)]
 
 
 @dataclass(frozen=True)
@@ -89,21 +107,21 @@ class StreamRates:
         alerts, caught, known = alert_stream(frame), caught_stream(frame, labels), known_stream(frame, labels, maturity_days)
         days = max(len(alerts.days.days), 1)
         return cls(
-            StreamRate.of(alerts, hourly=True, tolerated=TOLERATED),
-            StreamRate.of(caught, hourly=False, tolerated=TOLERATED),
-            StreamRate.of(known, hourly=False, tolerated=TOLERATED_LABELS),
+            StreamRate.of(alerts, hourly=True),
+            StreamRate.of(caught, hourly=False),
+            StreamRate.of(known, hourly=False),
             len(frame) / days,
             len(caught.heads) / days,
         )
 
 
 def first_alerts(frame: pd.DataFrame) -> Mask:
-    """Payments that were alerted as the first of their card on that day and of their till in that hour, (n,)."""
+    """Payments that were alerted as the first of their card and of their till on that day, (n,)."""
     time = milliseconds(frame["event_time"])
     alerted = np.flatnonzero((frame["decision"] != "approve").to_numpy())
     alerted = alerted[np.argsort(time[alerted], kind="stable")]
     first = np.zeros(len(frame), dtype=np.bool_)
-    first[alerted[_firsts(frame[PARTIES].iloc[alerted], time[alerted])]] = True
+    first[alerted[_firsts(frame[PARTIES].iloc[alerted], time[alerted], till=DAY_MS)]] = True
     return first
 
 
@@ -123,7 +141,7 @@ def caught_stream(frame: pd.DataFrame, labels: pd.DataFrame) -> Observations:
     columns = [name for name in (*CAUGHT, "held_out") if name in frame]
     rows = frame[columns][are_among(frame["transaction_id"], frauds["transaction_id"])]
     known = rows.merge(frauds, on="transaction_id").sort_values(["report_time", "transaction_id"], kind="stable")
-    known = known[_firsts(known, milliseconds(known["event_time"]))]
+    known = known[_firsts(known, milliseconds(known["event_time"]), till=HOUR_MS)]
     heads = (known["decision"] != "approve").to_numpy()
     return Observations(milliseconds(known["report_time"]), heads | known["held_out"].to_numpy() if "held_out" in known else heads)
 
@@ -153,20 +171,20 @@ def watch_streams(
 ) -> tuple[Detection, ...]:
     """The three e-detectors over all that was served since the reference; each alarmed if it did in [start, now)."""
     payments, frauds = (max(1.0, plan.windows * plan.window_days * n) for n in (usual.payments_per_day, usual.frauds_per_day))
-    watched: tuple[tuple[Detector, Observations, StreamRate, tuple[float, ...], float], ...] = (
-        ("alert_rate_stream", alert_stream(frame), usual.alerts, MORE_ALERTS, payments),
-        ("caught_frauds", caught_stream(frame, labels), usual.caught, FEWER_CAUGHT, frauds),
-        ("label_flow", known_stream(frame, labels, maturity_days, now), usual.known, FEWER_LABELS, payments),
+    alerts, caught, known = alert_stream(frame), caught_stream(frame, labels), known_stream(frame, labels, maturity_days, now)
+    watched: tuple[tuple[Detector, Observations, Floats, EDetector], ...] = (
+        ("alert_rate_stream", alerts, usual.alerts.usual(alerts, wander=ALERTS_WANDER), EDetector(MORE_ALERTS, payments)),
+        ("caught_frauds", caught, usual.caught.usual(caught, wander=CAUGHT_WANDER), EDetector(FEWER_CAUGHT, frauds)),
+        ("label_flow", known, usual.known.floor(known, tolerated=TOLERATED_LABELS), EDetector(FEWER_LABELS, payments, usual.known.effect)),
     )
-    said = []
-    for name, stream, rate, odds, run_length in watched:
-        detector = EDetector(odds, run_length, plan.noise.get(f"{name}:", rate.effect))
-        said.append(_detect(name, stream, rate.edge(stream.time, more=odds[-1] > 1), detector, start))
-    return tuple(said)
+    return tuple(
+        _detect(name, stream, null, replace(detector, effect=plan.noise.get(f"{name}:", detector.effect)), start)
+        for name, stream, null, detector in watched
+    )
 
 
 def _detect(name: Detector, stream: Observations, null: Floats, detector: EDetector, start: datetime) -> Detection:
-    """`effect`: heads over what the edge of the hypothesis promised, among the observations of the window."""
+    """`effect`: heads over what the hypothesis promised, among the observations of the window."""
     state, alarms = detector.feed(stream.heads, null)
     inside = stream.time >= round(start.timestamp() * 1000)
     over = np.flatnonzero(alarms & inside)
@@ -179,10 +197,23 @@ def _detect(name: Detector, stream: Observations, null: Floats, detector: EDetec
     )  # fmt: skip
 
 
-def _firsts(rows: pd.DataFrame, time: Integers) -> Mask:
-    """Rows that are the first of their card on a day, and the first of their till in an hour; rows in order, (n,)."""
+def _remembered(values: Floats | Mask, day: Integers) -> Floats:
+    """The sum of all that came before each observation, (n,), each day's part fading from day to day; `day` never falls."""
+    if len(values) == 0:
+        return np.empty(0)
+    days, first, place = np.unique(day, return_index=True, return_inverse=True)
+    weight: Floats = values.astype(np.float64)
+    before: Floats = np.cumsum(weight) - weight
+    kept = np.zeros(len(days))
+    for k, total in enumerate(np.diff(before[first]), start=1):
+        kept[k] = (kept[k - 1] + total) * np.exp((days[k - 1] - days[k]) / MEMORY_DAYS)
+    return before + (kept - before[first])[place]
+
+
+def _firsts(rows: pd.DataFrame, time: Integers, *, till: int) -> Mask:
+    """Rows that are the first of their card on a day, and the first of their till in its span of ms; rows in order, (n,)."""
     again = np.zeros(len(rows), dtype=np.bool_)
-    for name, span in (("card_id", DAY_MS), ("terminal_id", HOUR_MS)):
+    for name, span in (("card_id", DAY_MS), ("terminal_id", till)):
         who = pd.factorize(rows[name])[0].astype(np.int64)
         again |= pd.Index(time // span * (len(rows) + 1) + who).duplicated()
     return ~again

@@ -13,7 +13,16 @@ from tests.bench.drift_power import Point
 from tests.bench.drift_quiet import Quiet
 from tests.bench.drift_streams import Delays
 
-_STYLE = """
+GOAL_STYLE = """
+.goal { display: grid; grid-template-columns: 2.8rem 1fr auto; gap: 0.1rem 0.6rem; padding: 0.6rem 0;
+  border-bottom: 1px solid var(--grid); }
+.goal .told { grid-column: 2 / 4; color: var(--muted); font-size: 0.9rem; overflow-wrap: anywhere; }
+.reached { color: var(--good); font-weight: 600; } .MISSED { color: var(--bad); font-weight: 600; }
+.not { color: var(--muted); white-space: nowrap; }
+"""
+_STYLE = (
+    GOAL_STYLE
+    + """
 .heat table { border-collapse: separate; border-spacing: 2px; font-size: 0.78rem; }
 .heat th, .heat td { padding: 0; border: 0; }
 .heat th[scope="col"] { height: 8.2rem; vertical-align: bottom; }
@@ -28,12 +37,8 @@ _STYLE = """
 .heat .free { --tone: var(--series-1); }
 .key { display: inline-block; width: 1rem; height: 1rem; border-radius: 3px; vertical-align: -0.15rem; margin: 0 0.3rem 0 0.8rem; }
 .heat .strong { color: var(--paper); }
-.goal { display: grid; grid-template-columns: 2.8rem 1fr auto; gap: 0.1rem 0.6rem; padding: 0.6rem 0;
-  border-bottom: 1px solid var(--grid); }
-.goal .told { grid-column: 2 / 4; color: var(--muted); font-size: 0.9rem; overflow-wrap: anywhere; }
-.reached { color: var(--good); font-weight: 600; } .MISSED { color: var(--bad); font-weight: 600; }
-.not { color: var(--muted); white-space: nowrap; }
 """
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,14 @@ class Measured:
 
 def render(measured: Measured) -> str:
     """The page as text; parts that the run left out are left out."""
-    parts = (_head(measured), _goals(measured.goals), _heat(measured.card), _power(measured.points), _delays(measured), _quiet(measured))
+    parts = (
+        _head(measured),
+        goals_section(measured.goals),
+        _heat(measured.card),
+        _power(measured.points),
+        _delays(measured),
+        _quiet(measured),
+    )
     return document("Drift report card", (*parts, _decisions(measured.card)), _STYLE)
 
 
@@ -69,7 +81,8 @@ def _head(measured: Measured) -> str:
     )
 
 
-def _goals(goals: Sequence[Goal]) -> str:
+def goals_section(goals: Sequence[Goal]) -> str:
+    """The goals of a report card, each with its target and what was measured."""
     listed = "\n".join(
         f'<div class="goal"><b>{goal.name}</b><span>{text(goal.what)}: {text(goal.target)}</span>'
         f'<span class="{goal.verdict}">{goal.verdict}</span><span class="told">{text(goal.measured)}</span></div>'
@@ -120,7 +133,7 @@ def _delays(measured: Measured) -> str:
     rows = [
         (
             d.stream.name,
-            "known" if d.stream.tolerated == 1 else "as served",
+            "known" if d.stream.known else "as served",
             f"{d.stream.usual:.2%}",
             f"{d.stream.changed:.2%}",
             f"{d.median:,.0f}",

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from pipelines.monitoring.profile import DAY_MS
 from pipelines.monitoring.stream_detectors import FEWER_CAUGHT, MORE_ALERTS, EDetector
+from pipelines.monitoring.streams import Observations, StreamRate
 
 
 def coins(n: int, share: float, seed: int) -> np.ndarray:
@@ -55,3 +57,34 @@ def test_a_change_that_is_over_is_forgotten_soon() -> None:
     assert alarms[-1]
     detector, alarms = detector.feed(coins(2_000, 0.01, 5), np.full(2_000, 0.02))
     assert not alarms[-500:].any()
+
+
+def coin_days(n: int, share: float, seed: int) -> Observations:
+    """A thousand coins a day."""
+    return Observations(np.arange(n) * (DAY_MS // 1000), coins(n, share, seed))
+
+
+def test_what_is_usual_of_a_stream_is_told_by_nothing_that_comes_later() -> None:
+    rate, stream = StreamRate.of(coin_days(14_000, 0.02, 6), hourly=True), coin_days(9_000, 0.03, 7)
+    cut = Observations(stream.time[:4_500], stream.heads[:4_500])
+    np.testing.assert_array_equal(rate.usual(stream, wander=0.1)[:4_500], rate.usual(cut, wander=0.1))
+
+
+def test_live_days_teach_what_is_usual_where_the_reference_does_not_know_and_are_forgotten() -> None:
+    rate = StreamRate.of(coin_days(2_000, 0.02, 8), hourly=False)
+    quiet, raised = coin_days(60_000, 0.02, 9), coin_days(60_000, 0.03, 10)
+    after = Observations(np.concatenate([raised.time, quiet.time + 60 * DAY_MS]), np.concatenate([raised.heads, quiet.heads]))
+    usual = rate.usual(after, wander=0.1)
+    assert usual[59_999] == pytest.approx(0.03, rel=0.15)
+    assert usual[-1] == pytest.approx(0.02, rel=0.15)
+
+
+def test_a_reference_of_two_weeks_gives_no_more_false_alarms_than_promised() -> None:
+    promised, runs, length = 1_000.0, 40, 8_000
+    first = []
+    for seed in range(runs):
+        rate = StreamRate.of(coin_days(14_000, 0.05, 100 + seed), hourly=False)
+        live = coin_days(length, 0.05, 200 + seed)
+        _, alarms = EDetector(MORE_ALERTS, promised).feed(live.heads, rate.usual(live, wander=0.1))
+        first.append(int(alarms.argmax()) + 1 if alarms.any() else length)
+    assert np.mean(first) > promised

@@ -21,6 +21,7 @@ from pipelines.rollout.actions import Opened, read_open
 from pipelines.rollout.evidence import trouble_of
 from pipelines.rollout.judge import Judgement
 from pipelines.rollout.looks import Observer
+from pipelines.rollout.orders import standing_pause
 from pipelines.rollout.turns import TimelineEntry, last_rollout, read_timeline
 
 MILLISECOND = timedelta(milliseconds=1)  # the resolution of event time: up to and with the last payment
@@ -97,6 +98,7 @@ def _facts(found: Standing) -> dict[str, Any]:
             "running": found.running,
             "step_since": opened.done[-1][0].isoformat() if opened.done else None,
             "evidence": found.evidence.to_json() if found.evidence else None,
+            "orders": [asdict(order) for order in opened.orders],
         },
         "champion": found.champion,
         "challenger": found.challenger,
@@ -113,12 +115,15 @@ def _print(found: Standing) -> None:
         out.print(_none_open(found))
         return
     state = "is running" if found.running else "is open, and nobody runs it"
+    held = standing_pause(opened.orders)
     out.print(f"[bold]{opened.rollout_id}[/] {state}: version {opened.challenger} against champion {opened.champion}")
     rows = table("", "")
     rows.show_header = False
     rows.add_row("begun", _when(opened.started))
     rows.add_row("step", _step(opened))
     rows.add_row("cards", _who_serves(found))
+    if held:
+        rows.add_row("paused", f"since {_when(held.at)} by {held.told()}")
     for number, turn in enumerate(filter(is_verdict, found.timeline)):
         rows.add_row("" if number else "so far", f"{headline(turn)}\n[dim]{turn.reason}[/]")
     if found.evidence:
@@ -127,7 +132,7 @@ def _print(found: Standing) -> None:
             "now", f"{_when(datetime.fromisoformat(said.at))}: {said.verdict.replace('_', ' ')}\n[dim]{'; '.join(said.reasons)}[/]"
         )
     out.print(rows)
-    if not found.running:
+    if held or not found.running:
         up = "" if found.service else "[bold]lab up[/], then "
         out.print(f"Go on with it: {up}[bold]lab rollout resume[/].")
 

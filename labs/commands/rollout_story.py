@@ -5,12 +5,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from rich.padding import Padding
-
 from data.errors import NoRollout
 from data.ledger import Entry, Ledger
 from data.settings import Settings
-from labs.terminal import console, print_json
+from labs.terminal import console, print_json, table
 from pipelines.rollout.turns import last_rollout
 
 _COLOURS: Final = {"promoted": "green", "rolled_back": "red", "aborted": "red", "inconclusive": "yellow", "pause": "yellow"}
@@ -53,13 +51,16 @@ def tell(rollout_id: str | None, *, as_json: bool) -> None:
         print_json(facts | {"ledger": {"entries": count, "head": ledger.head()}})
         return
     out = console()
+    rows = table("", "")
+    rows.show_header = False
     for chapter in chapters:
-        colour = _COLOURS.get(chapter.kind, "bold")
-        out.print(f"[dim]{datetime.fromisoformat(chapter.at):%Y-%m-%d %H:%M}[/]  [{colour}]{chapter.told}[/]", soft_wrap=False)
-        for reason in chapter.because:
-            out.print(Padding(f"[dim]{reason}[/]", (0, 0, 0, 18), expand=False))
-    lines = f"lines {own[0].sequence} to {own[-1].sequence} of {count}"
-    out.print(f"[green]✓[/] told from {lines} of the ledger, whose chain holds; its newest hash is {ledger.head()[:12]}")
+        told = f"[{_COLOURS.get(chapter.kind, 'bold')}]{chapter.told}[/]"
+        because = "".join(f"\n[dim]{reason}[/]" for reason in chapter.because)
+        rows.add_row(f"[dim]{datetime.fromisoformat(chapter.at):%Y-%m-%d %H:%M}[/]", told + because)
+    out.print(rows)
+    out.print(
+        f"[green]✓[/] lines {own[0].sequence} to {own[-1].sequence} of the ledger; its chain of {count} holds, up to {ledger.head()[:12]}"
+    )
 
 
 def story(entries: Sequence[Entry]) -> list[Chapter]:

@@ -104,6 +104,10 @@ class _Controller:
         serving = plan_in_force(self.registry, self.ledger, champion)
         if serving.mode != "champion_only":
             raise _refused(f"Rollout {serving.rollout_id} is under way", "`lab rollout status` shows it.")
+        if serving.champion == challenger:
+            raise _refused(
+                f"Version {challenger} answers all cards already", "`lab registry` lists the versions; another may be challenger."
+            )
         entries = self.ledger.entries()
         self._record(last_rollout(entries))  # MLflow may have been away at its end
         number = 1 + sum(entry.kind == "rollout_started" for entry in entries)

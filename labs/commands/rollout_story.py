@@ -115,7 +115,7 @@ def _done(action: dict[str, Any], plan: dict[str, Any]) -> tuple[str, list[str]]
 
 
 def _judged(facts: dict[str, Any]) -> tuple[str, list[str]]:
-    told = f"{facts['by']}: {facts['verdict'].replace('_', ' ')}, after {facts['payments']:,} payments of {facts['step']}"
+    told = f"{facts.get('by', 'judge')}: {facts['verdict'].replace('_', ' ')}, after {facts['payments']:,} payments of {facts['step']}"
     return told, [*facts["reasons"], *_evidence(facts)]
 
 
@@ -128,8 +128,9 @@ def _order(facts: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def _ended(facts: dict[str, Any]) -> tuple[str, list[str]]:
-    told = f"{facts['result'].replace('_', ' ')}, decided by the {facts['decided_by']}".replace("by the operator", "by an operator")
-    return f"{told}: champion is version {facts['champion']}", []
+    by = facts.get("decided_by", "judge")
+    who = f"the {by}" if by in ("judge", "controller") else by
+    return f"{facts['result'].replace('_', ' ')}, decided by {who}: champion is version {facts['champion']}", []
 
 
 def _evidence(facts: dict[str, Any]) -> list[str]:

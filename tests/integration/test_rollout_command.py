@@ -181,6 +181,29 @@ def test_a_challenger_that_harms_is_rolled_back_and_that_is_an_exit_status_of_it
     assert (lab.serving(), lab.registry.alias("challenger")) == (champion, None)
 
 
+def test_an_operator_pauses_and_aborts_a_rollout_that_another_process_runs(
+    lab: RunningLab, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    champion = str(lab.registry.alias("champion"))
+    lab.registry.set_alias("challenger", "1" if champion == "2" else "2")
+    before = lab.answered_in_canary()
+    started = lab.run([*LAB, "rollout", "start", "--plan", str(lab.plan)])
+    wait_until(lambda: started.poll() is not None or lab.answered_in_canary() > before, "a canary", 120)
+    assert command("pause", "--reason", "an audit", "--by", "night shift")[0] == 0
+    status = json.loads(command("status", "--json")[1])["open"]
+    assert [(order["kind"], order["by"]) for order in status["orders"]] == [("pause", "night shift")]
+    exit_status, out, err = command("abort", "--reason", "the audit said no", "--by", "day shift")
+    assert exit_status == 0, err
+    assert f"version {champion} answers all cards" in out
+    told, why = started.communicate(timeout=60)
+    assert started.returncode == 3, why
+    assert "aborted by day shift: the audit said no" in " ".join(told.split())
+    assert (lab.serving(), lab.registry.alias("champion")) == (champion, champion)
+    story = " ".join(command("story")[1].split())
+    assert "night shift orders: pause an audit" in story
+    assert "rolled back, decided by day shift" in story
+
+
 def test_too_little_evidence_is_an_end_of_its_own_and_the_challenger_may_try_again(
     lab: RunningLab, command: Callable[..., tuple[int, str, str]]
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from data.settings import Settings
 from labs.engine.checking import run_checks
-from labs.engine.course import Course, Lab, Wrong
+from labs.engine.course import Check, Course, Lab, Wrong
 from labs.engine.guide import SAY_IT_PARTS, SECTIONS, Guide
 from labs.engine.outcome import CheckResult
 from labs.engine.prepare import prepare
@@ -98,8 +98,8 @@ class _Prover:
         self.proof.note("a reset gives the start back byte for byte, killed or not", list(reset_faults(self.lab, self.workspace)))
         self.proof.note("its time budget holds", list(self._budget_faults()))
 
-    def _check(self, folder: Path) -> list[CheckResult]:
-        return list(run_checks(self.lab, folder, self.settings))
+    def _check(self, folder: Path, only: list[Check] | None = None) -> list[CheckResult]:
+        return list(run_checks(self.lab, folder, self.settings, only))
 
     def _solution(self) -> None:
         began = time.monotonic()
@@ -116,8 +116,7 @@ class _Prover:
 
     def _wrong(self, wrong: Wrong) -> list[str]:
         faults = self._play(self.lab.solution, self.lab.folder / "wrong" / wrong.folder, guide=wrong.guide)
-        results = self._check(self.workspace.folder(self.lab))
-        drawn = next(result for result in results if result.check == wrong.check)
+        [drawn] = self._check(self.workspace.folder(self.lab), [self.lab.check(wrong.check)])
         said = f"{drawn.why} {drawn.look}"
         if drawn.state != "incorrect":
             faults.append(f"{wrong.check}: {drawn.state} {said}".strip())

@@ -28,7 +28,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(contenders, "LEAST_PAYMENTS", 100)
     monkeypatch.setattr(contenders, "LEAST_FRAUDS", 3)
     for number in (1, 2, 3):
-        make_bundle(tmp_path / "models" / str(number), tmp_path / "keys", seed=number, sequence=number)
+        make_bundle(tmp_path / "models" / str(number), tmp_path / "keys", seed=number, sequence=number, trees=3)
     (tmp_path / "models" / "3" / "policy.json").write_text("{}")
     features = random_features(ROWS, seed=4)
     start = transaction(0).event_time

@@ -18,9 +18,9 @@ from labs.terminal import console
 
 
 def start(asked: str | None) -> None:
-    """Make the lab's folder, bring up what it needs, print its first step. Raises what preparing raises."""
+    """Make the folder of the lab, or of the next one; bring up what it needs; print its first step. Raises what preparing raises."""
     desk = Desk.open()
-    lab = desk.lab(asked)
+    lab = (desk.upcoming if asked is None else None) or desk.lab(asked)
     out = console()
     load_checks(lab)  # a broken lab says so before a minute is spent on it
     made = desk.workspace.begin(lab)

@@ -35,7 +35,10 @@ def list_labs(json: Json = False) -> None:
 
 
 def start(which: Which = None) -> None:
-    """Begin a lab, or go on with it: its files, the servers that it needs, its first step."""
+    """Begin a lab, or go on with it: its files, the servers that it needs, its first step.
+
+    Without a number: the one that you are at, or the next.
+    """
     from labs.commands import course
 
     course.start(which)

@@ -18,14 +18,14 @@ def home() -> None:
     left = [lab for lab in labs if lab not in done]
     out = console()
     out.print(f"[bold]{desk.course.title}[/]\n{desk.course.about}\n")
-    current = next((lab for lab in left if lab.id == progress.current), None)
-    if current is not None:
+    current = desk.upcoming
+    if current is not None and current.id == progress.current:
         out.print(f"You are at   [bold]{current.id} {current.title}[/], {_far(progress, current)}, in {shown(desk.workspace, current)}/")
         out.print(
             f"What is next [bold]lab check {current.short}[/], or [bold]lab hint {current.short}[/], or [bold]lab guide {current.short}[/]"
         )
-    elif left:
-        out.print(f"What is next [bold]lab start {left[0].short}[/]: {left[0].title}, about {left[0].minutes} minutes")
+    elif current is not None:
+        out.print(f"What is next [bold]lab start {current.short}[/]: {current.title}, about {current.minutes} minutes")
     minutes = sum(lab.minutes for lab in left)
     out.print(f"So far       {len(done)} of {len(labs)} labs passed" + (f"; about {_hours(minutes)} to go" if left else ""))
     out.print("\nAll labs: [bold]lab list[/]   servers: [bold]lab status[/]   help: [bold]lab -h[/]   trouble: [bold]lab doctor[/]")

@@ -33,3 +33,10 @@ class Desk:
         if wanted is None:
             raise BadInput("No lab has been started.", next_step="`lab list` shows them; begin with `lab start` and a number.", where="lab")
         return self.course.lab(wanted)
+
+    @property
+    def upcoming(self) -> Lab | None:
+        """What to go on with: the lab started last while it is not passed, then the first that is not; None when all are."""
+        progress = self.progress
+        left = [lab for lab in self.course.labs if not progress.of(lab).done(lab)]
+        return next((lab for lab in left if lab.id == progress.current), left[0] if left else None)

@@ -1,6 +1,6 @@
 """Homes for labs that are being proved: each its own folder, workspace and ports, over one set of prepared states.
 
-The states are linked, not copied: nobody writes to a kept one (`labs/engine/live_state.py`).
+Kept states are linked, not copied: nobody writes to one (`labs/engine/live_state.py`).
 """
 
 import os
@@ -24,11 +24,9 @@ def home_for(settings: Settings, name: str) -> Settings:
     folder, base = settings.home / "dev" / name, settings.home / "dev" / "base"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "home").mkdir(parents=True)
-    for part in ("course", "datasets"):
+    for part, copy in (("course", os.link), ("datasets", shutil.copy2), ("keys", shutil.copy2)):
         if (base / part).exists():
-            shutil.copytree(base / part, folder / "home" / part, copy_function=os.link)
-    if (base / "keys").exists():
-        shutil.copytree(base / "keys", folder / "home" / "keys")
+            shutil.copytree(base / part, folder / "home" / part, copy_function=copy)
     return Settings(home=folder / "home", workspace=folder / "workspace", course=settings.course, **_free_ports())
 
 

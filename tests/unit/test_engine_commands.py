@@ -74,6 +74,13 @@ def test_a_lab_goes_from_not_started_over_incorrect_to_passed(run: Run, workspac
     assert "1 of 2 labs passed" in run()[1]
 
 
+def test_start_alone_goes_on_with_the_next_lab(run: Run, workspace: Path) -> None:
+    assert "L01" in run("start")[1]
+    (workspace / "01_total" / "total.py").write_text(RIGHT)
+    run("check")
+    assert "L02" in run("start")[1]
+
+
 def test_start_shows_the_first_step_and_never_overwrites(run: Run, workspace: Path) -> None:
     out = run("start", "total")[1]
     assert "How much was paid?" in out

@@ -3,7 +3,7 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint labs bench bench-quick bench-serving bench-drift chaos lock clean
+.PHONY: help install demo up down test lint labs bench bench-quick bench-serving bench-drift bench-canary chaos compose-secrets lock clean
 
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,14 @@ bench-serving: $(READY) ## load the scoring service with wrk, beside what people
 
 bench-drift: $(READY) ## the report card of drift monitoring, ten seeds (ARGS=--nightly for a hundred, ARGS=--ci for two)
 	@$(BIN)/python -m tests.bench.drift $(or $(ARGS),--quick)
+
+bench-canary: $(READY) ## our canary rule beside the others', 2,000 rollouts of each kind (ARGS=--nightly for 10,000, ARGS=--ci)
+	@$(BIN)/python -m tests.bench.canary $(or $(ARGS),--quick)
+
+compose-secrets: ## write .env, the stack's secrets, unless it is there
+	@test -f .env && echo ".env is there already." || { umask 077; while IFS= read -r line; do case "$$line" in *=) \
+		printf '%s%s\n' "$$line" "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')";; *) printf '%s\n' "$$line";; esac; done <.env.example >.env; \
+		echo "Wrote .env with random secrets."; }
 
 lock: ## resolve pyproject.toml into requirements.lock, with hashes (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-strip-extras --generate-hashes --no-annotate \

@@ -37,7 +37,9 @@ def connect_postgres(url: str) -> "psycopg.Connection[Any]":
     import psycopg
 
     with in_our_words():
-        return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="fraudlab")
+        # Said here, as a server made without a locale would give text as bytes.
+        how: dict[str, Any] = {"client_encoding": "utf8", "connect_timeout": CONNECT_TIMEOUT_S, "application_name": "fraudlab"}
+        return psycopg.connect(url, autocommit=True, **how)
 
 
 def in_postgres(query: str) -> Any:

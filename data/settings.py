@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     scoring_address: str = _address("the scoring API")
     mlflow_address: str = _address("MLflow")
     prefect_address: str = _address("Prefect's server")
+    archive_address: str = _address("the shared log's archive")
     allowed_hosts: str = Field(
         "",
         pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$",
@@ -133,6 +134,10 @@ class Settings(BaseSettings):
     @cached_property
     def prefect_url(self) -> str:
         return self.prefect_address or f"http://{self.host}:{self.prefect_port}"
+
+    @cached_property
+    def archive_url(self) -> str:
+        return self.archive_address or f"http://{self.host}:{self.archive_port}"
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -96,9 +96,9 @@ def _archive(settings: Settings) -> Program:
         command=(sys.executable, "-m", "services.archive"),
         port=settings.archive_port,
         port_setting="LAB_ARCHIVE_PORT",
-        health=f"http://{settings.host}:{settings.archive_port}/metrics",
-        page=f"http://{settings.host}:{settings.archive_port}/metrics",
-        elsewhere=bool(settings.scoring_address),
+        health=f"{settings.archive_url}/metrics",
+        page=f"{settings.archive_url}/metrics",
+        elsewhere=bool(settings.archive_address),
         beside="scoring",
     )
 

@@ -28,7 +28,7 @@ def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, jso
     supervisor = Supervisor(settings)
     _require_new_servers(settings)
     supervisor.stop()
-    aside = set_aside(settings.home)
+    aside = None if settings.mlflow_address else set_aside(settings.home)  # servers that run elsewhere use the same folders
     if aside is not None:
         story.console.print(f"[dim]What an earlier run left is in {aside} until the next one.[/]")
     story.console.print(f"[bold]The closed loop[/] on {stream.name}")

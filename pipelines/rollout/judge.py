@@ -54,10 +54,13 @@ def judge(learned: Learned, evidence: Evidence, plan: RolloutPlan) -> tuple[Lear
     silent = any(periods >= 1 for _, periods in _silences(learned, plan))  # ends by itself: heard again, or rolled back
     late = learned.now - learned.step_started >= timedelta(days=step.max_days) and not silent
     last = learned.step == len(plan.steps) - 1
+    harmed = harm(learned, plan)
+    if harmed:
+        harmed += unexplained(learned, plan)  # what was odd before may be why: scores three times too high want another calibration
     findings: tuple[tuple[Verdict, list[str]], ...] = (
         ("roll_back", broken(learned, plan)),
         ("pause", withheld(learned, plan)),
-        ("roll_back", harm(learned, plan)),
+        ("roll_back", harmed),
         ("pause", unexplained(learned, plan)),
         ("hold", missing(learned, plan, step)),
     )

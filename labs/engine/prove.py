@@ -7,16 +7,20 @@ One lab is proved in a home, a workspace and with ports of its own, so that labs
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from data.settings import Settings
 from labs.engine.checking import run_checks
 from labs.engine.course import Check, Course, Lab, Wrong
 from labs.engine.guide import SAY_IT_PARTS, SECTIONS, Guide
+from labs.engine.learner import end_group
 from labs.engine.outcome import CheckResult
 from labs.engine.prepare import prepare
 from labs.engine.prove_reset import reset_faults
@@ -65,7 +69,8 @@ def prove(name: str, settings: Settings, times: int) -> Proof:
     proof = Proof(lab.id, lab.title)
     with ending_signals_raise():
         try:
-            _Prover(lab, settings, proof).run(times)
+            with _Prover(lab, settings, proof) as prover:
+                prover.run(times)
         except Exception as error:
             proof.note("the proof itself ran", [f"{type(error).__name__}: {error}"])
         finally:
@@ -81,6 +86,13 @@ class _Prover:
         self.proof = proof
         self.workspace = Workspace(settings.workspace)
         self.guide = Guide(lab)
+        self._left_running = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._left_running.close()
 
     def run(self, times: int) -> None:
         self.proof.note("the guide has its parts, and promises what is measured", list(guide_faults(self.lab, self.guide)))
@@ -106,6 +118,7 @@ class _Prover:
         faults = self._play(self.lab.solution, None, guide=True)
         checking = time.monotonic()
         results = self._check(self.workspace.folder(self.lab))
+        self._left_running.close()
         now = time.monotonic()
         self.proof.check_s, self.proof.whole_s = max(self.proof.check_s, now - checking), max(self.proof.whole_s, now - began)
         self.proof.note("the guide's blocks and the solution's commands run", faults)
@@ -117,6 +130,7 @@ class _Prover:
     def _wrong(self, wrong: Wrong) -> list[str]:
         faults = self._play(self.lab.solution, self.lab.folder / "wrong" / wrong.folder, guide=wrong.guide)
         [drawn] = self._check(self.workspace.folder(self.lab), [self.lab.check(wrong.check)])
+        self._left_running.close()
         said = f"{drawn.why} {drawn.look}"
         if drawn.state != "incorrect":
             faults.append(f"{wrong.check}: {drawn.state} {said}".strip())
@@ -144,22 +158,28 @@ class _Prover:
         return [fault for fault in faults if fault]
 
     def _run(self, where: str, script: str, status: int, folder: Path) -> str:
-        """Run a piece of shell as a learner would; what went wrong, or nothing."""
+        """Run a piece of shell as a learner would; what went wrong, or nothing. What it leaves running lives until the checks are over."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        done = subprocess.run(
-            ["bash", "-eu", "-o", "pipefail", "-c", script],
-            cwd=folder,
-            env={**os.environ, **self.settings.as_environment(), "PATH": path, "NO_COLOR": "1", "COLUMNS": "80"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=4 * self.lab.whole_s,
-        )
-        if done.returncode == status:
-            return ""
-        last = " / ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-3:])
-        return f"{where} ended with status {done.returncode}: {last}"
+        limit_s = 4 * self.lab.whole_s
+        with tempfile.TemporaryFile("w+") as output:  # no pipe: a process left running would hold it open
+            process = subprocess.Popen(
+                ["bash", "-eu", "-o", "pipefail", "-c", script],
+                cwd=folder,
+                env={**os.environ, **self.settings.as_environment(), "PATH": path, "NO_COLOR": "1", "COLUMNS": "80"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._left_running.callback(end_group, process)
+            try:
+                if process.wait(limit_s) == status:
+                    return ""
+            except subprocess.TimeoutExpired:
+                return f"{where} took longer than {limit_s:g} s"
+            output.seek(0)
+            last = " / ".join(output.read().strip().splitlines()[-3:])
+            return f"{where} ended with status {process.returncode}: {last}"
 
     def _figure_faults(self) -> Iterator[str]:
         for name in self.proof.figures.keys() - {figure.name for figure in self.lab.figures}:

@@ -72,7 +72,7 @@ def _threshold_too_high(e: Evidence) -> bool:
 
 
 def _recall_may_fall(e: Evidence) -> bool:
-    return e.alarmed("caught_frauds") or e.ranking_lost or (e.outputs_moved and e.ranking_doubtful)
+    return e.alarmed("caught_frauds") or e.ranking_lost_alone or (e.outputs_moved and e.ranking_doubtful)
 
 
 def _waits_for_labels(e: Evidence) -> bool:
@@ -114,7 +114,18 @@ def _retrain_headline(e: Evidence) -> str:
     return f"The model lost {share:.0%} of the frauds it used to catch at the same rate of false alerts."
 
 
+def _quiet_headline(e: Evidence) -> str:
+    return f"No detector alarmed. {_luck(e)}" if e.ranking_lost else "Nothing is wrong."
+
+
+def _luck(e: Evidence) -> str:
+    share = e.ranking.relative if e.ranking is not None else 0.0
+    return f"{share:.0%} fewer of few frauds were caught, which is luck as long as the stream of labels does not alarm."
+
+
 def _ignore_headline(e: Evidence) -> str:
+    if e.ranking_lost:
+        return f"Payments changed, alerts did not. {_luck(e)}"
     if e.damage is not None:
         return "Payments changed, and the model does as well as before."
     return "Payments changed; alerts did not. Labels have not told yet."
@@ -178,7 +189,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "retrain", "changed payments are no damage: a new model adds a risk and wins nothing",
     ),
     Row(
-        "nothing", "ignore", lambda _: True, "Nothing is wrong.",
+        "nothing", "ignore", lambda _: True, _quiet_headline,
         "retrain", "a model trained on one more week is no better beyond noise",
     ),
 )  # fmt: skip

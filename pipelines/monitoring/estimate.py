@@ -197,8 +197,8 @@ def estimate(
 
 
 def _caught(now: Expected, usual: Expected, *, shifted: bool) -> float:
-    """Frauds caught per payment, where payments `shifted` or not."""
-    if not shifted:
+    """Frauds caught per payment, where payments `shifted` or not. Scores that promise no more than usual have nothing to be doubted."""
+    if not shifted or now.caught <= usual.caught:
         return now.caught
     return usual.caught if now.caught > FOLLOWS * usual.caught else float(np.sqrt(now.caught * usual.caught))
 

@@ -19,6 +19,7 @@ LEAKS: Final = 0.02  # of blocked frauds that are reported all the same
 STILL_CAUGHT: Final = 0.15  # of the frauds that a model gone blind alerts by chance (the world's new tactics: 0.10 to 0.20)
 CLOSE: Final = -5.0  # campaigns make counts vary four times as much as Poisson's law: log ratios this small say nothing
 SHAKEN: Final = 0.005  # p-value of no loss under which nobody should call a ranking intact; holiday shopping stays above it
+TESTS: Final = 50  # that share the error budget of a window, about: see `portfolio`
 RANKING_LOSS: Final = 0.10  # relative: a smaller loss of ranking is not worth a training, however significant
 
 
@@ -118,6 +119,11 @@ class Evidence:
     @property
     def ranking_lost(self) -> bool:
         return self.ranking is not None and self.ranking.relative >= RANKING_LOSS and self.ranking.p_value < self.error_budget
+
+    @property
+    def ranking_lost_alone(self) -> bool:
+        """A loss beyond doubt though nothing else speaks for it: as unlikely as any single test of a window must be."""
+        return self.ranking_lost and self.ranking is not None and self.ranking.p_value < self.error_budget / TESTS
 
     @property
     def loss_is_confirmed(self) -> bool:

@@ -51,13 +51,13 @@ class Length:
     references: int  # of independent rows, for each of them
     power_seeds: int
     stream_runs: int
-    repeats: int  # of one exercise, for equal bytes
+    repeats: int  # of a few exercises, for equal bytes
 
 
 LENGTHS = {
-    "ci": Length(2, 1, 2, 0, 0, 50, 2),
-    "quick": Length(10, 4, 15, 2, 4, 200, 50),
-    "nightly": Length(100, 25, 10, 4, 20, 500, 50),
+    "ci": Length(2, 1, 2, 0, 0, 100, 2),
+    "quick": Length(10, 4, 15, 2, 4, 400, 5),
+    "nightly": Length(100, 25, 10, 4, 20, 1_000, 50),
 }
 CERTAIN = frozenset({"G3", "G4", "G7", "G14", "P8"})  # what two seeds can tell: the others are rates, printed but not judged
 FIRST_SEED = 101  # seeds on which nothing was tuned
@@ -99,15 +99,15 @@ def measure(length: str, seeds: Sequence[int], home: Path) -> Measured:
     points, streams = measure_power(powered, home), measure_streams(asked.stream_runs)
     goals = [
         *judge_quiet(rows, days, weeks),
-        *(judge_power(points) if points else ()),
+        *judge_power(points),
         *judge_streams(streams),
         *judge_card(card),
         judge_estimates(card),
         judge_malformed(),
         judge_repeats(home, FIRST_SEED, asked.repeats),
+        judge_install(),
+        judge_speed(home, FIRST_SEED),
     ]
-    if length != "ci":
-        goals += [judge_install(), judge_speed(home, FIRST_SEED)]
     goals.sort(key=lambda goal: (goal.name[0], int(goal.name[1:])))
     return Measured(length, card, goals, rows, days, weeks, points, streams)
 

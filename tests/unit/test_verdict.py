@@ -118,6 +118,13 @@ def test_a_loss_that_only_a_few_frauds_speak_for_waits_for_more(columns: tuple[C
     assert "may still be luck" in verdict.headline
 
 
+@pytest.mark.parametrize("columns", [(), (AMOUNT,)])
+def test_a_loss_such_as_quiet_weeks_of_few_frauds_bring_is_told_and_not_acted_upon(columns: tuple[ColumnTest, ...]) -> None:
+    verdict = decide(replace(RANKING_LOST, moved=columns, ranking=RankingLoss(0.5, 5e-4)))
+    assert verdict.decision == "ignore"
+    assert "50% fewer" in verdict.headline
+
+
 def test_a_loss_too_small_to_matter_does_not_start_a_training() -> None:
     lost = replace(UNHARMED, recall_at_false_alerts=Interval(0.02, 0.01, 0.03))
     assert decide(replace(QUIET, damage=lost, ranking=RankingLoss(0.04, 1e-6))).decision == "ignore"

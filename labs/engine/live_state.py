@@ -28,7 +28,7 @@ _DATABASE: Final = Path("mlflow", "mlflow.db")
 _ARTIFACTS: Final = Path("mlflow", "artifacts")
 # Beside the registry that it speaks of: what sets the registry aside (a demo) takes it along.
 _MARK: Final = Path("mlflow", "course.json")
-_HALFWAY: Final = "being put back"  # the level meanwhile
+_HALFWAY: Final = "being made"  # the level meanwhile
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,14 @@ class Mark:
 def is_kept(home: Path, level: str) -> bool:
     """Whether that level was made before."""
     return _kept(home, level).is_dir()
+
+
+def begin(home: Path) -> None:
+    """An empty state: nothing registered, nothing served. No server may run. Whoever finds it half made begins anew."""
+    Mark(_HALFWAY).write(home)
+    for path in [home / name for name in _STATE] + [path for path in (home / _MARK).parent.iterdir() if path != home / _MARK]:
+        if path.exists():
+            remove(path)
 
 
 def keep(home: Path, level: str) -> None:

@@ -14,7 +14,7 @@ from data.errors import BadSetting
 from data.settings import Settings
 from labs.engine.course import Lab, Need
 from labs.engine.levels import BUILT_ON, SECONDS, State, level_of, make_history, make_state, state_of
-from labs.engine.live_state import Mark, is_kept, keep, put_back
+from labs.engine.live_state import Mark, begin, is_kept, keep, put_back
 from labs.previous import set_aside
 from labs.service import serving_once_ready
 from services.supervisor import Supervisor
@@ -113,14 +113,16 @@ class Preparation:
 
     def _put_back(self, level: str) -> None:
         self._tell("putting the system to this lab's beginning", 1)
-        if Mark.read(self.home) is None:  # somebody else's, a demo's for instance
+        if Mark.read(self.home) is None:
             self._clear()
         self.supervisor.stop(("scoring",))
         put_back(self.home, level)
 
     def _clear(self) -> None:
         self.supervisor.stop()
-        self.aside = set_aside(self.home) or self.aside
+        if Mark.read(self.home) is None:  # somebody else's, a demo's for instance
+            self.aside = set_aside(self.home)
+        begin(self.home)
 
     def _serve(self, need: Need) -> None:
         names = ("mlflow",) if need == "champion" else ("mlflow", "scoring")

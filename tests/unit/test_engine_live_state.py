@@ -11,7 +11,7 @@ from data.settings import Settings
 from labs.engine import live_state, prepare
 from labs.engine.course import Course, Lab
 from labs.engine.levels import level_of
-from labs.engine.live_state import Mark, is_kept, keep, put_back
+from labs.engine.live_state import Mark, begin, is_kept, keep, put_back
 from labs.previous import set_aside
 from tests.tiny_course import TINY
 
@@ -74,9 +74,31 @@ def test_a_state_that_is_half_put_back_says_so_and_is_put_back_again(home: Path,
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(live_state, "_copy_database", killed)
         put_back(home, "champion-1")
-    assert Mark.read(home) == Mark("being put back")
+    assert Mark.read(home) == Mark("being made")
     put_back(home, "champion-1")
     assert Mark.read(home) == Mark("champion-1")
+
+
+def test_an_empty_state_is_empty_and_is_known_for_the_courses_own(home: Path) -> None:
+    (home / "predictions.db").write_text("a payment")
+    begin(home)
+    assert [path.name for path in (home / "mlflow").iterdir()] == ["course.json"]
+    assert [name for name in ("predictions.db", "history", "ledger.jsonl") if (home / name).exists()] == []
+    assert Mark.read(home) == Mark("being made")
+    assert is_kept(home, "champion-1")
+
+
+@pytest.mark.parametrize(("mark", "aside"), [(None, True), (Mark("being made"), False), (Mark("champion-0"), False)])
+def test_what_somebody_else_left_is_set_aside_and_what_a_course_left_is_not(
+    home: Path, settings: Settings, mark: Mark | None, aside: bool
+) -> None:
+    (home / "mlflow" / "course.json").unlink()
+    if mark is not None:
+        mark.write(home)
+    preparation = prepare.Preparation(settings.model_copy(update={"home": home}), lambda *_: None)
+    preparation._clear()
+    assert (home / "previous" / "ledger.jsonl").exists() == (preparation.aside is not None) == aside
+    assert not (home / "ledger.jsonl").exists()
 
 
 def test_a_level_that_was_half_kept_is_not_taken_for_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

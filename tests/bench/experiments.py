@@ -52,10 +52,13 @@ def aa_goals(scored: Scored, runs: int, seed: int) -> list[Goal]:
     """The product's split and three broken ones."""
     drawn = draw_positions(scored.cards, runs, seed)
     found = [aa_replays(scored, splitter, drawn, share=0.1, seed=seed) for splitter in (RIGHT, *BROKEN)]
-    rows = [[one.splitter.name, share(one.false), f"{one.uniform:.2g}", share(one.covered), share(one.ratio_doubted_any_time),
-             amount(one.cards_until_doubt) if one.cards_until_doubt > 0 else "–", f"{one.both_arms:.0%}", f"{one.kept:.0%}"]
-            for one in found]  # fmt: skip
-    columns = ["split", "p < .05", "KS", "covers", "ratio off", "cards", "both", "again"]
+    names = ("right", "by payment", "no salt", "1.2 x share")
+    rows: list[list[object]] = []
+    for name, one in zip(names, found, strict=True):
+        cards = amount(one.cards_until_doubt) if one.cards_until_doubt > 0 else "–"
+        doubted = share(one.ratio_doubted_any_time)
+        rows.append([name, share(one.false), f"{one.uniform:.2g}", doubted, cards, f"{one.both_arms:.0%}", f"{one.kept:.0%}"])
+    columns = ["split", "p < .05", "KS", "ratio off", "cards", "both", "again"]
     publish("experiments_aa", f"A/A, {runs} replays, 10 % of the cards", columns, rows, {})
     return [_sound(found[0]), *_signs(found)]
 
@@ -97,16 +100,18 @@ def paired_goal(worlds: Sequence[Scored], seed: int) -> Goal:
     for scored in worlds:
         found, by_worth = ab_paired.measure(scored, seed)
         every += found
-        rows: list[list[object]] = [
-            [one.name, f"{one.average_precision:.3f}", change(one.loss_change), f"{one.alerts_differ:.1%}",
-             f"{one.paired_sd:.1f}/{one.split_sd:.1f}", amount(one.paired_payments), amount(one.split_payments), number(one.times)]
-            for one in found
-        ]  # fmt: skip
+        models: list[list[object]] = []
+        for one in found:
+            sd = f"{one.paired_sd:.1f}/{one.split_sd:.1f}"
+            models.append([one.name, f"{one.average_precision:.3f}", change(one.loss_change), f"{one.alerts_differ:.1%}", sd])
+        columns = ["challenger", "AP", "loss, 95 %", "differ", "SD, EUR"]
+        publish("experiments_models", f"Beside the champion, {scored.source}", columns, models, {})
+        sizes = [[one.name, amount(one.paired_payments), amount(one.split_payments), number(one.times)] for one in found]
         for margin in by_worth:
-            sizes = [amount(margin.paired_payments), amount(margin.split_payments), number(margin.times)]
-            rows.append([f"5 %: {margin.worth}", "", "", "", "", *sizes])
-        columns = ["challenger", "AP", "loss", "differ", "SD", "paired", "split", "times"]
-        publish("experiments_paired", f"Paired and split, {scored.source}", columns, rows, {})
+            name = f"5 %: {margin.worth}"
+            sizes.append([name, amount(margin.paired_payments), amount(margin.split_payments), number(margin.times)])
+        columns = ["its own effect, or 5 %", "paired", "split", "times"]
+        publish("experiments_paired", f"Payments for 80 % power, {scored.source}", columns, sizes, {})
     low, high = min(one.times.value for one in every), max(one.times.value for one in every)
     plainly = [one.independent_times for one in every]
     said = f"{low:.0f} to {high:.0f} times by card ({min(plainly):.0f} to {max(plainly):.0f} if payments were independent)"
@@ -161,11 +166,12 @@ def bandit_goals(runs: int, seed: int) -> list[Goal]:
         ways, look = ab_bandit.measure(arms, runs, seed)
         known = BANDIT_TRAFFIC.get((arms.challenger_recall, arms.delay_days))
         off |= {} if known is None else {(arms.challenger_recall, arms.delay_days): ways[0].traffic.value - known}
+        rows.append([f"{arms.champion_recall:g} v {arms.challenger_recall:g}, {arms.delay_days} d", "", "", "", ""])
         for way in ways:
-            recalls = f"{arms.champion_recall:g} v {arms.challenger_recall:g}, {arms.delay_days} d"
-            shares = [f"{way.traffic.value:.0%}", share(way.right), share(way.wrong)]
-            rows.append([recalls, way.name, *shares, number(way.lost), f"{look.value:.0%}"])
-    columns = ["recall, delay", "", "traffic", "right", "wrong", "frauds lost", "McNemar"]
+            rows.append([f"  {way.name}", f"{way.traffic.value:.0%}", share(way.right), share(way.wrong), number(way.lost)])
+        if arms.challenger_recall > arms.champion_recall:
+            rows.append(["  log, one look", "", share(look), "", ""])
+    columns = ["recall, delay", "traffic", "right", "wrong", "frauds lost"]
     publish("experiments_bandit", f"Bandits, {runs} runs", columns, rows, {})
     worst = max(off.values(), key=abs)
     return [Goal("X8", "Thompson's traffic beside the known table", "within 0.05", f"at most {worst:+.3f} off", abs(worst) <= 0.05)]

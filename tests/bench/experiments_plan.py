@@ -34,14 +34,14 @@ def measure_plan(runs: int, seed: int) -> list[Kept]:
     for question in QUESTIONS:
         for name, coin, once in (
             ("split", split_coin(question), split_once(question)),
-            ("paired", paired_coin(question), paired_once(question)),
+            ("pairs", paired_coin(question), paired_once(question)),
         ):
             coins = coin.rate * once
             rates = [_one_look(chance, coin, coins, question, runs, random) for chance in (coin.chance, coin.null)]
-            kept.append(Kept(question, f"{name}, one look", once, coins, *rates))
+            kept.append(Kept(question, f"{name} once", once, coins, *rates))
             planned = sequential(question, coin)
             ends = [_any_time(chance, coin, coin.rate * planned, question, runs, random) for chance in (coin.chance, coin.null)]
-            kept.append(Kept(question, f"{name}, any time", planned, coin.rate * planned, *ends))
+            kept.append(Kept(question, f"{name} ever", planned, coin.rate * planned, *ends))
     return kept
 
 
@@ -50,9 +50,9 @@ def judge_plan(found: list[Kept]) -> Goal:
     rows: list[list[object]] = []
     for kept in found:
         asked = kept.question
-        what = f"{asked.base_rate:g}, {asked.effect:+.0%}, share {asked.share:g}"
-        rows.append([what, kept.design, amount(kept.payments), f"{kept.deciding:.0f}", share(kept.found), share(kept.in_vain), asked.alpha])
-    columns = ["rate, effect", "design", "payments", "events", "found", "in vain", "alpha"]
+        what, design = f"{asked.base_rate:g} {asked.effect:+.0%} {asked.alpha:.0%}", f"{kept.design} {asked.share:g}"
+        rows.append([what, design, amount(kept.payments), amount(kept.deciding), share(kept.found), share(kept.in_vain)])
+    columns = ["rate effect α", "design", "payments", "events", "found", "in vain"]
     publish("experiments_plan", "Planned sizes, simulated (power 80 %)", columns, rows, {})
     least, most = min(found, key=lambda kept: kept.found.value), max(found, key=lambda kept: kept.found.value)
     honest = all(kept.in_vain.low <= kept.question.alpha for kept in found)

@@ -33,6 +33,7 @@ def canary_outcome(**changes: Any) -> Outcome:
         ),
         exposed=30,
         seen=23_624,
+        noticed=23_624,
         checks=(Check("one champion", held=True),),
         expected=canary.expected,
     )

@@ -10,9 +10,18 @@ from typing import Final
 
 from data.errors import BadInput
 from labs.canaries.scenario import Canary, Expectation, Fault
+from pipelines.rollout.actions import Result
 
 PROMOTED: Final = ("promoted",)
 ROLLED_BACK: Final = ("rolled_back",)
+STOPPED: Final = ("inconclusive", "rolled_back")  # an honest end too, where evidence is short; the champion stays
+# Slow share, exposure at most, end. The default plan's 1 % step sees some 300 answers at 4,000 payments a day, and 2 % slow is told
+# from the 1 % allowed after some 1,300.
+LATENCY: Final[tuple[tuple[float, int, tuple[Result, ...]], ...]] = (
+    (0.20, 20, ROLLED_BACK),
+    (0.05, 160, ROLLED_BACK),
+    (0.02, 1_400, STOPPED),
+)
 
 CANARIES: Final[dict[str, Canary]] = {
     canary.name: canary
@@ -21,7 +30,7 @@ CANARIES: Final[dict[str, Canary]] = {
         Canary("better_model", "C1", "a model that learned from four weeks instead of one", "better", "better", Expectation(PROMOTED)),
         Canary(
             "crash_on_load", "C2", "half of its file is missing, under a valid seal", "better", "worse",
-            Expectation(("aborted",), exposed_at_most=0, seen_at_most=0), Fault(refuses_to_load=True),
+            Expectation(("aborted",), exposed_at_most=0), Fault(refuses_to_load=True),
         ),
         Canary(
             "crash_on_first_request", "C2", "it raises on every payment from its first answer on", "better", "worse",
@@ -37,9 +46,9 @@ CANARIES: Final[dict[str, Canary]] = {
         *(
             Canary(
                 f"slow_{share:.0%}".rstrip("%"), "C4", f"{share:.0%} of its answers take longer than the objective allows",
-                "better", "worse", Expectation(ROLLED_BACK, "slow", exposed_at_most=most), Fault(slow=share),
+                "better", "worse", Expectation(ends, "slow", exposed_at_most=most), Fault(slow=share),
             )
-            for share, most in ((0.20, 20), (0.05, 160), (0.02, 1_400))
+            for share, most, ends in LATENCY
         ),
         Canary(
             "slow_under_load", "C5", "its answers beyond 30 an hour take longer than the objective allows", "better", "worse",
@@ -49,9 +58,9 @@ CANARIES: Final[dict[str, Canary]] = {
             "poisoned_score", "C6", "one score in 10,000 is no probability", "better", "worse",
             Expectation(ROLLED_BACK, "probability", exposed_at_most=1_400), Fault(poison=1e-4, in_canary=True),
         ),
-        Canary(
+        Canary(  # 2,000 payments are enough for the judge; it looks six hours apart, and those are another thousand here
             "skewed_features", "C7", "its features are off by one column", "skewed", "worse",
-            Expectation(ROLLED_BACK, "alerts", exposed_at_most=0, seen_at_most=6_000),
+            Expectation(ROLLED_BACK, exposed_at_most=0, noticed_at_most=3_000),
         ),
         Canary(
             "stale_model", "C8", "it learned only from before fraudsters changed their tactics", "stale", "worse",
@@ -59,11 +68,11 @@ CANARIES: Final[dict[str, Canary]] = {
         ),
         Canary(
             "lost_calibrator", "C9", "its scores are three times too high, their ranking intact", "uncalibrated", "worse",
-            Expectation(("inconclusive", "rolled_back"), "recalibrate", pauses=True, exposed_at_most=0),
+            Expectation(STOPPED, "alerts", pauses=True, exposed_at_most=0),
         ),
         Canary(
             "wide_router", "C10", "the router gives it a fifth more cards than the plan says", "better", "better",
-            Expectation(("inconclusive", "rolled_back"), "answered by another", pauses=True, exposed_at_most=4_100),
+            Expectation(STOPPED, "answered by another", pauses=True, exposed_at_most=4_100),
             Fault(router_factor=1.2),
         ),
         Canary(
@@ -88,7 +97,7 @@ CANARIES: Final[dict[str, Canary]] = {
         ),
         Canary(
             "slow_bleed", "C14", "it fails on 0.4 % of payments, the champion on 0.2 %", "same", "worse",
-            Expectation(("inconclusive", "rolled_back")), Fault(fails=0.004),
+            Expectation(STOPPED), Fault(fails=0.004),
         ),
         Canary(
             "two_rollouts", "C15", "somebody starts a second rollout on the third day", "same", "equal",

@@ -28,6 +28,7 @@ from pipelines.rollout.plan import RolloutPlan
 VERSIONS: Final = ("1", "2")  # champion and challenger
 MEANWHILE: Final = timedelta(seconds=10)  # until somebody starts an interrupted rollout again
 THIRD_DAY: Final = timedelta(days=2)
+OBJECTIONS: Final = ("pause", "roll_back")
 OPERATOR: Final = "an operator"
 
 
@@ -55,6 +56,7 @@ def run_canary(canary: Canary, stage: Stage, *, seed: int, expected: Expectation
             looks=run.looks(ended),
             exposed=run.service.exposed(),
             seen=run.service.seen(),
+            noticed=run.noticed(),
             checks=run.checks(ended),
             expected=expected or canary.expected,
         )
@@ -172,6 +174,11 @@ class _Run:
         earlier = [entry.facts for entry in self.ledger.entries() if entry.kind == "judgement"]
         looks = [facts for facts in earlier if not seen or facts["at"] < seen[0]["at"]] + seen
         return tuple(LookOutcome(*(facts[name] for name in ("at", "step", "share", "verdict", "e_values"))) for facts in looks)
+
+    def noticed(self) -> int | None:
+        """Payments that the challenger had scored when the judge first objected."""
+        objections = [entry.at for entry in self.ledger.entries() if entry.kind == "judgement" and entry.facts["verdict"] in OBJECTIONS]
+        return self.service.seen(datetime.fromisoformat(objections[0])) if objections else None
 
     def pauses(self) -> tuple[str, ...]:
         """Why it stood still, each time."""

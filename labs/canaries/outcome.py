@@ -90,7 +90,8 @@ class Outcome:
     steps: tuple[StepOutcome, ...]
     looks: tuple[LookOutcome, ...]
     exposed: int  # payments of cards that were given to the challenger
-    seen: int  # payments that it was asked about, its shadow's among them
+    seen: int  # payments that it scored, its shadow's among them
+    noticed: int | None  # those of them until the judge first objected, by a pause or a rollback; None: it never did
     checks: tuple[Check, ...]
     expected: Expectation
     kind: ClassVar = "canary"
@@ -131,9 +132,11 @@ class Outcome:
             wrong.append(f"no reason speaks of “{expected.says}”")
         if expected.pauses and not self.pauses:
             wrong.append("it never paused")
-        for what, count, most in (("exposed", self.exposed, expected.exposed_at_most), ("seen", self.seen, expected.seen_at_most)):
-            if most is not None and count > most:
-                wrong.append(f"{count:,} payments {what}, at most {most:,} wanted")
+        if expected.exposed_at_most is not None and self.exposed > expected.exposed_at_most:
+            wrong.append(f"{self.exposed:,} payments exposed, at most {expected.exposed_at_most:,} wanted")
+        if expected.noticed_at_most is not None and (self.noticed is None or self.noticed > expected.noticed_at_most):
+            when = "never" if self.noticed is None else f"after {self.noticed:,} payments"
+            wrong.append(f"noticed {when}, after at most {expected.noticed_at_most:,} wanted")
         wrong += [f"not kept: {check.promise} ({check.found})" for check in self.checks if not check.held]
         return tuple(wrong)
 

@@ -63,9 +63,10 @@ def _steps(outcome: Outcome) -> str:
         )
         for step in outcome.steps
     ]
+    noticed = "" if outcome.noticed is None else f" The judge first objected after {outcome.noticed:,}."
     lead = (
         f"{outcome.seen:,} payments were scored by the challenger, {outcome.exposed:,} of them of cards that were given to it. "
-        "Where it failed on one of those, the champion answered."
+        f"Where it failed on one of those, the champion answered.{noticed}"
     )
     heads = ("step", "since", "payments", "exposed", "verdict", "because")
     return section("Step by step", lead, table(heads, rows, numbers=(2, 3)))
@@ -75,7 +76,7 @@ def _verdict(outcome: Outcome) -> str:
     expected = outcome.expected
     bounds = [
         f"at most {most:,} payments {what}"
-        for what, most in (("exposed", expected.exposed_at_most), ("seen by it", expected.seen_at_most))
+        for what, most in (("exposed", expected.exposed_at_most), ("until noticed", expected.noticed_at_most))
         if most is not None
     ]
     right = [" or ".join(map(said, expected.results)), *(["after a pause"] if expected.pauses else []), *bounds]

@@ -145,9 +145,10 @@ class PlayedService:
         """Payments of cards that were given to the challenger, in all."""
         return int(self._log.assigned.sum())
 
-    def seen(self) -> int:
+    def seen(self, until: datetime | None = None) -> int:
         """Payments that the challenger was asked about."""
-        return int((self._log.challenger_version != "").sum())
+        asked = self._log.challenger_version != ""
+        return int((asked if until is None else asked & (self.live.event_time_s < until.timestamp())).sum())
 
     # --- how payments are answered
 

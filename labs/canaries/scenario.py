@@ -44,7 +44,7 @@ class Expectation:
     says: str = ""  # words that a reason, of the end or of a pause, must hold
     pauses: bool = False  # it must have stood still once before it ended
     exposed_at_most: int | None = None  # payments of the challenger's cards until it ended
-    seen_at_most: int | None = None  # payments that it scored, in its shadow or not
+    noticed_at_most: int | None = None  # payments that it scored until the judge first objected, by a pause or a rollback
 
 
 @dataclass(frozen=True)

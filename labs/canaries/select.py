@@ -5,7 +5,7 @@ ended = ["rolled_back"]       # any of these is right
 says = "failures"             # words that a reason must hold
 pauses = false                # whether it must have stood still
 exposed_at_most = 70          # payments of the challenger's cards
-seen_at_most = 6000           # payments that it scored
+noticed_at_most = 2000        # payments that it scored until the judge first objected
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class _Table(BaseModel):
     says: str | None = None
     pauses: bool | None = None
     exposed_at_most: Annotated[int, Field(ge=0)] | None = None
-    seen_at_most: Annotated[int, Field(ge=0)] | None = None
+    noticed_at_most: Annotated[int, Field(ge=0)] | None = None
 
 
 def choose(names: Sequence[str], expect: Path | None) -> list[Canary]:

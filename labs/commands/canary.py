@@ -63,7 +63,7 @@ def _facts(one: Canary) -> dict[str, object]:
     return {
         "name": one.name, "catalogue_id": one.catalogue_id, "mechanism": one.mechanism, "challenger": one.challenger, "worth": one.worth,
         "ends": expected.results, "says": expected.says, "pauses": expected.pauses, "exposed_at_most": expected.exposed_at_most,
-        "seen_at_most": expected.seen_at_most,
+        "noticed_at_most": expected.noticed_at_most,
     }  # fmt: skip
 
 
@@ -79,7 +79,8 @@ def _print(outcome: Outcome) -> None:
         out.print(rows)
     for reason in outcome.evidence:
         out.print(Padding(escape(reason), (0, 0, 0, 2)))
-    out.print(f"\n{outcome.exposed:,} payments of the challenger's cards, {outcome.seen:,} scored by it")
+    noticed = "" if outcome.noticed is None else f"; the judge first objected after {outcome.noticed:,}"
+    out.print(f"\n{outcome.exposed:,} payments of the challenger's cards, {outcome.seen:,} scored by it{noticed}")
     out.print(f"ended: [bold]{said(outcome.ended)}[/]; right is {expected_in_words(outcome.expected)}")
     out.print(f"[bold {COLOUR[outcome.result]}]{SIGN[outcome.result]} {outcome.result}[/]")
     for reason in outcome.reasons:

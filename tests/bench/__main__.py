@@ -40,6 +40,7 @@ BENCHES: Mapping[str, Bench] = {
     "scale_out": Bench("one, two and four scoring processes over a shared store", ("--quick",), ("--full",)),
     "drift": Bench("the report card of drift monitoring, and what a retraining wins back", ("--ci",), ("--nightly",)),
     "canary": Bench("our canary rule beside the others': false rollbacks and exposure, goals H1 to H13", ("--ci",), ("--nightly",)),
+    "canaries": Bench("the catalogue of canaries as CI runs it: how each ended, equal bytes, time", ("--quick",), ("--full",)),
     "rollout": Bench("how soon a rollback is felt, fuzzed scores, a controller killed at random", ("--quick",)),
     "experiments": Bench("plans kept, A/A, peeking, pairs against splits, people and bandits", ("--quick",), ("--full",)),
     "selective": Bench("what declining hides from recall and average precision, and what a random hold-out tells", ("--seeds", "3")),

@@ -28,6 +28,7 @@ BETTER = {"truth": replace(RIGHT.truth, worth="better"), "expected": CANARIES["b
         (MISSED, "ended promoted where rolled back is right: a missed regression"),
         (canary_outcome(**BETTER), "ended rolled back where promoted is right: a wrongful rollback"),
         (canary_outcome(exposed=71), "71 payments exposed, at most 70 wanted"),
+        (canary_outcome(expected=replace(RIGHT.expected, noticed_at_most=99)), "noticed after 23,624 payments, after at most 99 wanted"),
         (canary_outcome(reasons_given=("slow answers",)), "no reason speaks of “failures”"),
         (canary_outcome(expected=replace(RIGHT.expected, pauses=True)), "it never paused"),
         (canary_outcome(checks=(Check("one champion", held=False, found="1 and 2"),)), "not kept: one champion (1 and 2)"),

@@ -114,6 +114,27 @@ def down(names: Annotated[list[str] | None, typer.Argument(help="Which ones; all
 
 
 @app.command()
+def restart(names: Annotated[list[str], typer.Argument(help="mlflow, prefect, scoring: which ones.")]) -> None:
+    """Stop servers and start them again, with the settings of now."""
+    from labs.commands import servers
+
+    servers.restart(tuple(names))
+
+
+@app.command()
+def traffic(
+    days: Annotated[float, typer.Option(help="How much to send, in days of the payments' own time.")] = 1.0,
+    rate: Annotated[float | None, typer.Option(help="Payments a second at most; as fast as it goes when left out.")] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Send the next payments to the running lab, with their labels when they are due."""
+    from labs.commands import traffic as sending
+
+    sending.send(days, rate, data, as_json=json)
+
+
+@app.command()
 def status(json: Json = False) -> None:
     """Say what runs, and which model answers.
 

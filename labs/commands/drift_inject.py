@@ -7,17 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from data.errors import BadInput, NoModel, RolloutOpen
+from data.errors import BadInput
 from data.ledger import Ledger
 from data.registry import CHAMPION, Registry
 from data.scenarios import Injection, scenario
 from data.settings import Settings
 from labs.archive import readable_log
+from labs.commands.sending import ready_to_send, require_nobody_sends
 from labs.drifts import known_scenarios
 from labs.injecting import arm, require_possible, serve_right_version, serve_wrong_version
-from labs.live import LiveDrift, LiveSource, require_traffic, take_up, where_it_stands
+from labs.live import LiveDrift, LiveSource, take_up, where_it_stands
 from labs.replay import Replay
-from labs.service import ask_serving, reload, reload_if_up
+from labs.service import reload, reload_if_up
 from labs.stream import Stream, midnight
 from labs.terminal import console, print_json
 
@@ -46,17 +47,13 @@ def inject(request: Request, *, as_json: bool) -> None:
     settings = Settings.load()
     ledger = Ledger(settings.home / "ledger.jsonl")
     scenario(request.name, known_scenarios(request.scenarios))
-    champion = _champion(settings, ledger)
-    source = LiveSource.load(settings.home)
-    source = replace(source, data=request.data) if request.data else source
-    stream = source.open(settings)
-    stands = where_it_stands(stream, readable_log(settings))
-    require_traffic(stream, stands)
+    sender = ready_to_send(settings, ledger, request.data)
+    source, stream, stands = sender.source, sender.stream, sender.stands
     drift = _drift(request, source, stands)
     injection = drift.injection()
     stream.inject(injection)
     with closing(_registry(settings)) as registry:
-        require_possible(injection, registry, champion)
+        require_possible(injection, registry, sender.champion)
         replace(source, drifts=(*source.drifts, drift)).save(settings.home)
         ledger.record("drift_injected", _facts(injection), stands)
         out = console(to_stderr=as_json)
@@ -65,7 +62,7 @@ def inject(request: Request, *, as_json: bool) -> None:
             replay = take_up(settings, stream, stands, (begins - stands) / DAY + request.days)
             replay.run_until(begins)
             if "scores" in injection.scenario.layers:
-                serve_wrong_version(registry, ledger, partial(reload, settings), champion, begins)
+                serve_wrong_version(registry, ledger, partial(reload, settings), sender.champion, begins)
             for number in range(request.days):
                 status.update(f"{replay.now:%Y-%m-%d}: {replay.sent:,} payments sent")
                 replay.run_until(begins + (number + 1) * DAY)
@@ -76,7 +73,7 @@ def stop(*, as_json: bool) -> None:
     """End every drift that is under way, with the first day that nothing was sent of. Raises BadInput when there is none."""
     settings = Settings.load()
     ledger = Ledger(settings.home / "ledger.jsonl")
-    _require_nobody_sends(ledger)
+    require_nobody_sends(ledger)
     source = LiveSource.load(settings.home)
     stream = source.open(settings)
     stands = where_it_stands(stream, readable_log(settings))
@@ -117,23 +114,6 @@ def _facts(injection: Injection) -> dict[str, Any]:
         "scenario": one.name, "id": one.catalogue_id, "acts_on": one.acts_on, "strength": one.strength, "seed": injection.seed,
         "since": str(injection.start), "columns": list(one.columns), "expected": list(one.expected),
     }  # fmt: skip
-
-
-def _champion(settings: Settings, ledger: Ledger) -> str:
-    _require_nobody_sends(ledger)
-    champion = ask_serving(settings)["champion"]
-    if champion is None:
-        raise NoModel("No model serves yet.", next_step="Train one: `lab train`.", where="champion")
-    return str(champion)
-
-
-def _require_nobody_sends(ledger: Ledger) -> None:
-    if ledger.is_taken("rollout"):
-        raise RolloutOpen(
-            "A rollout is under way and sends the payments.",
-            next_step="Wait until it ends; `lab rollout status` shows it.",
-            where="rollout",
-        )
 
 
 def _drift(request: Request, source: LiveSource, stands: datetime) -> LiveDrift:

@@ -34,6 +34,15 @@ def down(names: tuple[str, ...] | None) -> None:
     console().print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
+def restart(names: tuple[str, ...]) -> None:
+    """Stop the named servers and start them again, with the settings of now; one that does not run is started."""
+    settings, out = Settings.load(), console()
+    supervisor = Supervisor(settings, on_healthy=lambda status: out.print(f"[green]✓[/] {status.title:<8} {status.page}"))
+    with supervisor.owning(keep_up=True):
+        supervisor.stop(names)
+        supervisor.start(names)
+
+
 def status(*, as_json: bool) -> int:
     """Print what runs; returns 0 when everything is healthy, 1 otherwise."""
     settings = Settings.load()

@@ -1,6 +1,7 @@
-"""`lab drift inject` and `lab drift stop` over a lab that runs: what is sent, what is kept, what is refused and how."""
+"""`lab traffic`, `lab drift inject` and `lab drift stop` over a lab that runs: what is sent, what is kept, what is refused and how."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -211,3 +212,36 @@ def test_a_late_feed_delivers_the_same_reports_later_and_each_once(service: Serv
     assert run("inject", "none", "--days", "5")[0] == 0
     assert first < set(service.labels)
     assert len(service.labels) - len(set(service.labels)) <= len(first)  # those of the last quarter of a day are sent again
+
+
+@pytest.fixture
+def send(home: Path) -> Run:
+    """`lab traffic`: (exit status, facts of the JSON on standard output)."""
+
+    def invoke(*arguments: str) -> tuple[int, dict[str, Any]]:
+        result = CliRunner().invoke(app, ["traffic", *arguments, "--json"])
+        return result.exit_code, json.loads(result.stdout)
+
+    return invoke
+
+
+def test_traffic_goes_on_where_the_last_sender_stopped_with_the_drift_that_is_under_way(send: Run, run: Run, service: Service) -> None:
+    status, facts = send("--days", "3")
+    assert (status, facts["sent"], facts["failed"], facts["until"]) == (0, 30, 0, midnight(LIVE + timedelta(days=3)).isoformat())
+    assert run("inject", "price_fall", "--days", "1")[0] == 0
+    assert send("--days", "3")[0] == 0
+    since = LIVE + timedelta(days=3)
+    assert amounts(service, since, 4) == pytest.approx(amounts(service, LIVE, 3) / 2, rel=0.1)
+    assert service.count == 70
+
+
+def test_traffic_keeps_to_the_rate_that_is_asked_for(send: Run, service: Service) -> None:
+    began = time.monotonic()
+    assert send("--days", "1", "--rate", "20")[0] == 0
+    assert time.monotonic() - began > service.count / 20
+
+
+@pytest.mark.parametrize("arguments", [("--days", "0"), ("--rate", "-1")])
+def test_traffic_of_nothing_is_refused(send: Run, service: Service, arguments: tuple[str, str]) -> None:
+    assert refused(send(*arguments))[0] == "bad_input"
+    assert service.count == 0

@@ -68,9 +68,10 @@ def unseal(sealed: str, model: str, key_folder: Path) -> ServingPlan:
     try:
         facts = json.loads(sealed)
         plan, signature = ServingPlan.from_json(facts["plan"]), bytes.fromhex(facts["signature"])
-    except (ValueError, TypeError, KeyError):
-        plan, signature = None, b""
-    if plan is None or not is_signed(key_folder, _signed(plan, model), signature):
+        signed = is_signed(key_folder, _signed(plan, model), signature)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        signed = False
+    if not signed:
         raise PlanRefused(
             "The registry's serving plan is not signed with this lab's key.",
             next_step="Who serves stays. See who else can write to the registry; the next rollout or `lab rollback` signs a plan again.",

@@ -1,7 +1,7 @@
 """`lab rollout start` and `lab rollout resume`: the challenger through preflight, shadow, canary and soak, over the running lab."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -88,7 +88,8 @@ def go_on(opened: Opened, *, as_json: bool) -> int:
     settings = Settings.load()
     serving_once_ready(settings)
     with closing(_registry(settings)) as registry:
-        reload(settings)  # it may have been away when the plan changed
+        with suppress(RegistryUnavailable):  # a rollback that was begun needs none
+            reload(settings)  # it may have been away when the plan changed
         session = _Session(settings, registry, Ledger(settings.home / "ledger.jsonl"), as_json)
         return session.run(plan_of(opened), (opened.champion, opened.challenger), LiveSource.load(settings.home), opened)
 

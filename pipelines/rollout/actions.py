@@ -81,10 +81,6 @@ class Opened:
     paused: bool = False  # by the judge
     orders: tuple[Order, ...] = ()
 
-    @property
-    def step_began(self) -> datetime:
-        return self.done[-1][0]
-
 
 def read_open(ledger: LedgerPort) -> Opened | None:
     """The rollout that was started and never ended, or None."""

@@ -320,7 +320,16 @@ def test_a_plan_without_key_or_signature_or_of_yesterday_changes_nothing(lab: Se
         key = JSON | {"X-Lab-Key": (lab.home / "keys" / "lab.key").read_text()}
         forged = seal(ServingPlan(6, "2"), lab.model_name, lab.home / "keys").replace('"champion": "2"', '"champion": "3"')
         of_another_model = seal(ServingPlan(6, "2"), "other", lab.home / "keys")
-        for content in (forged, of_another_model, "{}", b"\xff\xfe", seal(ServingPlan(4, "2"), lab.model_name, lab.home / "keys")):
+        deep = '{"plan": {"epoch": ' + "[" * 20_000 + "]" * 20_000 + '}, "signature": ""}'
+        for content in (
+            forged,
+            of_another_model,
+            "{}",
+            "[]",
+            deep,
+            b"\xff\xfe",
+            seal(ServingPlan(4, "2"), lab.model_name, lab.home / "keys"),
+        ):
             answer = client.put("/v1/plan", content=content, headers=key)
             assert (answer.status_code, answer.json()["error"]["code"]) == (409, "plan_refused")
         assert version_serving(client) == "1"

@@ -21,6 +21,7 @@ from data.environment import prepare_environment
 from data.settings import Settings
 from tests.bench import canary_fair, canary_guards, canary_money, canary_replay
 from tests.bench.canary_goals import (
+    ELSEWHERE,
     from_elsewhere,
     judge_comparison,
     judge_exposure,
@@ -139,7 +140,7 @@ def keep(measured: Measured, folder: Path, seconds: float) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the bench; 0 when every goal that could be judged is reached."""
+    """Run the bench; 0 when every goal of its own that could be judged is reached."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.canary", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -155,7 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_table(measured)
     print_goals(measured.goals)
     keep(measured, folder, time.monotonic() - began)
-    return conclude([f"{goal.name} {goal.what}: {goal.measured}; {goal.target} wanted" for goal in measured.goals if goal.reached is False])
+    missed = [goal for goal in measured.goals if goal.reached is False and goal.name not in ELSEWHERE]
+    return conclude([f"{goal.name} {goal.what}: {goal.measured}; {goal.target} wanted" for goal in missed])
 
 
 if __name__ == "__main__":

@@ -30,9 +30,14 @@ class Cell:
         """The 95th percentile."""
         return quantiles(self.exposed)[1]
 
+    @property
+    def shows_exposure(self) -> bool:
+        """Whether a median of the stopped says something: there is a fault, and most rollouts were stopped."""
+        return self.level.is_fault and self.stopped.value >= 0.5
+
     def told(self) -> str:
         """For the table: how often it stopped, and after how many requests of the canary."""
-        if not self.level.is_fault or self.stopped.value < 0.5:
+        if not self.shows_exposure:
             return f"{self.stopped.value:.1%}" if self.stopped.hits else "0"
         often = "" if self.stopped.value > 0.995 else f"{self.stopped.value:.0%}: "
         return f"{often}{self.median:,.0f} ({self.late:,.0f})"

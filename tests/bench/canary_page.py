@@ -25,6 +25,7 @@ _STYLE = (
 .fair .quiet td { background: var(--panel); }
 .fair .wrong { color: var(--bad); font-weight: 600; }
 .fair td:first-child { white-space: nowrap; }
+.fair .note { font-size: 0.74rem; font-weight: 400; }
 """
 )
 
@@ -91,7 +92,11 @@ def _fair(cells: list[Cell]) -> str:
 
 def _fair_cell(cell: Cell) -> str:
     wrong = (not cell.level.is_fault and cell.stopped.low > 0.01) or (cell.level.is_fault and cell.stopped.value < 0.5)
-    return f'<td class="{"wrong" if wrong else ""}">{text(cell.told())}</td>'
+    shown = text(cell.told())
+    if cell.shows_exposure:
+        often = "" if cell.stopped.value > 0.995 else f"{cell.stopped.value:.0%} stopped, "
+        shown = f'{cell.median:,.0f}<br><span class="note">{often}p95 {cell.late:,.0f}</span>'
+    return f'<td class="{"wrong" if wrong else ""}">{shown}</td>'
 
 
 def _quiet(cells: list[Cell]) -> str:

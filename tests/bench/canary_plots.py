@@ -27,6 +27,7 @@ EVIDENCE: Final = {
 }
 NAMES: Final = {"errors": "it fails more", "scores": "other scores", "costs_more": "it costs more", "costs_no_more": "it costs no more"}
 TOP, BOTTOM = 5.0, -2.0  # log10 of the odds that are drawn
+_POWERS: Final = {-2: "1 : 100", -1: "1 : 10", 0: "1", 1: "10", 2: "100", 3: "1,000", 4: "10,000", 5: "100,000 : 1"}
 _LINE: Final = {  # ours in colour, the others by their dashes
     "naive z, 5 %": (MUTED, (0, (1, 1.5))),
     "z, 0.1 %": (MUTED, (0, (4, 1.5))),
@@ -53,17 +54,8 @@ def courses(outcomes: Mapping[str, RolloutOutcome]) -> str:
 def _course(axes: Axes, name: str, outcome: RolloutOutcome, *, labelled: bool) -> None:
     times = [float(date2num(datetime.fromisoformat(one.at))) for one in outcome.judgements]
     shares = [one.share for one in outcome.judgements]
-    floor, height = BOTTOM, 1.6  # the ramp lies under the odds, so that both fit one plot
-    axes.fill_between(
-        times,
-        floor,
-        [floor + height * share for share in shares],
-        step="pre",
-        color=INK,
-        alpha=0.13,
-        linewidth=0,
-        label="share of the cards",
-    )
+    ramp = [BOTTOM + (TOP - BOTTOM) * share for share in shares]  # half of the cards fill half of the plot's height
+    axes.fill_between(times, BOTTOM, ramp, step="pre", color=INK, alpha=0.1, linewidth=0, label="share of the cards")
     for colour, key in zip(SERIES, NAMES, strict=True):
         values = [min(max(one.e_values[key], BOTTOM), TOP) for one in outcome.judgements]
         axes.plot(times, values, color=colour, linewidth=1.7, label=NAMES[key])
@@ -74,11 +66,9 @@ def _course(axes: Axes, name: str, outcome: RolloutOutcome, *, labelled: bool) -
                   fontsize=10, color=GOOD if good else BAD)  # fmt: skip
     axes.set_title(name, fontsize=10.5, loc="left")
     axes.set(ylim=(BOTTOM, TOP))
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"$10^{{{value:.0f}}}$".replace("$", "").replace("{", "").replace("}", ""))
-    )
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _POWERS[round(value)]))
     if labelled:
-        axes.set_ylabel("odds, in powers of ten")
+        axes.set_ylabel("odds")
     locator = DayLocator(interval=max(1, int((times[-1] - times[0]) // 5)))
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -8,6 +8,7 @@ its history lives in its memory. Called by `labs/engine/prepare.py`.
 import json
 import shutil
 import sqlite3
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ _STATE: Final = (
     "live.json",
     "drift_calibration.json",
 )
+_LOG: Final = Path("predictions.db")
 _DATABASE: Final = Path("mlflow", "mlflow.db")
 _ARTIFACTS: Final = Path("mlflow", "artifacts")
 # Beside the registry that it speaks of: what sets the registry aside (a demo) takes it along.
@@ -92,6 +94,35 @@ def put_back(home: Path, level: str) -> None:
     _copy_database(kept / _DATABASE, home / _DATABASE)
     _copy(kept / _ARTIFACTS, home / _ARTIFACTS)
     Mark(level).write(home)
+
+
+def differences(home: Path, level: str) -> list[str]:
+    """In words, what of the present state is not that of `level`: payments and labels, who serves, versions, the ledger."""
+    kept = _kept(home, level)
+    return [what for what, fact in _FACTS.items() if fact(home) != fact(kept)]
+
+
+def _rows(home: Path, database: Path, query: str) -> list[tuple[object, ...]]:
+    if not (home / database).exists():
+        return []
+    with closing(sqlite3.connect(f"{(home / database).as_uri()}?mode=ro", uri=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def _ledger(home: Path) -> bytes:
+    file = home / "ledger.jsonl"
+    return file.read_bytes() if file.exists() else b""
+
+
+_FACTS: Final[Mapping[str, Callable[[Path], object]]] = {
+    "payments in the log": lambda home: _rows(home, _LOG, "SELECT count(*) FROM predictions") or [(0,)],
+    "labels in the log": lambda home: _rows(home, _LOG, "SELECT count(*) FROM labels") or [(0,)],
+    "aliases": lambda home: _rows(home, _DATABASE, "SELECT * FROM registered_model_aliases ORDER BY 1, 2, 3"),
+    "who serves": lambda home: _rows(home, _DATABASE, "SELECT * FROM registered_model_tags ORDER BY 1, 2, 3"),
+    "registered versions": lambda home: _rows(home, _DATABASE, "SELECT count(*) FROM model_versions"),
+    "ledger": _ledger,
+    "drifts": lambda home: (home / "live.json").exists(),
+}
 
 
 def _kept(home: Path, level: str) -> Path:

@@ -14,7 +14,7 @@ from data.errors import BadSetting
 from data.settings import Settings
 from labs.engine.course import Lab, Need
 from labs.engine.levels import BUILT_ON, SECONDS, State, level_of, make_history, make_state, state_of
-from labs.engine.live_state import Mark, begin, is_kept, keep, put_back
+from labs.engine.live_state import Mark, begin, differences, is_kept, keep, put_back
 from labs.previous import set_aside
 from labs.service import serving_once_ready
 from services.supervisor import Supervisor
@@ -41,6 +41,12 @@ def is_prepared(settings: Settings, lab: Lab) -> bool:
         return True
     mark = Mark.read(settings.home)
     return mark is not None and mark.level == level_of(settings, state) and mark.changed_by in (None, lab.id)
+
+
+def changed(settings: Settings, lab: Lab) -> list[str]:
+    """In words, what of the running system's state is no longer as the lab found it."""
+    state = state_of(lab.needs)
+    return [] if state is None else differences(settings.home, level_of(settings, state))
 
 
 class Preparation:

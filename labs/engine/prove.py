@@ -22,7 +22,7 @@ from labs.engine.course import Check, Course, Lab, Wrong
 from labs.engine.guide import SAY_IT_PARTS, SECTIONS, Guide
 from labs.engine.learner import end_group
 from labs.engine.outcome import CheckResult
-from labs.engine.prepare import prepare
+from labs.engine.prepare import changed, prepare
 from labs.engine.prove_reset import reset_faults
 from labs.engine.workspace import Workspace, overlay
 from services.signals import ending_signals_raise
@@ -103,6 +103,8 @@ class _Prover:
         for _ in range(times):
             self._solution()
         self.proof.note("every promised figure is measured and lies in its band", list(self._figure_faults()))
+        moved = [] if self.lab.changes_live else changed(self.settings, self.lab)
+        self.proof.note("a lab that changes the running system says so (changes_live)", moved)
         few = [f"there are {len(self.lab.wrong)}; {LEAST_WRONG} are wanted"] if len(self.lab.wrong) < LEAST_WRONG else []
         self.proof.note("known wrong answers are enough", few)
         for wrong in self.lab.wrong:

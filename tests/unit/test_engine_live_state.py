@@ -1,6 +1,7 @@
 """The running system's state is kept, and put back byte for byte, over a database that somebody has open."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from tests.tiny_course import TINY
 def registry(home: Path) -> sqlite3.Connection:
     (home / "mlflow").mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(home / "mlflow" / "mlflow.db")
-    connection.execute("CREATE TABLE IF NOT EXISTS versions (name TEXT)")
+    for table in ("versions (name TEXT)", "registered_model_aliases (alias, name, version)", "registered_model_tags (key, value, name)",
+                  "model_versions (name, version)"):  # fmt: skip
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     return connection
 
 
@@ -57,6 +60,34 @@ def test_what_was_changed_is_put_back_and_what_was_added_goes(home: Path) -> Non
     assert (home / "history" / "snapshot").read_text() == "quiet"
     assert (home / "ledger.jsonl").read_text() == "registered\n"
     assert [name for name in ("predictions.db", "live.json", "history/later") if (home / name).exists()] == []
+
+
+def put(database: Path, table: str, *values: object) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        if database.name == "predictions.db":
+            for made in ("predictions (id)", "labels (id)"):
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {made}")
+        connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda home: None, []),
+        (lambda home: put(home / "predictions.db", "predictions", 1), ["payments in the log"]),
+        (lambda home: put(home / "predictions.db", "labels", 1), ["labels in the log"]),
+        (lambda home: put(home / "mlflow" / "mlflow.db", "registered_model_aliases", "challenger", "fraud", 2), ["aliases"]),
+        (lambda home: put(home / "mlflow" / "mlflow.db", "registered_model_tags", "serving_plan", "{}", "fraud"), ["who serves"]),
+        (lambda home: put(home / "mlflow" / "mlflow.db", "model_versions", "fraud", 2), ["registered versions"]),
+        (lambda home: (home / "ledger.jsonl").write_text("rolled back"), ["ledger"]),
+        (lambda home: (home / "live.json").write_text("{}"), ["drifts"]),
+    ],
+)
+def test_what_a_lab_changed_of_the_running_system_is_told(home: Path, change: Callable[[Path], object], said: list[str]) -> None:
+    change(home)
+    assert live_state.differences(home, "champion-1") == said
+    put_back(home, "champion-1")
+    assert live_state.differences(home, "champion-1") == []
 
 
 def test_a_server_that_has_the_registry_open_sees_what_was_put_back(home: Path) -> None:

@@ -1,0 +1,1 @@
+# Nothing: policy.toml is as it was written.

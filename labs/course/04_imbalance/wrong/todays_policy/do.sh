@@ -1,0 +1,2 @@
+# Keeps the threshold that the champion was released with.
+python write_policy.py --today

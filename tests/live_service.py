@@ -20,6 +20,7 @@ class Service:
     def __init__(self, log: PredictionLog, champion: Callable[[], str | None] = lambda: "1") -> None:
         self.log, self.champion = log, champion
         self.labels, self.count, self.faults = list[str](), 0, list[dict[str, Any]]()
+        self.challenger_fault: dict[str, Any] | None = None
         self.payments: dict[str, Transaction] = {}
         service = self
 
@@ -27,10 +28,12 @@ class Service:
             protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
 
             def do_GET(self) -> None:
-                self.reply({"champion": service.champion(), "faults": service.faults})
+                self.reply({"champion": service.champion(), "faults": service.faults, "challenger_fault": service.challenger_fault})
 
             def do_PUT(self) -> None:
-                service.faults = self.body()["faults"]
+                asked = self.body()
+                service.faults = asked.get("faults", service.faults)
+                service.challenger_fault = asked.get("challenger", service.challenger_fault)
                 self.do_GET()
 
             def do_POST(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from data.environment import use_servers
 from data.errors import StepFailed
@@ -21,10 +21,15 @@ from labs.service import serving_once_ready
 from pipelines.training.provenance import recipe_digest
 from services.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from labs.stream import Stream
+
 State = Literal["champion", "traffic", "challenger"]
 Tell = Callable[[str, float], None]  # what is done now, and the seconds that it takes on two cores
 BUILT_ON: Final[dict[State, State | None]] = {"champion": None, "traffic": "champion", "challenger": "traffic"}
 SECONDS: Final[dict[State, float]] = {"champion": 28.0, "traffic": 14.0, "challenger": 26.0}  # to make each, on two cores
+_HISTORY_S: Final = 2.0  # of those, for the days of payments (nothing when they are there)
+_TRAINING_S: Final[dict[State, float]] = {"champion": 16.0, "challenger": 23.0}  # for its six steps; the rest, MLflow starts
 TRAFFIC_DAYS: Final = 7
 _QUICK: Final[dict[str, Any]] = {"candidates": 1, "early_stopping_rounds": 60, "bootstrap_resamples": 50}
 # The champion stops at forty trees, so that there is something to gain: the challenger, with all it wants, is better beyond noise
@@ -49,12 +54,12 @@ def level_of(settings: Settings, state: State) -> str:
     return f"{state}-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]}"
 
 
-def make_history(settings: Settings, tell: Tell) -> Any:
+def make_history(settings: Settings, tell: Tell) -> "Stream":
     """The days of payments on disk; returns the stream that goes on with them."""
     from labs.stream import open_stream
 
     stream = open_stream(settings, None, 0)
-    tell(f"making {settings.world_days} days of payments", 2)
+    tell(f"making {settings.world_days} days of payments", _HISTORY_S)
     stream.make_history(lambda _: None)
     return stream
 
@@ -71,7 +76,7 @@ def _train(alias: State, settings: Settings, supervisor: Supervisor, tell: Tell)
     supervisor.launch(("mlflow",))
     use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
     stream = make_history(settings, tell)
-    tell("starting MLflow", SECONDS[alias] - 18 if alias == "champion" else 1)
+    tell("starting MLflow", SECONDS[alias] - _HISTORY_S - _TRAINING_S[alias])
     for library in _LATE_IMPORTS:
         import_module(library)
     supervisor.wait(("mlflow",))
@@ -90,7 +95,7 @@ def _train(alias: State, settings: Settings, supervisor: Supervisor, tell: Tell)
     )
 
     def run(step: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        tell(f"training the {alias}: {step}", (16 if alias == "champion" else 23) / 6)
+        tell(f"training the {alias}: {step}", _TRAINING_S[alias] / 6)
         return function(*arguments)
 
     outcome = train_model(request, settings, run=run)

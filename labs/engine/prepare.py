@@ -38,7 +38,7 @@ def is_prepared(settings: Settings, lab: Lab) -> bool:
     """Whether the running system's state is this lab's: of its level, and changed by no other lab."""
     state = state_of(lab.needs)
     if state is None:
-        return True
+        return lab.needs == "nothing" or (settings.home / "datasets" / "world").is_dir()
     mark = Mark.read(settings.home)
     return mark is not None and mark.level == level_of(settings, state) and mark.changed_by in (None, lab.id)
 

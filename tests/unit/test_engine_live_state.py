@@ -175,6 +175,13 @@ def test_a_lab_that_needs_no_server_can_always_be_checked(settings: Settings) ->
     assert prepare.is_prepared(settings, Course(TINY).lab("total"))
 
 
+def test_a_lab_on_days_of_payments_cannot_be_checked_before_they_are_made(settings: Settings) -> None:
+    lab = Course(TINY).lab("total").model_copy(update={"needs": "data"})
+    assert not prepare.is_prepared(settings, lab)
+    (settings.home / "datasets" / "world").mkdir(parents=True)
+    assert prepare.is_prepared(settings, lab)
+
+
 def test_another_world_has_another_state_and_another_port_has_not(settings: Settings) -> None:
     assert level_of(settings, "champion") != level_of(settings.model_copy(update={"seed": 8}), "champion")
     assert level_of(settings, "champion") == level_of(settings.model_copy(update={"scoring_port": 9999}), "champion")

@@ -1,7 +1,7 @@
 """What a rollout promises of its controller and of the service, measured: H5, H6 and H9 of the canary's goals.
 
 python -m tests.bench rollout           # 200 rollbacks under load, 10^6 fuzzed answers, 500 kills: about five minutes
-python -m tests.bench rollout --quick   # fewer of each: two minutes
+python -m tests.bench rollout --quick   # fewer rollbacks and kills: two minutes; too few kills to call H9 reached
 
 It needs no lab and no MLflow; the service runs with a registry beside it, on ports of its own.
 """
@@ -22,6 +22,7 @@ from tests.bench.rollout_speed import percentile
 from tests.bench.table import conclude, publish
 
 FELT_MS, CRASH_S = 50.0, 1.0
+OUTPUTS, KILLS = 1_000_000, 500
 SEED = 7
 T = TypeVar("T")
 
@@ -29,9 +30,9 @@ T = TypeVar("T")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the goals with what was measured; 0 when all are reached."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.rollout", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rollbacks, answers and kills; the goals stay")
+    parser.add_argument("--quick", action="store_true", help="fewer rollbacks and kills; the goals stay")
     given = parser.parse_args(arguments)
-    rollbacks, outputs, kills = (60, 200_000, 100) if given.quick else (200, 1_000_000, 500)
+    rollbacks, outputs, kills = (60, OUTPUTS, 100) if given.quick else (200, OUTPUTS, KILLS)
     facts: dict[str, Any] = {"quick": given.quick}
     with tempfile.TemporaryDirectory(prefix="rollout-bench-") as folder:
         root = Path(folder)
@@ -93,7 +94,9 @@ def kill_goal(killed: Sequence[rollout_kills.Killed]) -> Goal:
     wrong = [one for one in killed if one.lies or one.result != one.wanted]
     told = f"{len(wrong)} of {len(killed)} rollouts with a lie, {kills} kills, slowest resume {slowest:.2f} s"
     what = "SIGKILL at random: two champions, lost lines, another end; resume"
-    return Goal("H9", what, f"0; ≤ {rollout_kills.RESUME_LIMIT_S:g} s", told, not wrong and slowest <= rollout_kills.RESUME_LIMIT_S)
+    kept = not wrong and slowest <= rollout_kills.RESUME_LIMIT_S
+    reached = kept if len(killed) >= KILLS or not kept else None
+    return Goal("H9", what, f"0; ≤ {rollout_kills.RESUME_LIMIT_S:g} s", told, reached)
 
 
 def _folder(path: Path) -> Path:

@@ -25,7 +25,7 @@ _STYLE = (
 .fair .quiet td { background: var(--panel); }
 .fair .wrong { color: var(--bad); font-weight: 600; }
 .fair td:first-child { white-space: nowrap; }
-.fair .note { font-size: 0.74rem; font-weight: 400; }
+.fair .note { font-size: 0.74rem; font-weight: 400; white-space: nowrap; }
 """
 )
 
@@ -61,7 +61,8 @@ def _head(measured: Measured) -> str:
         f'<p class="eyebrow">Canary comparison · {text(measured.length)} · {runs:,} simulated rollouts of each kind</p>\n'
         "<h1>What a rule lets through, beside how often it cries wolf</h1>\n"
         f'<p class="{good}">A challenger that fails on 1 % of payments is rolled back after {bad.median:,.0f} answers of its own (median); '
-        f"a sound one in {quiet.stopped.value:.1%} of rollouts. {reached} of {judged} goals that could be judged are reached.</p>"
+        f"a sound one in {quiet.stopped.hits} of {quiet.stopped.of:,} rollouts. "
+        f"{reached} of {judged} goals that could be judged are reached.</p>"
     )
 
 
@@ -94,7 +95,7 @@ def _fair_cell(cell: Cell) -> str:
     wrong = (not cell.level.is_fault and cell.stopped.low > 0.01) or (cell.level.is_fault and cell.stopped.value < 0.5)
     shown = text(cell.told())
     if cell.shows_exposure:
-        often = "" if cell.stopped.value > 0.995 else f"{cell.stopped.value:.0%} stopped, "
+        often = "" if cell.stopped.value > 0.995 else f"{cell.stopped.value:.0%} stopped<br>"
         shown = f'{cell.median:,.0f}<br><span class="note">{often}p95 {cell.late:,.0f}</span>'
     return f'<td class="{"wrong" if wrong else ""}">{shown}</td>'
 

@@ -15,12 +15,14 @@ from pipelines.rollout.guardrails import begin, enter
 from pipelines.rollout.judge import judge
 from pipelines.rollout.money import Money
 from pipelines.rollout.sequential import EITHER_ODDS, HIGHER_ODDS, OddsTest
-from tests.bench.canary_fair import Cell, find
+from tests.bench.canary_fair import Cell, find, measure
 from tests.bench.canary_goals import from_elsewhere, judge_exposure, judge_false, judge_replay
-from tests.bench.canary_money import COSTS, log_mixture
+from tests.bench.canary_guards import Detection
+from tests.bench.canary_money import COSTS, Null, Worth, log_mixture
+from tests.bench.canary_page import Measured, render
 from tests.bench.canary_ramp import LOOK, Draws, Level, draw
-from tests.bench.canary_replay import Replayed, from_log
-from tests.bench.canary_rules import NEVER, PLAN, checks, first_true, log_e, mann_whitney, mirrored, ours, z_test
+from tests.bench.canary_replay import COURSES, Replayed, courses, from_log
+from tests.bench.canary_rules import NEVER, PLAN, RULES, checks, first_true, log_e, mann_whitney, mirrored, ours, z_test
 from tests.bench.drift_goals import Goal, Rate
 from tests.unit.test_judge import AT, look, served
 
@@ -159,3 +161,28 @@ def test_another_process_with_the_log_alone_decides_the_same() -> None:
 
 def test_a_rule_that_stops_little_shows_its_share_and_no_median() -> None:
     assert replace(cells(2)[0], stopped=Rate(30, 100)).told() == "30.0%"
+
+
+def test_the_page_shows_every_rule_goal_and_rollout_and_fetches_nothing() -> None:
+    guard = Detection("latency", "2 % <slow>", 0.001, Rate(2, 4), 7.0, 9.0)
+    worth = Worth(
+        "skewed", (3.0, 1.0, 5.0), 0.4, (Rate(3, 4), 9_000.0), (Rate(0, 4), math.nan), (Rate(1, 4), 8_000.0), (Rate(0, 4), math.nan)
+    )
+    goals = [Goal("H1", "what <this> is", "≤ 1", "2", False), Goal("H5", "that", "≥ 1", "–", None)]
+    page = render(
+        Measured("ci", goals, measure(30, 1), {0.002: Rate(0, 9)}, [guard], [guard], [worth], Null(Rate(1, 9), Rate(0, 9)), courses())
+    )
+    for part in (
+        *(rule.name for rule in RULES),
+        *COURSES,
+        "what &lt;this&gt; is",
+        "2 % &lt;slow&gt;",
+        "MISSED",
+        "not measured",
+        "promoted",
+        "skewed",
+    ):
+        assert part in page, part
+    assert "<script" not in page
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "https://" not in page

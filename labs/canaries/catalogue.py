@@ -14,6 +14,7 @@ from pipelines.rollout.actions import Result
 
 PROMOTED: Final = ("promoted",)
 ROLLED_BACK: Final = ("rolled_back",)
+KEPT: Final = ("promoted", "inconclusive")  # no rollback
 STOPPED: Final = ("inconclusive", "rolled_back")  # an honest end too, where evidence is short; the champion stays
 # Slow share, exposure at most, end. The default plan's 1 % step sees some 300 answers at 4,000 payments a day, and 2 % slow is told
 # from the 1 % allowed after some 1,300.
@@ -64,7 +65,7 @@ CANARIES: Final[dict[str, Canary]] = {
         ),
         Canary(
             "stale_model", "C8", "it learned only from before fraudsters changed their tactics", "stale", "worse",
-            Expectation(ROLLED_BACK, "costs more"),
+            Expectation(STOPPED, pauses=True, exposed_at_most=0),
         ),
         Canary(
             "lost_calibrator", "C9", "its scores are three times too high, their ranking intact", "uncalibrated", "worse",
@@ -77,7 +78,7 @@ CANARIES: Final[dict[str, Canary]] = {
         ),
         Canary(
             "moving_shoppers", "C11", "on the fourth day shoppers move online, in both arms", "better", "better",
-            Expectation(PROMOTED), Fault(shoppers_move_on=3),
+            Expectation(KEPT), Fault(shoppers_move_on=3),
         ),
         Canary(
             "telemetry_stops", "C12", "on the twelfth day payments cease to reach the log", "better", "better",

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 TACTICS, CALIBRATE, LIVE, END = 21, 49, 63, 108
 NEW_TACTICS: Final = 0.7  # share of the campaigns from TACTICS on
-ALERTS: Final = 0.01  # share of payments above the threshold: the capacity of the fraud team
+ALERTS: Final = 0.006  # share of payments above the threshold: with those of the rules, about the capacity of the fraud team
 LEARNED: Final = {"champion": (CALIBRATE - 7, CALIBRATE), "better": (CALIBRATE - 28, CALIBRATE), "stale": (0, TACTICS)}
 COLUMNS_OFF: Final = 1  # of the skewed challenger's features
 INFLATION: Final = 3.0  # of the uncalibrated one's scores

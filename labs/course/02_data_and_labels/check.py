@@ -81,7 +81,7 @@ def leak_found(at: Workplace) -> Passed:
 def labels_count_when_known(at: Workplace) -> Passed:
     rows = _rows(at)
     labels = rows.payments().labels
-    answer = at.load("split.py").call("counts_from", labels[["transaction_id", "event_time", "report_time", "is_fraud"]], timeout_s=10)
+    answer = at.load("split.py").call("counts_from", labels[["transaction_id", "event_time", "report_time", "is_fraud"]], timeout_s=20)
     try:
         counts = pd.to_datetime(pd.Series(answer), utc=True)
         early = (counts < labels["report_time"])[labels["is_fraud"]].mean()
@@ -148,7 +148,7 @@ def promise_holds(at: Workplace) -> Passed:
 def delays_measured(at: Workplace) -> Passed:
     today, reports, known = _reports(at)
     learner = at.load("delays.py")
-    told = [float(learner.call("reported_within", known, today, days, timeout_s=10)) for days in _DELAYS]
+    told = [float(learner.call("reported_within", known, today, days, timeout_s=20)) for days in _DELAYS]
     delay = (reports["report_time"] - reports["event_time"]).dt.total_seconds() / 86_400
     right = [float((delay <= days).mean()) for days in _DELAYS]
     error = float(np.mean(np.subtract(told, right)))
@@ -172,7 +172,7 @@ def label_policy(at: Workplace) -> Passed:
     delay = (reports["report_time"] - reports["event_time"]).dt.total_seconds() / 86_400
     settled, never, wrong = float((delay <= told.settle_days).mean()), 1 - right.sum() / truth.sum(), float((~right).mean())
     if settled < 0.6:
-        raise Incorrect(f"After {told.settle_days} days, {1 - settled:.0%} of the reported frauds still look genuine.", "settle_days")
+        raise Incorrect(f"{1 - settled:.0%} of the frauds that will be reported still look genuine then.", "settle_days")
     if told.settle_days > 30:
         raise Incorrect("More than half of the 60 days would wait for one report in fifty.", "settle_days: what do you lose by waiting?")
     for name, share, of in (
@@ -190,7 +190,7 @@ def contract_kept(at: Workplace) -> Passed:
     days = [at.stream.day(at.stream.live + timedelta(days=n)).transactions for n in (8, 9)]
     learner, refused = at.load("contract.py"), 0
     for batch in batches.ten(days[1], days[0], seed=99):
-        found = learner.call("problems", batch.frame, batch.now, timeout_s=10)
+        found = learner.call("problems", batch.frame, batch.now, timeout_s=20)
         if batch.broken and not found:
             raise Incorrect(f"Your contract lets in: {batch.name}.", f"column {batch.broken}; `python try_contract.py`")
         if batch.broken and not any(batch.broken in str(line) for line in found):
@@ -209,7 +209,7 @@ def mechanism_told(at: Workplace) -> Passed:
             batch = whole.sample(25_000, random_state=seed).sort_index()
             gone = losses.lost(batch, kind, seed)
             again = losses.recovered(batch, gone, seed)
-            said = learner.call("mechanism", batch.assign(amount=batch["amount"].mask(gone)), again, timeout_s=10)
+            said = learner.call("mechanism", batch.assign(amount=batch["amount"].mask(gone)), again, timeout_s=20)
             if said != kind:
                 raise Incorrect(_MISTAKEN.get((kind, str(said)), f"Your function calls {kind} {said}."), "missing.py: mechanism")
     return Passed()
@@ -332,7 +332,7 @@ def _parts(at: Workplace) -> Parts:
     """The learner's split, which must be three columns of flags."""
     rows = _rows(at)
     table = rows.payments().rows
-    answer = at.load("split.py").call("parts", table[rows.KNOWN_OF_ROWS], rows.payments().today, timeout_s=10)
+    answer = at.load("split.py").call("parts", table[rows.KNOWN_OF_ROWS], rows.payments().today, timeout_s=20)
     try:
         teach, judge, known = (np.asarray(flags, dtype=bool) for flags in answer)
     except (TypeError, ValueError):

@@ -12,6 +12,7 @@ from pipelines.metrics import recall_at_capacity
 
 KINDS = ("MCAR", "MAR", "MNAR")
 CAPACITY = 10.0  # alerts per thousand payments
+_DEAR = ("travel", "hotel", "electronics", "jewellery", "home")
 FROM_AMOUNT = [name for name in FEATURE_INDEX if name.startswith("amount_to")]  # lost with the amount: this model does without them
 
 
@@ -59,7 +60,7 @@ def lost(batch: pd.DataFrame, kind: str, seed: int) -> NDArray[np.bool_]:
         if seed % 3 == 0:
             chance = np.where(batch["hour"] < 10, 0.75, 0.10)
         elif seed % 3 == 1:
-            chance = np.where(batch["category"].isin(["grocery", "fuel"]), 0.75, 0.10)
+            chance = np.where(batch["category"].isin(_DEAR), 0.75, 0.10)
     elif kind == "MNAR":  # a field too short for large amounts
         chance = np.where(batch["amount"] > batch["amount"].quantile(0.8), 0.75, 0.10)
     return random.random(len(batch)) < chance

@@ -19,6 +19,7 @@ LEAKS: Final = 0.02  # of blocked frauds that are reported all the same
 STILL_CAUGHT: Final = 0.15  # of the frauds that a model gone blind alerts by chance (the world's new tactics: 0.10 to 0.20)
 CLOSE: Final = -5.0  # campaigns make counts vary four times as much as Poisson's law: log ratios this small say nothing
 SHAKEN: Final = 0.005  # p-value of no loss under which nobody should call a ranking intact; holiday shopping stays above it
+DOUBT: Final = 0.05  # p-value from which on a loss is the scatter of few frauds: a doubled price "lost" 18 % at 0.13
 TESTS: Final = 50  # that share the error budget of a window, about: see `portfolio`
 RANKING_LOSS: Final = 0.10  # relative: a smaller loss of ranking is not worth a training, however significant
 
@@ -132,8 +133,8 @@ class Evidence:
 
     @property
     def ranking_doubtful(self) -> bool:
-        """A loss that would matter, were it not luck."""
-        return self.ranking is not None and self.ranking.relative >= RANKING_LOSS
+        """A loss that would matter, and that luck explains badly."""
+        return self.ranking is not None and self.ranking.relative >= RANKING_LOSS and self.ranking.p_value < DOUBT
 
     @property
     def ranking_shaken(self) -> bool:

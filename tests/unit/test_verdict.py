@@ -138,6 +138,7 @@ def test_a_large_loss_that_may_be_luck_does_not_start_a_training_either() -> Non
 def test_a_loss_that_may_be_luck_is_held_where_scores_moved_too() -> None:
     evidence = replace(QUIET, moved=(AMOUNT, SCORE), ranking=RankingLoss(0.48, 0.02))
     assert decide(evidence).decision == "hold"
+    assert decide(replace(evidence, ranking=RankingLoss(0.18, 0.13))).decision == "ignore"
 
 
 def test_a_gain_is_no_loss() -> None:

@@ -25,7 +25,9 @@ def main() -> None:
     if sys.argv[1:] == ["random"]:
         print(f"           {random_instead(features, left_out, judge):.3f}  for the same payments, by a random split")
     print(f"delivered  {reached(delivered, everything.later):.3f}  in the two weeks after")
-    print("largest shares of gain: " + ", ".join(f"{name} {share:.2f}" for name, share in model.gains()[:4]))
+    print("largest shares of gain")
+    for name, share in model.gains()[:4]:
+        print(f"{share:10.3f}  {name}")
 
 
 if __name__ == "__main__":

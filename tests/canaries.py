@@ -18,7 +18,7 @@ def canary_outcome(**changes: Any) -> Outcome:
         seed=7,
         source="synthetic world, seed 7",
         plan_digest="0" * 64,
-        truth=Truth(canary.mechanism, "four weeks of rows", canary.worth, -26.0, (-43.0, -9.0), (14.3, 12.7)),
+        truth=Truth(canary.mechanism, "four weeks of rows", canary.worth, -26.0, (-43.0, -9.0), (14.3, 12.7), holds=True),
         ended="rolled_back",
         ended_at=starts[2],
         reasons_given=("failures: on 158 cards its own, on 48 the champion's <over a million to 1>",),

@@ -26,6 +26,7 @@ class Truth:
     costs_more: float
     costs_more_interval: tuple[float, float]  # 95 %
     alerts_per_thousand: tuple[float, float]  # champion, challenger
+    holds: bool  # whether its scores are, on this seed, what the scenario takes them for
 
     @property
     def money(self) -> str:
@@ -137,14 +138,21 @@ class Outcome:
         if expected.noticed_at_most is not None and (self.noticed is None or self.noticed > expected.noticed_at_most):
             when = "never" if self.noticed is None else f"after {self.noticed:,} payments"
             wrong.append(f"noticed {when}, after at most {expected.noticed_at_most:,} wanted")
+        if wrong and not self.truth.holds:
+            wrong.append(f"on this seed the scenario does not hold: its scores {self.truth.money}")
         wrong += [f"not kept: {check.promise} ({check.found})" for check in self.checks if not check.held]
         return tuple(wrong)
 
     @property
     def result(self) -> Rightness:
-        """An undecided rollout that should have been decided is inconclusive, unless something else was wrong too."""
+        """An undecided rollout that should have been decided is inconclusive, unless something else was wrong too.
+
+        So is one of a "better" challenger that is none on this seed: small worlds have such weeks, and the judge may say so.
+        """
         if not self.reasons:
             return "as expected"
+        if not self.truth.holds and all(check.held for check in self.checks):
+            return "inconclusive"
         undecided = self.ended == "inconclusive" and "inconclusive" not in self.expected.results
         return "inconclusive" if undecided and len(self.reasons) == 1 else "unexpected"
 

@@ -18,7 +18,8 @@ def truth_of(stage: Stage, live: Live, canary: Canary, plan: RolloutPlan) -> Tru
     champion, challenger = stage.opinion(live, "same"), stage.opinion(live, canary.challenger)
     value, low, high = stage.remember(("worth", id(live), canary.challenger, plan.digest), lambda: _worth(live, champion, challenger, plan))
     alerts = tuple(1000 * float((opinion.decision != APPROVE).mean()) for opinion in (champion, challenger))
-    return Truth(canary.mechanism, CHALLENGERS[canary.challenger], canary.worth, value, (low, high), (alerts[0], alerts[1]))
+    holds = canary.challenger != "better" or low <= 0
+    return Truth(canary.mechanism, CHALLENGERS[canary.challenger], canary.worth, value, (low, high), (alerts[0], alerts[1]), holds)
 
 
 def _worth(live: Live, champion: Opinion, challenger: Opinion, plan: RolloutPlan) -> tuple[float, float, float]:

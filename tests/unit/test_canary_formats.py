@@ -46,6 +46,14 @@ def test_no_decision_where_one_was_due_is_inconclusive_and_where_none_was_is_rig
     assert canary_outcome(ended="inconclusive", exposed=71).result == "unexpected"
 
 
+def test_a_better_challenger_that_is_none_on_this_seed_makes_an_exercise_inconclusive_and_says_so() -> None:
+    truth = replace(RIGHT.truth, worth="better", costs_more=35.0, costs_more_interval=(16.0, 54.0), holds=False)
+    outcome = canary_outcome(**BETTER | {"truth": truth})
+    assert outcome.result == "inconclusive"
+    assert "cost 35 EUR more per thousand payments (16 to 54)" in outcome.reasons[-1]
+    assert replace(outcome, checks=(Check("one champion", held=False),)).result == "unexpected"
+
+
 def test_a_rollback_of_a_better_challenger_that_nobody_could_see_is_no_wrongful_one() -> None:
     blind = canary_outcome(truth=replace(RIGHT.truth, worth="better"), expected=CANARIES["telemetry_stops"].expected)
     assert blind.mistake == ""

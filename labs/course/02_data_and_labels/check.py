@@ -148,7 +148,9 @@ def promise_holds(at: Workplace) -> Passed:
 def delays_measured(at: Workplace) -> Passed:
     today, reports, known = _reports(at)
     learner = at.load("delays.py")
-    told = [float(learner.call("reported_within", known, today, days, timeout_s=20)) for days in _DELAYS]
+    told = [learner.call("reported_within", known, today, days, timeout_s=20) for days in _DELAYS]
+    if not all(isinstance(share, int | float) for share in told):
+        raise Incorrect("`reported_within` must return a number.", "delays.py")
     delay = (reports["report_time"] - reports["event_time"]).dt.total_seconds() / 86_400
     right = [float((delay <= days).mean()) for days in _DELAYS]
     error = float(np.mean(np.subtract(told, right)))
@@ -232,12 +234,12 @@ def losses_filled(at: Workplace) -> Passed:
     for seed, kind in enumerate(losses.KINDS, start=1):
         gone = losses.lost(served.batch, kind, seed)
         batch = served.batch.assign(amount=amounts.mask(gone))
-        filled = pd.Series(call("fill", served.known, batch, timeout_s=20))
+        filled = _amounts(call("fill", served.known, batch, timeout_s=20))
         _require_whole(filled, batch, served.is_fraud, gone)
         if kind == "MCAR":
             one = batch.index[gone][:1]
-            alone = pd.Series(call("fill", served.known, batch.loc[one], timeout_s=20))
-            if not np.isclose(alone.iloc[0], filled.loc[one[0]]):
+            alone = _amounts(call("fill", served.known, batch.loc[one], timeout_s=20))
+            if len(alone) != 1 or not np.isclose(alone.iloc[0], filled.loc[one[0]]):
                 raise Incorrect("A payment that comes alone is filled differently: a service sees one at a time.", "learn from `known`")
             _require_better(filled[gone], amounts[gone], served.known["amount"].median())
         kept = np.where(gone, -1.0, served.model.scores(amounts))
@@ -246,6 +248,12 @@ def losses_filled(at: Workplace) -> Passed:
         bias = float(np.exp(np.log(filled[gone] / amounts[gone]).mean()) - 1)
         figures |= {f"bias_{kind.lower()}": 100 * bias} if kind != "MAR" else {}
     return Passed({**figures, "complete": losses.found(served, served.model.scores(amounts))})
+
+
+def _amounts(answer: Any) -> "pd.Series[Any]":
+    if not isinstance(answer, pd.Series | np.ndarray):
+        raise Incorrect("`fill` must return the amounts, as a series.", "missing.py: fill")
+    return pd.Series(answer)
 
 
 def _require_whole(filled: "pd.Series[Any]", batch: pd.DataFrame, fraud: Flags, gone: Flags) -> None:
@@ -329,6 +337,11 @@ def _notebook(at: Workplace, left_out: tuple[str, ...]) -> float:
 
 
 def _parts(at: Workplace) -> Parts:
+    parts: Parts = _once(at, f"parts {_digest(at)}", lambda: _asked_parts(at))
+    return parts
+
+
+def _asked_parts(at: Workplace) -> Parts:
     """The learner's split, which must be three columns of flags."""
     rows = _rows(at)
     table = rows.payments().rows

@@ -54,7 +54,7 @@ def _require_new_servers(settings: Settings) -> None:
         if registry.alias(CHAMPION) is not None:
             raise BadInput(
                 f"The stack behind {settings.mlflow_address} has a champion already, and the demo tells a story from the beginning.",
-                next_step="`make compose-demo` runs it on a stack of its own; `docker compose down -v` empties this one.",
+                next_step="Empty it: `docker compose down -v`, then `docker compose up -d --wait`.",
                 where="champion",
             )
 

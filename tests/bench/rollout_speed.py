@@ -114,6 +114,7 @@ class Rollbacks(NamedTuple):
     in_process_ms: list[float]  # the same from the moment at which the plan was handed over: without ledger and disk
     answers: int
     failures: int
+    answer_p99_ms: float  # of any payment meanwhile: what the machine makes of one round trip
 
 
 def rollbacks(folder: Path, count: int, share: float = 0.5) -> Rollbacks:
@@ -146,7 +147,7 @@ def rollbacks(folder: Path, count: int, share: float = 0.5) -> Rollbacks:
             last = load.last_of_challenger(decided)
             felt.append(0.0 if last is None else (last - decided) * 1e3)
             in_process.append(0.0 if last is None else max((last - told[0]) * 1e3, 0.0))
-    return Rollbacks(felt, in_process, len(load.seen), load.failures)
+    return Rollbacks(felt, in_process, len(load.seen), load.failures, percentile([1e3 * one.seconds for one in load.seen], 99))
 
 
 def _registry() -> FakeRegistry:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.features import FEATURE_INDEX
 from pipelines.metrics import average_precision
 from pipelines.training.baselines import fit_logistic, logistic_margin, rules_margin
 from pipelines.training.boost import fit_best, gain_shares, load_booster, margins, search
@@ -14,6 +15,7 @@ from pipelines.training.imbalance import compare_resampling
 from pipelines.training.parameters import LightGBMParameters
 from pipelines.training.request import Recipe
 from pipelines.training.resample import SMOTE_SHARE, UNDER_SAMPLED_SHARE, Rows, rebalance, thin_genuine
+from pipelines.training.table import TrainingTable
 from tests.tables import signal_table
 
 RECIPE = Recipe(
@@ -101,6 +103,12 @@ def test_class_weights_spoil_the_probabilities_far_beyond_the_noise_of_the_seed(
     assert weighted[0] > 3 * plain[0] + 3 * (plain[1] + weighted[1])
 
 
+def test_smote_is_judged_on_rows_filled_as_those_it_learned_from() -> None:
+    train, validation, test = (_low_is_fraud_half_missing(signal_table(4_000, seed=seed, fraud_share=0.02)) for seed in (1, 2, 3))
+    effects = {e.method: e for e in compare_resampling(train, validation, test, RECIPE, seeds=(1,), threads=1)}
+    assert effects["smote"].average_precision[0] > 0.8 * effects["none"].average_precision[0]
+
+
 def test_a_fit_is_kept_whole_and_read_back_equal(tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "abc"
     first = load_or_fit(folder, PARTS, RECIPE, 1)
@@ -117,3 +125,12 @@ def test_boosting_beats_both_baselines_where_there_is_something_to_learn() -> No
     reached = {name: average_precision(PARTS["test"].is_fraud, fitted.margins[name]["test"]) for name in fitted.margins}
     assert reached["lightgbm"] > reached["rules"]
     assert fitted.training_ap["lightgbm"] > fitted.training_ap["logistic"]
+
+
+def _low_is_fraud_half_missing(table: TrainingTable) -> TrainingTable:
+    """Card ages of frauds lie near 0, of others near 10, and half are missing: taken for 0, those all look like fraud."""
+    rng = np.random.default_rng(len(table))
+    ages = np.where(table.is_fraud, 0.0, 10.0) + rng.normal(size=len(table))
+    features = table.features.copy()
+    features[:, FEATURE_INDEX["card_age_days"]] = np.where(rng.random(len(table)) < 0.5, np.nan, ages)
+    return replace(table, features=features)

@@ -294,7 +294,8 @@ def policy_beside_model(at: Workplace) -> Passed:
     alert = p >= told.review_at
     if 1000 * alert.mean() > brief["capacity_per_thousand"] + 1e-9:
         raise Incorrect(
-            f"From {told.review_at} on there are {1000 * alert.mean():.1f} alerts per thousand; the new firm takes {brief['capacity_per_thousand']:g}.",
+            f"From {told.review_at} on there are {1000 * alert.mean():.1f} alerts per thousand; the new firm takes "
+            f"{brief['capacity_per_thousand']:g}.",
             "policy.toml: review_at; is it still today's?",
         )
     best = choose_threshold(validation.is_fraud, p, validation.amount, costs=costs, capacity_per_thousand=brief["capacity_per_thousand"])

@@ -211,7 +211,8 @@ class Study:
     @property
     def _before_card_testing(self) -> Flags:
         fraud, kind = self._truth
-        return self._split.train.mask(self._table.event_s) & ~(fraud & (kind == "card_testing"))
+        testing: Flags = fraud & (kind == "card_testing")
+        return self._split.train.mask(self._table.event_s) & ~testing
 
     @cached_property
     def _champion(self) -> tuple[Model, str]:

@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -149,7 +150,7 @@ def delays_measured(at: Workplace) -> Passed:
     today, reports, known = _reports(at)
     learner = at.load("delays.py")
     told = [learner.call("reported_within", known, today, days, timeout_s=20) for days in _DELAYS]
-    if not all(isinstance(share, int | float) for share in told):
+    if not all(isinstance(share, Real) for share in told):
         raise Incorrect("`reported_within` must return a number.", "delays.py")
     delay = (reports["report_time"] - reports["event_time"]).dt.total_seconds() / 86_400
     right = [float((delay <= days).mean()) for days in _DELAYS]

@@ -152,7 +152,7 @@ class _Run:
             Check(
                 "one champion, who answers all cards",
                 answers == {right} and plan.mode == "champion_only",
-                " and ".join(sorted(map(str, answers))),
+                f"version {' and '.join(sorted(map(str, answers)))}",
             ),
             Check("the ledger's chain holds", self.ledger.verify() > 0),
         ]

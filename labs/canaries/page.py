@@ -7,13 +7,14 @@ from labs.exercises.formats import SIGN
 from labs.report.markup import figure, mark, number, pairs, section, table, text
 from labs.report.page import document
 
+_STYLE = "td:nth-child(-n+2):nth-last-child(n+5) { white-space: nowrap; }\n"  # steps and their beginnings stay on one line
 _LEAD = {"as expected": "lead", "unexpected": "lead bad", "inconclusive": "lead bad"}
 
 
 def render(outcome: Outcome) -> str:
     """The page of one exercise, as text."""
     parts = (_head(outcome), _truth(outcome), _course(outcome), _steps(outcome), _verdict(outcome), _checks(outcome))
-    return document(f"{outcome.catalogue_id} {said(outcome.scenario)}", parts)
+    return document(f"{outcome.catalogue_id} {said(outcome.scenario)}", parts, _STYLE)
 
 
 def _head(outcome: Outcome) -> str:
@@ -29,7 +30,7 @@ def _truth(outcome: Outcome) -> str:
     truth = outcome.truth
     champion, challenger = truth.alerts_per_thousand
     facts = (
-        ("what was wrong", text(truth.mechanism)),
+        ("what happens", text(truth.mechanism)),
         ("the challenger", text(truth.challenger)),
         ("all considered", f"{truth.worth} than the champion" if truth.worth != "equal" else "equal to the champion"),
         ("its scores", f"{truth.money}, every label known"),

@@ -143,7 +143,7 @@ def promise_holds(at: Workplace) -> Passed:
     for name, found in (("promise", promised), ("delivered", delivered), ("random_says", randomly)):
         if abs(getattr(told, name) - found) > _AP_WITHIN:
             raise Incorrect(f"{name} comes to another number when it is computed from your files.", "`python study.py random`, run again")
-    return Passed({"honest_ap": promised, "delivered_ap": delivered})
+    return Passed({"honest_ap": promised, "delivered_ap": delivered, "gap_alone": _without_gap(at) - promised})
 
 
 def delays_measured(at: Workplace) -> Passed:
@@ -368,6 +368,19 @@ def _by_time(at: Workplace, shop_share: bool) -> tuple[float, float]:
 
     answer: tuple[float, float] = _once(at, f"time {shop_share} {_digest(at)}", make)
     return answer
+
+
+def _without_gap(at: Workplace) -> float:
+    """What the learner's split would promise if everything before the judging payments taught, with the labels of today."""
+
+    def make() -> float:
+        rows, judge = _rows(at), _parts(at).judge
+        table = rows.payments().rows
+        teach = (table["event_time"] < table.loc[judge, "event_time"].min()).to_numpy()
+        model = rows.Model(_features(at, "when reported"), _left_out(False)).learn(teach, table["is_fraud"].to_numpy())
+        return float(rows.reached(model.scores(judge), judge))
+
+    return float(_once(at, f"no gap {_digest(at)}", make))
 
 
 def _by_random(at: Workplace, shop_share: bool) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from data.errors import BadInput, BundleRefused, RolloutRefused
+from data.errors import BadInput, BundleRefused, LabError, RolloutRefused, UnknownRun
 from data.ledger import Entry, Ledger
 from data.registry import CHAMPION, VersionFacts
 from data.serving_plan import ServingPlan
@@ -55,9 +55,9 @@ def roll_back(
     """Make `to` (None: the previous champion) the champion of all cards; the one it replaces becomes the previous champion.
 
     `at` is event time; `reason` and `by` are for the ledger. Raises BadInput without a reason, RolloutRefused while a
-    rollout is open or when there is nobody else to serve, UnknownRun for a version that nobody registered, and
-    BundleRefused, with everything as it was, when `notify`, which makes the service look at the registry, says that it will
-    not serve that version.
+    rollout is open or when there is nobody else to serve, UnknownRun for a version that nobody registered, and BundleRefused or
+    UnknownRun, with everything as it was, when `notify`, which makes the service look at the registry, says that it will not serve that
+    version or finds no files of it.
     """
     if not reason.strip():
         raise BadInput("A rollback wants a reason: the ledger keeps it.", next_step='Give one: --reason "…".', where="reason")
@@ -66,7 +66,7 @@ def roll_back(
         begun = left or _begin(registry, ledger, to, {"reason": reason, "by": by}, at)
         try:
             complete(begun.action, registry, ledger, lambda _: notify(), begun.name, begun.at)
-        except BundleRefused as refused:
+        except (BundleRefused, UnknownRun) as refused:
             _undo(begun, refused, registry, ledger, notify)
             raise
         action = begun.action
@@ -86,7 +86,7 @@ def _begin(registry: RollbackRegistry, ledger: Ledger, to: str | None, why: dict
     return _Begun(name, at, action, previous)
 
 
-def _undo(begun: _Begun, refused: BundleRefused, registry: RollbackRegistry, ledger: Ledger, notify: Callable[[], object]) -> None:
+def _undo(begun: _Begun, refused: LabError, registry: RollbackRegistry, ledger: Ledger, notify: Callable[[], object]) -> None:
     """Back to who served before: the service never stopped answering with that version."""
     action = begun.action
     before = replace(action.before, epoch=action.serving.epoch + 1)

@@ -82,7 +82,7 @@ def _fair(cells: list[Cell]) -> str:
         "stopped where that is not all; a share alone where it is less than half."
     )
     told = (
-        "The tools' rules are written here from their documentation, with the settings of its examples, for failing requests only: no tool "
+        "The tools' rules are written here from descriptions of them, with the settings of their examples, for failing requests only: no tool "
         "runs. A minute is 1,000 requests. “Ours, split only” is the same test on the same facts as theirs; ours asks both models about "
         f'every request, as the service does.</p>\n<p class="note">{notes}'
     )

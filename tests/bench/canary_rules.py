@@ -1,6 +1,6 @@
 """Six rules that stop a canary, each over many rollouts at once: naive z-tests, three tools' ways, and ours. Pure.
 
-The tools' rules are re-implemented here from their documentation, with the settings of its examples, as far as failing requests go;
+The tools' rules are re-implemented here from descriptions of them, with the settings of their examples, as far as failing requests go;
 no tool runs. Ours is the product's own test (`pipelines.rollout`) over many rollouts at once: a test compares both, look by look.
 """
 

@@ -37,7 +37,7 @@ class Stream:
 
     @property
     def information(self) -> float:
-        """Observations that no detector of this run length can do with in the mean, the rate known: log(run length × KL) / KL.
+        """About the observations that the best detector of this run length needs in the mean, the rate known: log(run length × KL) / KL.
 
         KL: what one observation tells of the change, in nats (Lorden 1971, "Procedures for reacting to a change in
         distribution", with the head start that a Shiryaev-Roberts statistic has in the steady state).

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import BadInput, BundleRefused, PlanRefused, RegistryUnavailable, RolloutRefused, UnknownRun
+from data.errors import BadInput, BundleRefused, LabError, PlanRefused, RegistryUnavailable, RolloutRefused, UnknownRun
 from data.ledger import Ledger
 from data.serving_plan import ServingPlan
 from pipelines.rollout.rollback import Rollback, roll_back
@@ -145,15 +145,16 @@ def test_a_canary_that_the_ledger_knows_nothing_of_is_not_cut_across_either(tmp_
         lab.roll_back()
 
 
-def test_a_version_that_the_service_refuses_leaves_everything_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("why", [BundleRefused, UnknownRun])
+def test_a_version_that_the_service_refuses_or_cannot_fetch_leaves_everything_as_it_was(tmp_path: Path, why: type[LabError]) -> None:
     lab = Lab(tmp_path)
 
     def refuse_the_third() -> None:
         if lab.registry.alias("champion") == "3":
-            raise BundleRefused("manifest.sig: signed by somebody else.", next_step="Train anew.")
+            raise why("manifest.sig: signed by somebody else.", next_step="Train anew.")
 
     lab.notify = refuse_the_third  # type: ignore[method-assign]
-    with pytest.raises(BundleRefused, match="somebody else"):
+    with pytest.raises(why, match="somebody else"):
         lab.roll_back(to="3")
     assert lab.aliases() == ["2", "1", None]
     assert lab.registry.plan() == ServingPlan(7, "2", rollout_id="rollout-1-seed-7")

@@ -35,19 +35,25 @@ _LEASE: Final = "process:"
 
 def training_flow(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
     """`train_model` as the flow "training". Raises what `train_model` raises."""
-    outcome: TrainingOutcome = _run(flow(name="training", **_PLAIN)(_train), request, settings)
-    return outcome
+    return _train("training", request, settings)
 
 
 def retraining_flow(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
     """The same as the flow "retraining", for a request that names a prediction log."""
-    outcome: TrainingOutcome = _run(flow(name="retraining", **_PLAIN)(_train), request, settings)
-    return outcome
+    return _train("retraining", request, settings)
 
 
 def resampling_flow(request: TrainingRequest, settings: Settings, seeds: tuple[int, ...]) -> tuple[ResamplingEffect, ...]:
     """Measure class weights, under-sampling and SMOTE on the request's rows as the flow "compare resampling"."""
-    effects: tuple[ResamplingEffect, ...] = _run(flow(name="compare resampling", **_PLAIN)(_compare), request, settings, seeds)
+
+    @flow(name="compare resampling", **_PLAIN)
+    def compare(request: TrainingRequest, seeds: tuple[int, ...]) -> tuple[ResamplingEffect, ...]:
+        dataset = as_task("ingest", ingest_source, request, settings)
+        parts = as_task("features", prepare, request, dataset, settings.home / "cache", settings.log_place).parts
+        effects: tuple[ResamplingEffect, ...] = as_task("compare", _compare_parts, parts, request, seeds, settings.threads or 1)
+        return effects
+
+    effects: tuple[ResamplingEffect, ...] = _run(compare, request, seeds)
     return effects
 
 
@@ -118,15 +124,15 @@ def _score_batch(load: Callable[[], Model], request: BatchRequest, on_progress: 
     return summary
 
 
-def _train(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
-    return train_model(request, settings, run=as_task)
+def _train(name: str, request: TrainingRequest, settings: Settings) -> TrainingOutcome:
+    """Prefect keeps a flow's parameters: the request may be seen there, the settings may hold a password."""
 
+    @flow(name=name, **_PLAIN)
+    def train(request: TrainingRequest) -> TrainingOutcome:
+        return train_model(request, settings, run=as_task)
 
-def _compare(request: TrainingRequest, settings: Settings, seeds: tuple[int, ...]) -> tuple[ResamplingEffect, ...]:
-    dataset = as_task("ingest", ingest_source, request, settings)
-    parts = as_task("features", prepare, request, dataset, settings.home / "cache", settings.log_place).parts
-    effects: tuple[ResamplingEffect, ...] = as_task("compare", _compare_parts, parts, request, seeds, settings.threads or 1)
-    return effects
+    outcome: TrainingOutcome = _run(train, request)
+    return outcome
 
 
 def _compare_parts(parts: Any, request: TrainingRequest, seeds: tuple[int, ...], threads: int) -> tuple[ResamplingEffect, ...]:

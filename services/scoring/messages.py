@@ -70,6 +70,24 @@ class FaultList(Message):
     challenger: AskedChallengerFault | None = Field(None, description="of the challenger alone; null: none")
 
 
+class StatedPlan(Message):
+    """Who is to serve, as `data.serving_plan.ServingPlan` has it."""
+
+    epoch: int = Field(ge=0)
+    champion: str = Field(max_length=20)
+    challenger: str | None = Field(max_length=20)
+    mode: Literal["champion_only", "shadow", "canary", "soak"]
+    share: float = Field(ge=0, le=1, description="of cards that the challenger answers")
+    rollout_id: str = Field(max_length=100)
+
+
+class SealedPlan(Message):
+    """A serving plan and the lab's signature over it."""
+
+    plan: StatedPlan
+    signature: str = Field(pattern="^[0-9a-f]{128}$", description="Ed25519, in hexadecimal digits")
+
+
 class Problem(Message):
     """The one shape of every failure."""
 
@@ -123,7 +141,7 @@ def _quotes(message: Message) -> int:
 _TEXTS = frozenset({str, date, datetime})
 _PLACES = {
     name
-    for kind in (Transaction, Label, TransactionBatch, LabelBatch, AskedFault, AskedChallengerFault, FaultList)
+    for kind in (Transaction, Label, TransactionBatch, LabelBatch, AskedFault, AskedChallengerFault, FaultList, StatedPlan, SealedPlan)
     for name in kind.model_fields
 }
 

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -21,7 +21,16 @@ from services.scoring.engine import NOT_LOGGED, Unlogged
 from services.scoring.explain import Explainer
 from services.scoring.explain_messages import Explanation
 from services.scoring.feature_fault import FeatureFaults
-from services.scoring.messages import ErrorEnvelope, FaultList, LabelBatch, LabelReceipt, PredictionBatch, TransactionBatch, decode
+from services.scoring.messages import (
+    ErrorEnvelope,
+    FaultList,
+    LabelBatch,
+    LabelReceipt,
+    PredictionBatch,
+    SealedPlan,
+    TransactionBatch,
+    decode,
+)
 from services.scoring.metrics import Metrics
 from services.scoring.scorer import Scorer
 from services.scoring.slots import Slots
@@ -121,11 +130,13 @@ def _add_control(router: APIRouter, service: Service) -> None:
         await asyncio.to_thread(service.courier.reload)
         return JSONResponse(_serving(service))
 
-    @router.put("/v1/plan", openapi_extra=_TAKES_PLAN)
+    @router.put("/v1/plan", openapi_extra=_takes(SealedPlan))
     async def plan(request: Request) -> JSONResponse:
         """Follow a serving plan that this lab signed, at once and whatever becomes of the registry. Needs the lab's key in X-Lab-Key."""
         _require_key(request, service)
-        plan = service.courier.obey((await request.body()).decode(errors="replace"))  # on this thread: it waits for nobody
+        body = await request.body()
+        decode(SealedPlan, body)  # its form; the signature is over what was sent
+        plan = service.courier.obey(body.decode())  # on this thread: it waits for nobody
         await asyncio.to_thread(service.courier.settle, plan)
         return JSONResponse(_serving(service))
 
@@ -145,11 +156,6 @@ def _add_control(router: APIRouter, service: Service) -> None:
         if "challenger" in asked.model_fields_set:
             service.challenger_faults.ask(asked.challenger)
         return JSONResponse(_serving(service))
-
-
-_TAKES_PLAN: Final = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object", "required": ["plan", "signature"]}}}}
-}
 
 
 def _require_key(request: Request, service: Service) -> None:

@@ -49,12 +49,13 @@ def judge_payments(serving: Serving, ids: Sequence[Ids], matrix: NDArray[np.floa
     """
     started = time.perf_counter()
     champion_scores = _scores(serving.champion, matrix)
+    champion_s = time.perf_counter() - started
     for score in champion_scores:
         if not 0.0 <= score <= 1.0:  # nor is NaN
             raise ModelFailed("The champion's score is no probability.", next_step="Roll it back.", where=serving.champion.version)
     if serving.challenger is None:
         return [_judgement(serving, *row) for row in zip(ids, matrix.tolist(), champion_scores, strict=True)]
-    said = _challenger_scores(serving.challenger, matrix, time.perf_counter() - started, patience)
+    said = _challenger_scores(serving.challenger, matrix, champion_s, patience)
     versions: list[str | None] = [serving.challenger.version] * len(said)
     out = [None] * (len(ids) - len(said))  # rows of which no more was asked of it
     rows = zip(ids, matrix.tolist(), champion_scores, [*versions, *out], [*said, *out], strict=True)

@@ -28,7 +28,7 @@ def test_a_challenger_of_ten_times_the_time_is_out_within_a_window(bench: Bench)
         patience.took("2", 1, CHAMPION_S, 10 * CHAMPION_S)
     assert bench.why == {}
     patience.took("2", 1, CHAMPION_S, 10 * CHAMPION_S)
-    assert bench.why == {"2": "slow: 51 of 51 calls took more than 5 times as long as the champion's"}
+    assert bench.why == {"2": "slow: 51 of 51 calls took more than 4 times as long as the champion's"}
 
 
 def test_a_call_for_many_rows_counts_as_one(bench: Bench) -> None:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from pipelines.rollout.evidence import APPROVE, Served
 from pipelines.rollout.plan import RolloutPlan
-from pipelines.rollout.sequential import HIGHER_ODDS, LOWER_ODDS, MeanTest, OddsTest, log_mean
+from pipelines.rollout.sequential import CEILING_ODDS, HIGHER_ODDS, LOWER_ODDS, MeanTest, OddsTest, log_mean
 
 FIRST_SCORES = 1_000  # of the champion, which fix the quantiles
 QUANTILES: Final = (0.9, 0.99)  # scores are compared above each: where payments are ranked for review, and where they are reviewed
 _MORE: Final = OddsTest.against(HIGHER_ODDS)
 _FEWER: Final = OddsTest.against(LOWER_ODDS)
+_UNDER: Final = OddsTest.against(CEILING_ODDS)
 _MEAN: Final = MeanTest(1.0)
 
 
@@ -58,7 +59,7 @@ class Alerts:
     over_ceiling: OddsTest = _MORE
     under_floor: OddsTest = _FEWER
     no_more: MeanTest = _MEAN  # against "more than `alert_ratio` times the champion's"
-    under_ceiling: OddsTest = _FEWER
+    under_ceiling: OddsTest = _UNDER
     payments: int = 0
     champion: int = 0
     challenger: int = 0

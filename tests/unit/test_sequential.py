@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.rollout.sequential import EITHER_ODDS, HIGHER_ODDS, LOWER_ODDS, NOTHING, MeanTest, OddsTest, count_needed, rejects
+from pipelines.rollout.sequential import (
+    CEILING_ODDS,
+    EITHER_ODDS,
+    HIGHER_ODDS,
+    LOWER_ODDS,
+    NOTHING,
+    MeanTest,
+    OddsTest,
+    count_needed,
+    rejects,
+)
 
 RAMP = ((0.01, 4_000), (0.05, 6_000), (0.25, 10_000), (0.5, 20_000))  # share of the canary, requests
 
@@ -187,3 +197,9 @@ def test_what_never_decides_has_no_count() -> None:
     assert count_needed(0.0, 1.0, 10.0, 0.05) is None
     assert count_needed(-1.0, 1.0, 10.0, 0.05) is None
     assert count_needed(0.1, 0.0, 10.0, 0.05) is not None
+
+
+def test_a_rate_under_its_ceiling_by_a_tenth_is_shown_in_fifty_thousand_payments_and_one_at_it_is_not() -> None:
+    start = OddsTest.against(CEILING_ODDS)
+    assert rejects(start.add(905, 49_095, 0.02).log_e, 0.05)
+    assert start.add(1_000, 49_000, 0.02).log_e < 0

@@ -82,8 +82,8 @@ def _fair(cells: list[Cell]) -> str:
         "stopped where that is not all; a share alone where it is less than half."
     )
     told = (
-        "The tools' rules are written here from descriptions of them, with the settings of their examples, for failing requests only: no tool "
-        "runs. A minute is 1,000 requests. “Ours, split only” is the same test on the same facts as theirs; ours asks both models about "
+        "The tools' rules are written here from descriptions of them, with the settings of their examples, for failing requests only: no "
+        "tool runs. A minute is 1,000 requests. “Ours, split only” is the same test on the same facts as theirs; ours asks both models about "
         f'every request, as the service does.</p>\n<p class="note">{notes}'
     )
     return section(

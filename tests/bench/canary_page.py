@@ -83,8 +83,8 @@ def _fair(cells: list[Cell]) -> str:
     )
     told = (
         "The tools' rules are written here from descriptions of them, with the settings of their examples, for failing requests only: no "
-        "tool runs. A minute is 1,000 requests. “Ours, split only” is the same test on the same facts as theirs; ours asks both models about "
-        f'every request, as the service does.</p>\n<p class="note">{notes}'
+        "tool runs. A minute is 1,000 requests. “Ours, split only” is the same test on the same facts as theirs; ours asks both models "
+        f'about every request, as the service does.</p>\n<p class="note">{notes}'
     )
     return section(
         "The fair table", lead, f'<div class="scroll fair" tabindex="0">{grid}</div>', f'<p class="note">{told}</p>', _quiet(cells)

@@ -10,6 +10,7 @@ from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from labs.engine.outcome import EXIT_STATUS, CheckResult, State, overall
+from labs.workflow_commands import data, property_value
 
 SIGN: Final[Mapping[State, str]] = {"passed": "✓", "incorrect": "✗", "not started": "·", "cannot check": "?"}
 COLOUR: Final[Mapping[State, str]] = {"passed": "green", "incorrect": "red", "not started": "dim", "cannot check": "yellow"}
@@ -60,11 +61,11 @@ def as_github(results: Sequence[CheckResult]) -> str:
     """GitHub's workflow commands: an error per incorrect check, a warning per one that could not be made, then the sum."""
     commands = {"incorrect": "error", "cannot check": "warning", "not started": "notice"}
     lines = [
-        f"::{commands[r.state]} title={_property(f'{r.lab} {r.title}')}::{_data(f'{r.state}: {r.why} {r.look}')}"
+        f"::{commands[r.state]} title={property_value(f'{r.lab} {r.title}')}::{data(f'{r.state}: {r.why} {r.look}')}"
         for r in results
         if r.state in commands
     ]
-    return "\n".join((*lines, f"::notice title=Labs::{_data(summary(results))}")) + "\n"
+    return "\n".join((*lines, f"::notice title=Labs::{data(summary(results))}")) + "\n"
 
 
 FORMATS: Final[Mapping[str, Callable[[Sequence[CheckResult]], str]]] = {
@@ -73,13 +74,3 @@ FORMATS: Final[Mapping[str, Callable[[Sequence[CheckResult]], str]]] = {
     "junit": as_junit,
     "github": as_github,
 }
-
-
-def _data(text: str) -> str:
-    """Text of a workflow command: its three reserved characters as percent codes."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    """The same for a property, where colon and comma are reserved too."""
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

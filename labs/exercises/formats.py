@@ -6,6 +6,7 @@ from typing import Any, Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from labs.exercises.contract import Exercise, Result
+from labs.workflow_commands import data, property_value
 
 SIGN: Final[Mapping[Result, str]] = {"as expected": "✓", "unexpected": "✗", "inconclusive": "?"}
 EXIT_STATUS: Final[Mapping[Result, int]] = {"as expected": 0, "unexpected": 1, "inconclusive": 2}
@@ -77,11 +78,11 @@ def as_github(outcomes: Sequence[Exercise]) -> str:
     kind = outcomes[0].kind.capitalize()
     commands = {"unexpected": "error", "inconclusive": "warning"}
     lines = [
-        f"::{commands[outcome.result]} title={_property(f'{kind} {name(outcome)}')}::{_data('; '.join(outcome.reasons))}"
+        f"::{commands[outcome.result]} title={property_value(f'{kind} {name(outcome)}')}::{data('; '.join(outcome.reasons))}"
         for outcome in outcomes
         if outcome.result in commands
     ]
-    return "\n".join((*lines, f"::notice title={kind} exercises::{_data(summary(outcomes))}")) + "\n"
+    return "\n".join((*lines, f"::notice title={kind} exercises::{data(summary(outcomes))}")) + "\n"
 
 
 FORMATS: Final[Mapping[str, Callable[[Sequence[Exercise]], str]]] = {
@@ -90,13 +91,3 @@ FORMATS: Final[Mapping[str, Callable[[Sequence[Exercise]], str]]] = {
     "json": as_json,
     "github": as_github,
 }
-
-
-def _data(text: str) -> str:
-    """Text of a workflow command: its three reserved characters as percent codes."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    """The same for a property, where colon and comma are reserved too."""
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

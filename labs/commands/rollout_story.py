@@ -115,7 +115,9 @@ def _done(action: dict[str, Any], plan: dict[str, Any]) -> tuple[str, list[str]]
 
 
 def _judged(facts: dict[str, Any]) -> tuple[str, list[str]]:
-    told = f"{facts.get('by', 'judge')}: {facts['verdict'].replace('_', ' ')}, after {facts['payments']:,} payments of {facts['step']}"
+    verdict, scored = facts["verdict"].replace("_", " "), facts["payments"]
+    both = f"{scored:,} payments" if scored else "no payment"
+    told = f"{facts.get('by', 'judge')}: {verdict} in {facts['step']}, where both models scored {both}"
     return told, [*facts["reasons"], *_evidence(facts)]
 
 
@@ -134,10 +136,10 @@ def _ended(facts: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def _evidence(facts: dict[str, Any]) -> list[str]:
-    """What the numbers of a verdict say: guardrails with odds worth a word, and money."""
+    """What the numbers of a verdict say: guardrails whose odds are more than chance gives, and money."""
     odds = {name: facts["e_values"].get(name, 0.0) for name in _GUARDRAILS}
     spoken = [f"{_GUARDRAILS[name]}: {_odds(value)}" for name, value in odds.items() if value >= _SHOWN_ODDS]
-    told = [f"odds against chance: {'; '.join(spoken)}" if spoken else "no guardrail has odds worth a word"]
+    told = [f"odds against chance: {'; '.join(spoken)}" if spoken else f"no guardrail has odds above {10**_SHOWN_ODDS:.0f} to 1"]
     if facts["money_per_thousand"]:
         value, low, high = facts["money_per_thousand"]
         labels = f"{facts['matured_payments']:,} matured payments with {facts['matured_frauds']} frauds"

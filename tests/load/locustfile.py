@@ -7,7 +7,8 @@ Payments go out in order of event time over a fixed number of connections, each 
 that moment, so that a service which stalls cannot hide it by slowing its callers down ("coordinated omission", Tene).
 Locust's own percentiles are rounded; ours are exact. The exit status is 1 when the objective of slo.toml is missed.
 
-LAB_LOAD_RATE overrides the file's rate (payments per second); LAB_LOAD_SUMMARY names a file for the figures as JSON.
+LAB_LOAD_OBJECTIVE names another file in place of slo.toml; LAB_LOAD_RATE overrides the file's rate (payments per second);
+LAB_LOAD_SUMMARY names a file for the figures as JSON.
 """
 
 import heapq
@@ -28,7 +29,7 @@ from locust.exception import StopUser
 from data.dataset import Dataset
 from tests.load.summary import read_objective, summarise
 
-OBJECTIVE, ARRIVALS = read_objective(Path(__file__).with_name("slo.toml"))
+OBJECTIVE, ARRIVALS = read_objective(Path(os.environ.get("LAB_LOAD_OBJECTIVE") or Path(__file__).with_name("slo.toml")))
 JSON = {"Content-Type": "application/json"}
 MOST_LABELS = 500  # per request
 

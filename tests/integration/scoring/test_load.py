@@ -34,8 +34,9 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path / "dataset"
 
 
-def run_locust(url: str, dataset: Path, summary: Path, requests: int) -> "subprocess.CompletedProcess[str]":
+def run_locust(url: str, dataset: Path, summary: Path, requests: int, objective: str = "") -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {
+        "LAB_LOAD_OBJECTIVE": objective,
         "LAB_LOAD_DATASET": str(dataset),
         "LAB_LOAD_DAY": "2026-03-02",
         "LAB_LOAD_REQUESTS": str(requests),
@@ -67,3 +68,10 @@ def test_locust_fails_when_nobody_answers(dataset: Path, tmp_path: Path) -> None
     done = run_locust("http://127.0.0.1:9", dataset, tmp_path / "summary.json", requests=50)
     facts = json.loads((tmp_path / "summary.json").read_text())
     assert facts["failures"] == facts["requests"] == 50 and not facts["met"] and done.returncode == 1
+
+
+def test_locust_judges_by_the_objective_that_it_is_given(dataset: Path, tmp_path: Path) -> None:
+    objective = tmp_path / "slo.toml"
+    objective.write_text("[objective]\np95_ms = 1e6\np99_ms = 1e6\nerror_ratio = 1.0\n[arrivals]\nrate_per_s = 100.0\nusers = 4\n")
+    done = run_locust("http://127.0.0.1:9", dataset, tmp_path / "summary.json", requests=20, objective=str(objective))
+    assert json.loads((tmp_path / "summary.json").read_text())["slo_error_ratio"] == 1.0 and done.returncode == 0

@@ -97,7 +97,7 @@ CANARIES: Final[dict[str, Canary]] = {
             Expectation(PROMOTED), Fault(registry_down_s=30),
         ),
         Canary(
-            "slow_bleed", "C14", "it fails on 0.4 % of payments, the champion on 0.2 %", "same", "worse",
+            "slow_bleed", "C14", "it fails on 0.4 % of payments, twice as often as both models do by chance", "same", "worse",
             Expectation(STOPPED), Fault(fails=0.004),
         ),
         Canary(

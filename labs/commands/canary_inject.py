@@ -38,6 +38,8 @@ def inject(name: str, *, as_json: bool) -> None:
         return
     out = console()
     out.print(f"[bold]{canary.name}[/] ({canary.catalogue_id}): version {challenger} is now a challenger of which {canary.mechanism}.")
+    if canary.fault.fails:
+        out.print("The running champion fails on none: this is told sooner than in the exercise, where both models also fail by chance.")
     out.print(f"A rollout must end: {expected_in_words(canary.expected)}.")
     out.print("See what it makes of it: [bold]lab rollout start[/]; to end the fault: [bold]lab canary stop[/].")
 

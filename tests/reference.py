@@ -18,9 +18,9 @@ from typer.main import get_command
 from data import errors
 from data.adapters import ADAPTERS
 from data.errors import LabError
+from data.faults.features import CARD_BLOCK
 from data.faults.mechanisms import MECHANISMS, Mechanism
 from data.scenarios import SCENARIOS
-from data.schema import TRANSACTION_COLUMNS
 from data.settings import REPOSITORY, Settings
 from labs.cli import app
 from labs.engine.course import Course
@@ -101,7 +101,7 @@ def mechanisms() -> Rows:
 
 
 def _columns(mechanism: Mechanism) -> str:
-    if len(mechanism.columns) > len(TRANSACTION_COLUMNS):
+    if mechanism.columns == CARD_BLOCK:
         return "the card's features"
     return " ".join(f"`{c}`" for c in mechanism.columns) + (" (may be chosen)" if mechanism.chooses else "")
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from data.faults.dose import Dose, Floats, Mask
-from data.features import FEATURE_INDEX, FEATURES
+from data.features import CARD_WINDOWS_S, FEATURE_INDEX, FEATURES
 
 
 class Rows(NamedTuple):
@@ -28,6 +28,10 @@ _CARD_BLOCK = np.array([FEATURE_INDEX[name] for name in CARD_BLOCK])
 VELOCITY: Final = ("card_count_1d", "card_sum_1d", "card_mean_1d")
 _COUNT, _SUM, _MEAN = (FEATURE_INDEX[name] for name in VELOCITY)
 _WEEK_COUNT, _WEEK_SUM = FEATURE_INDEX["card_count_7d"], FEATURE_INDEX["card_sum_7d"]
+TOTALS: Final = tuple(
+    f"{total}_{window}" for total in ("card_count", "card_sum", "card_mean", "terminal_count") for window in CARD_WINDOWS_S
+)
+_COUNTS, _SUMS, _MEANS, _TERMINAL_COUNTS = np.array([FEATURE_INDEX[name] for name in TOTALS]).reshape(4, -1)
 
 
 def mis_join(rows: Rows, dose: Dose) -> Floats:
@@ -60,6 +64,24 @@ def stretch_window(rows: Rows, dose: Dose) -> Floats:
     return skewed
 
 
+def hide_last_hour(rows: Rows, dose: Dose) -> Floats:
+    """Totals of card and terminal leave out the hour before the payment, on a share `strength` of payments.
+
+    A store whose clock stands in the next time zone does that: it takes the newest hour for not yet written. Sums are
+    subtracted in minor units, so that each bit is that of a window which ends an hour early.
+    """
+    matrix = rows.matrix
+    hit = np.flatnonzero(dose.share(dose.positions(rows.ids)))
+    seen, some = matrix.copy(), matrix[hit]
+    counts = some[:, _COUNTS] - some[:, _COUNTS[:1]]
+    minor = np.rint(100 * some[:, _SUMS])
+    sums = (minor - minor[:, :1]) / 100
+    seen[np.ix_(hit, _COUNTS)], seen[np.ix_(hit, _SUMS)] = counts, sums
+    seen[np.ix_(hit, _MEANS)] = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    seen[np.ix_(hit, _TERMINAL_COUNTS)] = some[:, _TERMINAL_COUNTS] - some[:, _TERMINAL_COUNTS[:1]]
+    return seen
+
+
 def differing(after: Floats, before: Floats) -> Mask:
     """Rows of two matrices that are not the same to the last bit; NaN equals NaN."""
     same = (after == before) | (np.isnan(after) & np.isnan(before))
@@ -67,4 +89,4 @@ def differing(after: Floats, before: Floats) -> Mask:
     return rows
 
 
-FEATURE_FAULTS: Final[dict[str, FeatureFault]] = {"mis_join": mis_join, "stretch_window": stretch_window}
+FEATURE_FAULTS: Final[dict[str, FeatureFault]] = {"mis_join": mis_join, "stretch_window": stretch_window, "hide_last_hour": hide_last_hour}

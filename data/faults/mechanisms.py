@@ -149,6 +149,10 @@ MECHANISMS: Final[dict[str, Mechanism]] = {
             "stretch_window", "serving counts a card's last day over a longer one", "days the one-day window lasts",
             features.VELOCITY, 7.0, act=features.stretch_window,
         ),
+        FeatureChange(
+            "hide_last_hour", "totals of card and terminal leave out the last hour, as in a store whose clock is a time zone off",
+            "share of payments", features.TOTALS, 1.0, act=features.hide_last_hour,
+        ),
         ScoreChange(
             "wrong_build", "another build of the model answers", "columns by which its features are off",
             act=scores.wrong_build,

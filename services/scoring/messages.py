@@ -40,7 +40,7 @@ class LabelReceipt(Message):
 class AskedFault(Message):
     """A fault that is to be done to the features that the models see."""
 
-    mechanism: Literal["mis_join", "stretch_window"] = Field(description="see data/faults/features.py")
+    mechanism: Literal["mis_join", "stretch_window", "hide_last_hour"] = Field(description="see data/faults/features.py")
     strength: float = Field(gt=0, description="in the unit of the mechanism")
     seed: int = Field(ge=0, description="of the rows that it touches")
     start: date = Field(description="first day, by event time")

@@ -7,8 +7,9 @@ import pytest
 
 from data.errors import BadInput
 from data.faults.dose import Dose
-from data.faults.features import FEATURE_FAULTS, Rows
-from data.features import FEATURE_COUNT, FEATURE_INDEX, FEATURES
+from data.faults.features import FEATURE_FAULTS, TOTALS, Rows, hide_last_hour
+from data.features import CARD_WINDOWS_S, FEATURE_COUNT, FEATURE_INDEX, FEATURES
+from data.history import build_features
 from data.onset import Onset
 from data.scenarios import DEMO_SCENARIO, SCENARIOS, scenario
 from data.schema import LABEL_COLUMNS
@@ -140,6 +141,27 @@ def test_a_stretched_window_counts_whole_payments_and_never_more_than_the_week_h
     assert abs(extra.mean() - expected.mean()) < 0.05
     longest, _ = scenario("D10").inject(date(2026, 1, 5), seed=1, strength=7.0).apply_features(matrix, payments)
     np.testing.assert_array_equal(longest[:, count], matrix[:, week])
+
+
+def test_a_hidden_hour_gives_the_totals_of_windows_that_end_an_hour_early_to_the_last_bit(payments: pd.DataFrame) -> None:
+    payments = payments.assign(event_time=payments["event_time"].dt.floor("s"))
+    matrix, hour = build_features(payments, reports(payments).iloc[:0])[0], pd.Timedelta(hours=1)
+    seen = hide_last_hour(Rows(matrix, list(payments["transaction_id"])), Dose(1.0, np.ones(len(payments)), 1))
+    own = [k for k in range(FEATURE_COUNT) if FEATURES[k] not in TOTALS]
+    np.testing.assert_array_equal(seen[:, own], matrix[:, own])
+    places = np.flatnonzero((matrix[:, FEATURE_INDEX["card_count_1h"]] > 0) | (matrix[:, FEATURE_INDEX["terminal_count_1h"]] > 0))
+    assert len(places) > 100
+    for place in places[-50:]:
+        one, before = payments.iloc[place], payments.iloc[:place]
+        for window, length in CARD_WINDOWS_S.items():
+            when = before["event_time"]
+            inside = (when > one["event_time"] - pd.Timedelta(seconds=length)) & (when <= one["event_time"] - hour)
+            card = before[inside & (before["card_id"] == one["card_id"])]
+            total = card["amount_minor"].sum() / 100.0
+            at_till = (inside & (before["terminal_id"] == one["terminal_id"])).sum()
+            wanted = {"card_count": len(card), "card_sum": total, "card_mean": total / len(card) if len(card) else np.nan,
+                      "terminal_count": at_till}  # fmt: skip
+            np.testing.assert_array_equal([seen[place, FEATURE_INDEX[f"{name}_{window}"]] for name in wanted], list(wanted.values()))
 
 
 @pytest.mark.parametrize("name", SCORE_FAULTS)

@@ -8,6 +8,7 @@ lines, `tree_sizes` among them; a blank line; blocks of key=value lines that beg
 lines; `end of trees`; then what training leaves for its own readers.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +25,9 @@ MAX_CATEGORY: Final = 2**16
 MAX_KEYS: Final = 32  # LightGBM writes 12 in the header, 16 in a tree
 CATEGORICAL, DEFAULT_LEFT = 1, 2  # bits of a node's decision; above them stands what counts as missing
 MISSING_SHIFT, MISSING_NONE, MISSING_ZERO, MISSING_NAN = 2, 0, 1, 2
+HEAD_BYTES: Final = 2**17  # more than the header of a model takes: fifty features, and the sizes of 20,000 trees
+_NUMBER: Final = rb"(-?\d{1,20}(?:\.\d{1,20})?(?:e[+-]\d{1,3})?)"
+_RANGE: Final = re.compile(rb"\[" + _NUMBER + b":" + _NUMBER + rb"\]")
 _END: Final = b"\n\n\n"  # of a tree
 _Integers = NDArray[np.int64]
 _Block = dict[bytes, bytes]
@@ -67,6 +71,17 @@ def read_trees(text: bytes) -> TreeTable:
     )
     _check_nodes(table)
     return table._replace(children=_children(table), category_sets=tuple(_category_sets(blocks, table)))
+
+
+def read_ranges(text: bytes) -> NDArray[np.float64]:
+    """The least and the largest value of each feature among the training rows, (2, features).
+
+    LightGBM leaves them in the header. Infinite where it says nothing, as of categories: they tell people, and no score depends on them.
+    """
+    header = dict(line.partition(b"=")[::2] for line in text.partition(b"\n\n")[0].split(b"\n"))
+    told = [_RANGE.fullmatch(word) for word in header.get(b"feature_infos", b"").split()]
+    bounds = [(float(found[1]), float(found[2])) if found else (-np.inf, np.inf) for found in told]
+    return np.array(bounds, dtype=np.float64).reshape(-1, 2).T
 
 
 def _sections(text: bytes) -> tuple[_Block, list[_Block]]:

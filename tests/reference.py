@@ -119,7 +119,7 @@ def metrics() -> Rows:
         labels = {c._name: c._labelnames for c in vars(made).values() if hasattr(c, "_labelnames")}  # the client offers no public way
         for metric in made.registry.collect():
             name = f"{metric.name}_total" if metric.type == "counter" else metric.name
-            rows.append((f"`{name}`", metric.type, " ".join(f"`{label}`" for label in labels[metric.name]), metric.documentation))
+            rows.append((f"`{name}`", metric.type, " ".join(f"`{label}`" for label in labels.get(metric.name, ())), metric.documentation))
     return rows
 
 

@@ -13,6 +13,7 @@ from data.errors import LabError
 from data.settings import LOOPBACK
 from services.scoring.edge import Edge, error_response
 from services.scoring.messages import bad_input
+from services.scoring.metrics import Metrics
 from services.scoring.routes import Service, scoring_routes
 
 
@@ -35,19 +36,25 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOOPBACK) -> FastAPI
         lifespan=lifespan,
     )
     app.include_router(scoring_routes(service))
-    app.add_exception_handler(LabError, _as_envelope)
-    app.add_exception_handler(HTTPException, _as_envelope)
-    app.add_exception_handler(RequestValidationError, _as_bad_input)
+    _answer_errors(app, service.metrics)
     app.add_middleware(Edge, metrics=service.metrics, hosts=hosts)
     return app
 
 
-async def _as_envelope(request: Request, error: Exception) -> Response:
-    return error_response(error, request.state.request_id)
+def _answer_errors(app: FastAPI, metrics: Metrics) -> None:
+    """Every failure in the one envelope, and ours counted by their codes."""
 
+    async def as_envelope(request: Request, error: Exception) -> Response:
+        if isinstance(error, LabError):
+            metrics.failed(error)
+        return error_response(error, request.state.request_id)
 
-async def _as_bad_input(request: Request, error: Exception) -> Response:
-    """A parameter of the path or the query that breaks its schema; the framework's own answer would repeat it."""
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    return error_response(bad_input(first["loc"][-1], first["msg"]), request.state.request_id)
+    async def as_bad_input(request: Request, error: Exception) -> Response:
+        """A parameter of the path or the query that breaks its schema; the framework's own answer would repeat it."""
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        return await as_envelope(request, bad_input(first["loc"][-1], first["msg"]))
+
+    app.add_exception_handler(LabError, as_envelope)
+    app.add_exception_handler(HTTPException, as_envelope)
+    app.add_exception_handler(RequestValidationError, as_bad_input)

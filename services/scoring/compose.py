@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from data.bundle import MODEL
 from data.clock import Clock, SystemClock
 from data.errors import BadSetting
+from data.forest_text import HEAD_BYTES, read_ranges
 from data.keys import lab_key
 from data.open_log import open_log
 from data.prediction_store import PredictionStore
@@ -35,6 +37,8 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
 
     def on_swap(serving: Serving) -> None:
         metrics.serves(serving)
+        with (home / "models" / serving.champion.version / MODEL).open("rb") as model:
+            metrics.input_quality.follow(read_ranges(model.read(HEAD_BYTES)))
         if slots.serving is None:
             engine.expect_history()
 
@@ -47,6 +51,8 @@ def compose(settings: Settings, registry: PlanSource | None = None, trial: Calla
         unseal=lambda sealed: unseal(sealed, settings.model_name, keys),
         on_swap=on_swap,
     )
+    metrics.watch(slots, under_way=lambda: engine.under_way, log_lag=lambda: engine.log_lag, problem=lambda: courier.problem)
+    metrics.watch_disk(home)
     return Service(
         engine=engine,
         log=log,

@@ -101,6 +101,7 @@ class Edge:
         except Exception as error:
             if answering:
                 raise  # too late for another answer: the connection breaks, which the client sees
+            self._metrics.failed(error)
             await error_response(error, request_id)(scope, receive, send_marked)
         finally:
             route = getattr(scope.get("route"), "path", "none")  # never the raw path: it is the caller's text

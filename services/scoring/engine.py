@@ -83,6 +83,7 @@ class Engine:
         self._turn: list[Pay] = []  # those among them that are not decided yet
         self._reported: set[str] = set()  # payments whose first fraud report is on its way to the disk
         self._gathering: Commit | None = None  # what this turn of the event loop has added so far
+        self._committing = 0  # entries that the log was given and has not stored yet
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
         """The answer to one payment, durable or Unlogged. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
@@ -126,6 +127,16 @@ class Engine:
     def is_full(self) -> bool:
         """Whether one more payment would wait too long."""
         return len(self._turn) * self._payment_s >= QUEUE_S or len(self._asked) >= MOST_UNDER_WAY
+
+    @property
+    def under_way(self) -> int:
+        """Payments that are not answered, or not on the disk."""
+        return len(self._asked)
+
+    @property
+    def log_lag(self) -> int:
+        """Answers and labels that are not on the disk."""
+        return self._committing + (len(self._gathering.entries) if self._gathering else 0)
 
     async def add_labels(self, labels: Sequence[Label]) -> Receipt:
         """Take labels in, durably; a fraud counts in the features from its report time on. Raises LogUnavailable.
@@ -335,6 +346,7 @@ class Engine:
         if commit is None:  # a rebuild was faster
             return
         loop = asyncio.get_running_loop()
+        self._committing += len(commit.entries)
         try:
             group = self._log.submit(commit.entries)
         except LogUnavailable as error:
@@ -350,6 +362,7 @@ class Engine:
 
     def _settle(self, commit: Commit, group: Future[Refused]) -> None:
         """The commit ended, whether or not its callers still wait."""
+        self._committing -= len(commit.entries)
         error = group.exception()
         refused = group.result() if error is None else frozenset()
         for label in commit.labels:

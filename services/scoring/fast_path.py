@@ -77,6 +77,7 @@ class FastPath(Wire):
             self.since = None
             if self.is_full():
                 self.idle_since = self.loop.time()
+                self.on_refusal(_TARGET)
                 self.transport.write(overloaded(given_id))
                 return
             self.idle_since = None
@@ -97,6 +98,9 @@ class FastPath(Wire):
     def is_full(self) -> bool:
         """Whether as many requests wait as can be answered in time, with those that wait here."""
         return self._engine.is_full or self._all.waiting + len(self.tasks) >= MOST_WAITING
+
+    def on_refusal(self, target: bytes) -> None:
+        self._metrics.refused(PATH if target == _TARGET else "none")
 
     def on_message_begin(self) -> None:
         """A request begins. What only the framework needs is made when it gets one."""
@@ -197,6 +201,7 @@ class FastPath(Wire):
         self._end(cycle, 200, f"HTTP/1.1 200 OK\r\n{self.common_headers()}{head}\r\n{body}".encode())
 
     def _fail(self, cycle: _Scoring, error: Exception) -> None:
+        self._metrics.failed(error)
         response = error_response(error, cycle.request_id)
         self._end(cycle, response.status_code, wire_bytes(response, self.common_headers()))
 

@@ -1,61 +1,31 @@
 """What the service counts, under names that dashboards and alert rules share (`dashboards/`).
 
-Every request counts in half a dozen places. The client library's own counters take a lock and a microsecond each; here
-one thread counts in plain dictionaries, and the library reads them when Prometheus asks.
+Base units, a sentence of help each, and labels with few values: never a card, an id or a word of the caller's.
 """
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
+from data.errors import LabError
+from data.features import FEATURE_SCHEMA_HASH
 from data.prediction_store import PredictionRecord
-from services.scoring.slots import Serving
+from services.scoring.input_quality import InputQuality
+from services.scoring.slots import Serving, Slots
+from services.scoring.tally import Distribution, Tally
 
 # The latency objective is in single milliseconds; Prometheus's own buckets begin at five.
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 # Frauds are one payment in two hundred: most scores are small, and the thresholds lie above.
 _SCORES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 0.9, 1.0)
-
-Key = tuple[str, ...]  # the values of the labels, in order
-
-
-class Tally(Collector):
-    """A counter of one thread."""
-
-    def __init__(self, name: str, meaning: str, labels: Sequence[str]) -> None:
-        self._name, self._meaning, self._labelnames = name, meaning, labels
-        self.counts: defaultdict[Key, int] = defaultdict(int)
-
-    def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(self._name, self._meaning, labels=self._labelnames)
-        for key, count in self.counts.items():
-            family.add_metric(key, count)
-        yield family
-
-
-class Distribution(Collector):
-    """A histogram of one thread."""
-
-    def __init__(self, name: str, meaning: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
-        self._name, self._meaning, self._labelnames, self._bounds = name, meaning, labels, bounds
-        self._counts: defaultdict[Key, list[int]] = defaultdict(lambda: [0] * (len(bounds) + 1))
-        self._sums: defaultdict[Key, float] = defaultdict(float)
-
-    def observe(self, key: Key, value: float) -> None:
-        self._counts[key][bisect_left(self._bounds, value)] += 1
-        self._sums[key] += value
-
-    def collect(self) -> Iterator[Metric]:
-        family = HistogramMetricFamily(self._name, self._meaning, labels=self._labelnames)
-        bounds = [*map(str, self._bounds), "+Inf"]
-        for key, counts in self._counts.items():
-            family.add_metric(key, list(zip(bounds, accumulate(counts), strict=True)), self._sums[key])
-        yield family
+SCORE_ROUTE: Final = "/v1/score"
+INTERNAL: Final = "internal"  # the code of a failure that nobody foresaw
+# There from the start: a series that begins with its first failure shows no rise.
+_ALERTED: Final = ("log_unavailable", "model_failed", "no_model", "overloaded", INTERNAL)
 
 
 class Metrics:
@@ -63,11 +33,17 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = r = CollectorRegistry()
-        self._requests = Tally("fraud_requests", "HTTP requests", ["route", "status"])
-        self._request_seconds = Distribution("fraud_request_seconds", "time to answer, commit included", ["route"], _SECONDS)
+        self.input_quality = quality = InputQuality()
+        self._requests = Tally("fraud_requests", "HTTP requests, those that an overload refused included", ["route", "status"])
+        self._request_seconds = Distribution(
+            "fraud_request_duration_seconds", "time to answer, commit included; refusals left out", ["route"], _SECONDS
+        )
+        self._errors = Tally("fraud_errors", "failures by the code that the caller was told", ["code"])
         self._decisions = Tally("fraud_decisions", "answered payments", ["arm", "decision"])
         self._scores = Distribution("fraud_score", "calibrated score of the arm that answered", ["arm"], _SCORES)
-        for collector in (self._requests, self._request_seconds, self._decisions, self._scores):
+        self._payments, self._nulls, self._unseen, self._ranges = quality.payments, quality.nulls, quality.unseen, quality.out_of_range
+        counted = (self._requests, self._request_seconds, self._errors, self._decisions, self._scores)
+        for collector in (*counted, self._payments, self._nulls, self._unseen, self._ranges):
             r.register(collector)
         self.replays = Counter("fraud_replays", "payments answered again from the log", registry=r)
         self.labels = Counter("fraud_labels", "labels taken in", ["is_fraud"], registry=r)
@@ -80,16 +56,58 @@ class Metrics:
         self.unlogged = Counter("fraud_unlogged_answers", "answers that nothing keeps (LAB_LOG_FAILURE=open)", registry=r)
         self.history_rebuilds = Counter("fraud_history_rebuilds", "histories rebuilt from the log", registry=r)
         self.model_info = Gauge("fraud_model_info", "1 for the version in a slot", ["slot", "version"], registry=r)
+        self._build = Gauge("fraud_build_info", "1; what this process is made of", ["python", "feature_schema"], registry=r)
+        self._newest = Gauge("fraud_newest_event_timestamp_seconds", "event time of the newest answered payment, Unix time", registry=r)
+        self._under_way = Gauge("fraud_payments_under_way", "payments that are not answered, or not on the disk", registry=r)
+        self._log_lag = Gauge("fraud_log_lag_entries", "answers and labels on their way to the log's disk", registry=r)
+        self._registry_failed = Gauge("fraud_registry_failed", "1 when the last look at the registry failed", registry=r)
+        self._confirmed = Gauge(
+            "fraud_registry_confirmed_timestamp_seconds", "when the registry last confirmed who serves, Unix time; 0 never", registry=r
+        )
+        self._free = Gauge("fraud_home_free_bytes", "bytes free on the disk of LAB_HOME", registry=r)
+        self._size = Gauge("fraud_home_size_bytes", "bytes of that disk", registry=r)
+        ProcessCollector(registry=r)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._build.labels(platform.python_version(), FEATURE_SCHEMA_HASH[:12]).set(1)
+        self._newest.set_function(self._newest_event_s)
+        for status in ("200", "500", "503"):
+            self._requests.counts[SCORE_ROUTE, status] = 0
+        for code in _ALERTED:
+            self._errors.counts[code,] = 0
+
+    def watch(self, slots: Slots, *, under_way: Callable[[], int], log_lag: Callable[[], int], problem: Callable[[], str | None]) -> None:
+        """Ask these when Prometheus asks: payments under way, entries not on the disk, and why the last look at the registry failed."""
+        self._under_way.set_function(under_way)
+        self._log_lag.set_function(log_lag)
+        self._registry_failed.set_function(lambda: float(problem() is not None))
+        self._confirmed.set_function(lambda: slots.serving.confirmed_at.timestamp() if slots.serving else 0.0)
+
+    def watch_disk(self, folder: Path) -> None:
+        """The same for the disk of a folder that is there."""
+        self._free.set_function(lambda: float(shutil.disk_usage(folder).free))
+        self._size.set_function(lambda: float(shutil.disk_usage(folder).total))
 
     def requested(self, route: str, status: int, seconds: float) -> None:
         """Count one HTTP request."""
         self._requests.counts[route, str(status)] += 1
         self._request_seconds.observe((route,), seconds)
 
+    def refused(self, route: str) -> None:
+        """Count one that an overload refused before anything looked at it."""
+        self._requests.counts[route, "503"] += 1
+        self._errors.counts["overloaded",] += 1
+
+    def failed(self, error: Exception) -> None:
+        """Count a failure that a caller was told of."""
+        self._errors.counts[error.code if isinstance(error, LabError) else INTERNAL,] += 1
+
     def answered(self, record: PredictionRecord) -> None:
         """Count one durable answer."""
         self._decisions.counts[record.arm, record.decision] += 1
         self._scores.observe((record.arm,), record.score)
+        self.input_quality.take(record)
 
     def serves(self, serving: Serving) -> None:
         """Show the versions in the slots."""
@@ -97,3 +115,7 @@ class Metrics:
         self.model_info.labels("champion", serving.champion.version).set(1)
         if serving.challenger is not None:
             self.model_info.labels("challenger", serving.challenger.version).set(1)
+
+    def _newest_event_s(self) -> float:
+        self.input_quality.settle()
+        return float(self.input_quality.newest_event_s)

@@ -76,6 +76,16 @@ class SharedEngine:
         """Whether one more payment would wait too long."""
         return len(self._asked) >= MOST_UNDER_WAY
 
+    @property
+    def under_way(self) -> int:
+        """Payments that are not answered."""
+        return len(self._asked)
+
+    @property
+    def log_lag(self) -> int:
+        """Answers and labels that the shared log does not hold."""
+        return len(self._judged) + len(self._labels)
+
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
         """The answer to one payment, durable. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
         return await self.begin(transaction, request_id).wait()

@@ -67,6 +67,7 @@ class Wire(HttpToolsProtocol):
         self.head_arrived()
         if self.is_full() and self.url not in PROBES:
             given_id = next((value for name, value in self.headers if name == b"x-request-id"), b"")
+            self.on_refusal(self.url)
             self.transport.write(overloaded(given_id.decode("latin-1")))
             self.cycle = _Answered()  # type: ignore[assignment]
             return
@@ -78,6 +79,9 @@ class Wire(HttpToolsProtocol):
     def is_full(self) -> bool:
         """Whether as many requests of all connections wait as can be answered in time."""
         return len(self.tasks) >= MOST_WAITING
+
+    def on_refusal(self, target: bytes) -> None:
+        """A request was refused because too many wait; `target` is what it asked for."""
 
     def on_body(self, body: bytes) -> None:
         if not self.transport.is_closing():

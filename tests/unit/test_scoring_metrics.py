@@ -4,7 +4,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
-from services.scoring.metrics import Distribution, Tally
+from services.scoring.tally import Distribution, Tally
 
 BOUNDS = (0.1, 0.5, 1.0)
 

@@ -37,14 +37,15 @@ _DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
 
 
-def window_frame(place: LogPlace, start: datetime, end: datetime) -> "pd.DataFrame":
-    """Payments of [start, end): TRANSACTION_COLUMNS, every feature, ANSWER_COLUMNS, and `held_out`.
+class Window(NamedTuple):
+    """Payments of a span of event time, in order of arrival, and what the models saw of each."""
 
-    `held_out` (bool): due to be declined, and let through as one of a random few (`data.costs.Policy`).
+    frame: "pd.DataFrame"  # n rows
+    matrix: NDArray[np.float64]  # (n, FEATURE_COUNT)
 
-    `channel` and `category` are the transaction's words; the models' codes for them are in `window_matrix`, whose
-    rows match these one to one. An empty window gives an empty frame with the same columns. Raises MissingFile, LogUnavailable.
-    """
+
+def window(place: LogPlace, start: datetime, end: datetime) -> Window:
+    """`window_frame` and `window_matrix` of [start, end), read once. Raises MissingFile, LogUnavailable."""
     import pandas as pd
 
     names = [name for name in TRANSACTION_COLUMNS if name != "event_time"] + list(ANSWER_COLUMNS)
@@ -55,7 +56,18 @@ def window_frame(place: LogPlace, start: datetime, end: datetime) -> "pd.DataFra
     data["event_time"] = _times(columns[0])
     features = {name: matrix[:, i] for i, name in enumerate(FEATURES) if name not in TRANSACTION_COLUMNS}
     answers = {name: data[name] for name in ANSWER_COLUMNS} | {"held_out": np.array(columns[-1], dtype=np.bool_)}
-    return pd.DataFrame({name: data[name] for name in TRANSACTION_COLUMNS} | features | answers)
+    return Window(pd.DataFrame({name: data[name] for name in TRANSACTION_COLUMNS} | features | answers), matrix)
+
+
+def window_frame(place: LogPlace, start: datetime, end: datetime) -> "pd.DataFrame":
+    """Payments of [start, end): TRANSACTION_COLUMNS, every feature, ANSWER_COLUMNS, and `held_out`.
+
+    `held_out` (bool): due to be declined, and let through as one of a random few (`data.costs.Policy`).
+
+    `channel` and `category` are the transaction's words; the models' codes for them are in `window_matrix`, whose
+    rows match these one to one. An empty window gives an empty frame with the same columns. Raises MissingFile, LogUnavailable.
+    """
+    return window(place, start, end).frame
 
 
 def window_matrix(place: LogPlace, start: datetime, end: datetime) -> NDArray[np.float64]:

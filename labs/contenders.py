@@ -54,7 +54,7 @@ def from_log(settings: Settings, *, models: int) -> Scored | None:
     The version that served last comes first; it alone, for `models` = 1, else every admitted one. Payments that were declined are
     left out: nobody knows what they were.
     """
-    from data.prediction_frames import labels_frame, logged_span, window_frame, window_matrix
+    from data.prediction_frames import labels_frame, logged_span, window
 
     log, admitted = settings.log_place, list(_admitted(settings))
     try:
@@ -63,7 +63,7 @@ def from_log(settings: Settings, *, models: int) -> Scored | None:
         span = None
     if span is None:
         return None
-    frame = window_frame(log, *span)
+    frame, features = window(log, *span)
     admitted = _champion_first(admitted, frame)[: 1 if models == 1 else None]
     since = max((learnt_until(settings, model.version) for model in admitted), default=span[0])
     time_s, labels = _seconds(frame["event_time"]), labels_frame(log)
@@ -73,7 +73,7 @@ def from_log(settings: Settings, *, models: int) -> Scored | None:
     keep, is_fraud = judged & ~declined, are_among(frame["transaction_id"], frauds["transaction_id"])
     if keep.sum() < LEAST_PAYMENTS or is_fraud[keep].sum() < LEAST_FRAUDS:
         return None
-    matrix = window_matrix(log, *span)[keep]
+    matrix = features[keep]
     decided = [_decide(f"version {model.version}", model.policy, model.score_many(matrix), matrix) for model in admitted]
     source = f"the served payments of this lab ({int((judged & declined).sum()):,} declined ones left out: nobody knows what they were)"
     return _scored(source, frame[keep], is_fraud[keep], decided)

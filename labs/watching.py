@@ -11,23 +11,25 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from data.bundle import Model
 from data.dataset import Dataset
 from data.environment import DEFAULTS
 from data.errors import EmptyWindow, StepFailed
+from data.features import FEATURE_COUNT
 from data.history import History, build_features
 from data.ledger import Ledger
 from data.log_database import LogPlace
 from data.open_log import open_log
-from data.prediction_frames import labels_frame, served_features, window_frame, window_matrix
+from data.prediction_frames import labels_frame, served_features, window, window_frame
 from data.prediction_store import Payment, PredictionStore
 from data.settings import REPOSITORY, Settings
 from data.shared_log import SharedLog
@@ -91,6 +93,7 @@ class Watcher:
     live: datetime  # since when the champion answers
     plan: WatchPlan
     judge: Judge = watch
+    _replayed: "Replayed | None" = None
 
     @classmethod
     def for_champion(cls, settings: Settings, dataset: Dataset, model: Model, *, live: datetime, judge: Judge = watch) -> "Watcher":
@@ -140,13 +143,12 @@ class Watcher:
         """Every payment of the window ending `now`, its features computed again from the log's events; None without a first history."""
         served = served_features(self.settings.log_place, now - timedelta(days=self.plan.window_days), now)
         with closing(open_log(self.settings)) as log:
-            history = first_history(self.settings, log)
-            if history is None:
+            if self._replayed is None:
+                self._replayed = Replayed.of(first_history(self.settings, log))
+            if self._replayed is None:
                 return None
-            events = list(log.events_since(0))  # after the window was read, so that it holds all of it
-        places = [event.sequence for event in events if isinstance(event, Payment)]
-        again = recompute(events, history)[np.searchsorted(places, served.places)]
-        return compare(pd.Series(served.ids, dtype="str"), served.matrix, again)
+            self._replayed.go_on(log)  # after the window was read, so that it holds all of it
+        return compare(pd.Series(served.ids, dtype="str"), served.matrix, self._replayed.at(served.places))
 
     def timeline(self, now: datetime) -> Timeline:
         """The days since the reference, for a plot."""
@@ -179,6 +181,33 @@ class Watcher:
         return labels_frame(self.settings.log_place, now)
 
 
+@dataclass
+class Replayed:
+    """The features of the log's payments by the batch path, kept from window to window: a payment belongs to the week of its own clock,
+    and may have arrived in another."""
+
+    history: History  # after the last entry taken in
+    sequence: int = 0  # of that entry
+    places: list[int] = field(default_factory=list)  # of the payments in the log
+    rows: list[NDArray[np.float64]] = field(default_factory=list)  # their features, one matrix a reading
+
+    @classmethod
+    def of(cls, history: History | None) -> "Replayed | None":
+        """Nothing taken in yet."""
+        return None if history is None else cls(history)
+
+    def go_on(self, log: PredictionStore) -> None:
+        """Take in what the log holds more."""
+        if events := list(log.events_since(self.sequence)):
+            self.rows.append(recompute(events, self.history))
+            self.places += [event.sequence for event in events if isinstance(event, Payment)]
+            self.sequence = events[-1].sequence
+
+    def at(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The features of the payments at these places, (n, FEATURE_COUNT)."""
+        return np.concatenate(self.rows)[np.searchsorted(self.places, places)] if len(places) else np.empty((0, FEATURE_COUNT))
+
+
 def first_history(settings: Settings, log: PredictionStore) -> History | None:
     """What was known before the log's first entry; None for a lab that never trained. Raises BadInput, LogUnavailable."""
     folder = settings.home / "history"
@@ -190,7 +219,7 @@ def first_history(settings: Settings, log: PredictionStore) -> History | None:
 def tried_on(log: LogPlace, model: Model, until: datetime) -> pd.DataFrame | None:
     """The payments before `until` that `model` scored as challenger, as if it had answered them; None when there are none."""
     span = (ALWAYS[0], until)
-    frame, features = window_frame(log, *span), window_matrix(log, *span)
+    frame, features = window(log, *span)
     scored = ((frame["challenger_version"].astype(object) == model.version) & frame["challenger_score"].between(0, 1)).to_numpy()
     if not scored.any():
         return None

@@ -61,7 +61,10 @@ def replay(payments: pd.DataFrame, served: Floats, labels: pd.DataFrame, history
 
 
 def recompute(events: Iterable[Payment | FraudReport], history: History) -> Floats:
-    """The features of a log's payments, in order of arrival, (n, FEATURE_COUNT); `history` is used up."""
+    """The features of a log's payments, in order of arrival, (n, FEATURE_COUNT).
+
+    `history` is what was known before the first of these events, and afterwards what is known after the last.
+    """
     rows, waiting = [np.empty((0, FEATURE_COUNT))], list[Payed]()
     for event in events:
         if isinstance(event, FraudReport) or len(waiting) == TOGETHER:

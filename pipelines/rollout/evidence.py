@@ -115,9 +115,9 @@ class LogEvidence:
         self._trouble = trouble
 
     def served(self, start: datetime, end: datetime) -> Served:
-        from data.prediction_frames import window_frame, window_matrix
+        from data.prediction_frames import window
 
-        return to_served(window_frame(self._log, start, end), window_matrix(self._log, start, end), self._policies)
+        return to_served(*window(self._log, start, end), self._policies)
 
     def reports(self, known_by: datetime) -> Reports:
         from data.prediction_frames import labels_frame

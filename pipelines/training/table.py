@@ -24,7 +24,7 @@ from data.fault_windows import covered
 from data.features import DAY_S
 from data.history import History, build_features
 from data.log_database import LogPlace
-from data.prediction_frames import labels_frame, window_frame, window_matrix
+from data.prediction_frames import labels_frame, window
 from pipelines.selective import outcome_weights
 from pipelines.training.request import Excluded, LogSource
 from pipelines.training.split import Span
@@ -103,8 +103,7 @@ def served_rows(place: LogPlace, log: LogSource, cut: datetime) -> ServedRows:
 
     Rows of the log's fault windows are left out. Raises EmptyWindow when no row remains.
     """
-    frame = window_frame(place, log.start, cut)
-    features = window_matrix(place, log.start, cut)
+    frame, features = window(place, log.start, cut)
     spoilt, declined = covered(frame["event_time"], log.faults), (frame["decision"] == "decline").to_numpy()
     weights = outcome_weights(frame, frame["held_out"].to_numpy())
     kept = np.flatnonzero(~spoilt & ~declined)

@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 
 from data.keys import lab_key
-from tests.chaos.hostile_bodies import Answer, corpus, in_batch, send
+from labs.endpoint.bodies import Answer, corpus, in_batch, send
 from tests.chaos.load import payment
 from tests.chaos.scoreboard import Scoreboard
 from tests.chaos.service import Lab

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.chaos.hostile_bodies import Body, parsed, send
+from labs.endpoint.bodies import Body, parsed, send
 from tests.chaos.load import payment
 from tests.chaos.scoreboard import Scoreboard
 from tests.chaos.service import Lab

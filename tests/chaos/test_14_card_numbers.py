@@ -3,14 +3,13 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
-
 from data.schema import looks_like_card_number
-from tests.chaos.hostile_bodies import GOOD, Answer, Body, send
+from labs.endpoint.bodies import GOOD, Answer, Body, send
+from labs.endpoint.cards import card_numbers, digits_of, grouped
 from tests.chaos.load import payment
 from tests.chaos.scoreboard import Scoreboard
 from tests.chaos.service import Lab
@@ -56,27 +55,8 @@ def test_no_card_number_rests_anywhere(lab: Lab, scoreboard: Scoreboard, tier: C
     )
 
 
-def card_numbers(n: int) -> Iterator[str]:
-    """Numbers of 13 to 19 digits that pass the Luhn check and belong to nobody: 9 is no scheme's first digit."""
-    rng = np.random.default_rng(14)
-    for _ in range(n):
-        payload = [9, *rng.integers(0, 10, size=int(rng.integers(11, 18))).tolist()]
-        doubled = [d * 2 - 9 if d > 4 else d * 2 for d in payload[::-1][::2]]
-        check = -(sum(doubled) + sum(payload[::-1][1::2])) % 10
-        yield "".join(map(str, [*payload, check]))
-
-
-def grouped(number: str, separator: str) -> str:
-    return separator.join(re.findall(".{1,4}", number))
-
-
 def digits(text: str) -> bytes:
     return re.sub(r"\D", "", text).encode()
-
-
-def digits_of(content: bytes) -> bytes:
-    """The content without what may stand between two digits of one number."""
-    return re.sub(rb"(?<=\d)(?:[ ._:-]|%20)(?=\d)", b"", content)
 
 
 def hits(canaries: list[str], *roots: Path) -> Counter[str]:

@@ -1,0 +1,1 @@
+# Credits the rules with all that they hit.

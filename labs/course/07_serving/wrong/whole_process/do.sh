@@ -1,0 +1,1 @@
+# Takes what the process has for what the second model adds.

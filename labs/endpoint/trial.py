@@ -44,11 +44,12 @@ def hostile_faults(service: ServiceProcess, bodies: Iterable[tuple[str, Body]]) 
     known = words(service.file.read_bytes()) | words(json.dumps(Transaction.model_json_schema()).encode())
     for path, body in bodies:
         answer = send(service.port, path, body, limit_s=LIMIT_S)
-        if (found := _fault(body, answer, known)) is not None:
+        if (found := fault_of(body, answer, known)) is not None:
             yield Fault(path, body, answer, *found)
 
 
-def _fault(body: Body, answer: Answer, known: set[str]) -> tuple[str, str] | None:
+def fault_of(body: Body, answer: Answer, known: set[str]) -> tuple[str, str] | None:
+    """Kind and words of what is wrong with an answer to a hostile body; `known`: words that are no echo."""
     if answer.status == 0:
         return "silent", f"got no answer within {LIMIT_S:.0f} s"
     if answer.status < 400:

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     mlflow_address: str = _address("MLflow")
     prefect_address: str = _address("Prefect's server")
     archive_address: str = _address("the shared log's archive")
+    work_port: int = Field(8605, ge=1024, le=65535, description="metrics of `lab work`: verdicts, drift, labels, rollout")
+    work_every_s: float = Field(60.0, ge=1, le=86_400, description="how often `lab work` looks whether something is due")
+    work_retrains: bool = Field(False, description="whether `lab work` trains a challenger when a verdict asks for one; the gate decides")
     allowed_hosts: str = Field(
         "",
         pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$",

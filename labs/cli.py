@@ -135,6 +135,22 @@ def traffic(
 
 
 @app.command()
+def work(
+    once: Annotated[bool, typer.Option("--once", help="Do what is due now, without metrics, and end.")] = False,
+    json: Json = False,
+) -> None:
+    """Watch finished windows and the rollout by itself, and show metrics.
+
+    Exit status 1 when, with --once, a duty failed.
+    """
+    from labs.commands import work as working
+
+    if once:
+        raise typer.Exit(working.once(as_json=json))
+    working.work()
+
+
+@app.command()
 def status(json: Json = False) -> None:
     """Say what runs, and which model answers.
 

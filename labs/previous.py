@@ -11,7 +11,7 @@ from typing import Final
 _LOG: Final = tuple(f"{name}{suffix}" for name in ("predictions.db", "predictions.ids.db") for suffix in ("", "-wal", "-shm"))
 _STATE: Final = (
     *("mlflow", "prefect", "scoring", *_LOG, "history", "models", "cache", "ledger.jsonl", "live.json", "reports", "evidence", "load"),
-    "drift_calibration.json",
+    *("drift_calibration.json", "monitoring"),
 )
 PREVIOUS: Final = "previous"
 

@@ -31,6 +31,8 @@ from pipelines.training.request import TrainingOutcome, TrainingRequest
 from pipelines.training.train import ingest_source, prepare, train_model
 
 _LEASE: Final = "process:"
+# Requests are values of our own, checked where they are made; results stay in this process.
+_PLAIN: Final[dict[str, Any]] = {"validate_parameters": False, "persist_result": False}
 
 
 def training_flow(request: TrainingRequest, settings: Settings) -> TrainingOutcome:
@@ -79,6 +81,17 @@ def batch_scoring_flow(load: Callable[[], Model], request: BatchRequest, on_prog
     return summary
 
 
+def duty_flow(name: str, duty: Callable[[], str]) -> str:
+    """A duty of `lab work` as the flow of that name; returns its line for people. Raises what it raises."""
+
+    @flow(name=name, **_PLAIN)
+    def perform() -> str:
+        return duty()
+
+    said: str = _run(perform)
+    return said
+
+
 def as_task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a step as a Prefect task. The arguments stay out of Prefect's sight: it would walk and hash every array."""
 
@@ -101,10 +114,6 @@ def close_interrupted_flows() -> int:
                 client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
                 closed += 1
     return closed
-
-
-# Requests are values of our own, checked where they are made; results stay in this process.
-_PLAIN: Final[dict[str, Any]] = {"validate_parameters": False, "persist_result": False}
 
 
 def _run(flow_function: Any, *arguments: Any) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastapi.routing import APIRoute
+from prometheus_client.metrics_core import Metric
 from typer.main import get_command
 
 from data import errors
@@ -25,10 +26,13 @@ from data.settings import REPOSITORY, Settings
 from labs.cli import app
 from labs.engine.course import Course
 from labs.failures import Unexpected
+from labs.work.gauges import WorkGauges, judgement_gauges, report_gauges, window_gauges
+from labs.work.reports import Reports
 from services.archive import Lag
 from services.scoring import edge
 from services.scoring.metrics import Metrics
 from services.scoring.routes import Service, scoring_routes
+from tests.work_facts import LOOK, WINDOW
 
 REFERENCE = REPOSITORY / "REFERENCE.md"
 README = REPOSITORY / "README.md"
@@ -113,14 +117,23 @@ def sources() -> Rows:
 
 
 def metrics() -> Rows:
-    """Each Prometheus metric under the name that it is scraped by: the scoring service's, then the archive's."""
+    """Each Prometheus metric under the name that it is scraped by: the scoring service's, the archive's, those of `lab work`."""
     rows: Rows = [("metric", "kind", "labels", "meaning")]
     for made in (Metrics(), Lag()):
         labels = {c._name: c._labelnames for c in vars(made).values() if hasattr(c, "_labelnames")}  # the client offers no public way
         for metric in made.registry.collect():
             name = f"{metric.name}_total" if metric.type == "counter" else metric.name
             rows.append((f"`{name}`", metric.type, " ".join(f"`{label}`" for label in labels.get(metric.name, ())), metric.documentation))
+    for metric in _work():
+        keys = getattr(metric, "_labelnames", ())  # as above
+        rows.append((f"`{metric.name}`", metric.type, " ".join(f"`{key}`" for key in keys), metric.documentation))
     return rows
+
+
+def _work() -> Iterator[Metric]:
+    """What `lab work` shows once there is something to show."""
+    yield from WorkGauges(Settings(home=Path("nowhere"), log_url="")).collect()
+    yield from (*window_gauges(WINDOW), *judgement_gauges(LOOK), *report_gauges(Reports(0.0, 0.0, {"0.5": 0.0}, 0)))
 
 
 def routes() -> Rows:

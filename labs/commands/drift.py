@@ -63,7 +63,7 @@ def check(*, as_json: bool) -> int:
     """
     settings = Settings.load()
     watcher, result = _watch(settings)
-    spoilt = _put_on_record(result, settings)
+    spoilt = put_on_record(result, settings)
     page = watcher.start_evidently(result).result().html if result.verdict.alarm else None
     if as_json:
         print_json(result.to_json() | {"evidently": page and str(page)})
@@ -113,7 +113,7 @@ def _history(settings: Settings, live: datetime) -> Dataset:
     return found[0]
 
 
-def _put_on_record(result: "WindowResult", settings: Settings) -> FaultWindow | None:
+def put_on_record(result: "WindowResult", settings: Settings) -> FaultWindow | None:
     """The span that nobody should learn from: since the onset of the first fault. None where the pipeline is sound."""
     if result.verdict.decision != "fix_pipeline":
         return None

@@ -66,12 +66,12 @@ def _look(settings: Settings) -> Standing:
             opened,
             ledger.is_taken("rollout"),
             read_timeline(entries, opened.rollout_id if opened else last_rollout(entries)),
-            _evidence(settings, registry, opened, service) if opened else None,
+            evidence_now(settings, registry, opened, service) if opened else None,
             service,
         )
 
 
-def _evidence(settings: Settings, registry: Registry, opened: Opened, service: dict[str, Any] | None) -> Judgement | None:
+def evidence_now(settings: Settings, registry: Registry, opened: Opened, service: dict[str, Any] | None) -> Judgement | None:
     """The judge's view of the step under way, from the log; None before there is a step, and once it is decided."""
     if not opened.done or opened.done[-1][1].result is not None:
         return None

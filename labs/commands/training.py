@@ -12,6 +12,7 @@ from data.ledger import Ledger
 from data.prediction_frames import logged_span
 from data.settings import Settings
 from labs.archive import readable_log
+from labs.live import LiveSource
 from labs.stream import midnight, open_stream
 from labs.terminal import console, print_json, table
 from pipelines.training.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
@@ -52,6 +53,12 @@ def train(data: Path | None, *, retrain: bool, as_json: bool) -> None:
         )
 
 
+def retrain(settings: Settings) -> TrainingOutcome:
+    """On what was served since the history ended, with servers that run already; a refusal is in the outcome. For `lab work`."""
+    use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
+    return _run(_request(settings, LiveSource.load(settings.home).data, retrain=True, reason="asked for by monitoring"), settings)
+
+
 def reproduce(run_id: str, *, as_json: bool) -> int:
     """Train again as the run did and compare every metric; returns 0 when all are equal, 1 otherwise. Raises UnknownRun."""
     settings = Settings.load()
@@ -68,7 +75,7 @@ def reproduce(run_id: str, *, as_json: bool) -> int:
     return 0 if result.equal else 1
 
 
-def _request(settings: Settings, data: Path | None, *, retrain: bool) -> TrainingRequest:
+def _request(settings: Settings, data: Path | None, *, retrain: bool, reason: str = "by hand") -> TrainingRequest:
     stream = open_stream(settings, data, 0)
     stream.make_history(lambda _: None)
     live = midnight(stream.live)
@@ -80,7 +87,7 @@ def _request(settings: Settings, data: Path | None, *, retrain: bool) -> Trainin
         recipe=Recipe(seed=settings.seed),
         alert_capacity_per_thousand=settings.alert_capacity_per_thousand,
         random_approve_share=settings.random_approve_share,
-        reason="by hand",
+        reason=reason,
     )
 
 

@@ -24,6 +24,7 @@ _STATE: Final = (
     "ledger.jsonl",
     "live.json",
     "drift_calibration.json",
+    "monitoring",
 )
 _LOG: Final = Path("predictions.db")
 _DATABASE: Final = Path("mlflow", "mlflow.db")

@@ -1,0 +1,11 @@
+# As `lab score-batch week.parquet scored` does; without its Prefect, for speed.
+python - <<'END'
+from pathlib import Path
+
+from data.settings import Settings
+from rig import week
+
+settings = Settings.load()
+week.write(settings, Path())
+week.score(settings, Path("week.parquet"), Path("scored"), history=None, labels=None)
+END

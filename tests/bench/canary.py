@@ -19,10 +19,11 @@ from typing import Final, TypeVar
 
 from data.environment import prepare_environment
 from data.settings import Settings
-from tests.bench import canary_fair, canary_guards, canary_money, canary_replay
+from tests.bench import canary_alerts, canary_fair, canary_guards, canary_money, canary_replay
 from tests.bench.canary_goals import (
     ELSEWHERE,
     from_elsewhere,
+    judge_alerts,
     judge_comparison,
     judge_exposure,
     judge_false,
@@ -69,12 +70,14 @@ def measure(length: str, folder: Path) -> Measured:
     found = _timed("latency", lambda: canary_guards.latency(asked.guards, SEED))
     on_ramp = canary_guards.latency_on_ramp(asked.guards, SEED)
     split = _timed("sample ratio", lambda: canary_guards.sample_ratio(asked.guards, SEED))
+    alerts = _timed("alerts", lambda: canary_alerts.measure(asked.nulls, SEED))
     worths, null = _timed("money", lambda: canary_money.measure(asked.nulls, SEED))
     again = _timed("replay", lambda: canary_replay.from_log(asked.replays))
     poisoned = _timed("poisoned future", lambda: canary_replay.with_poisoned_future(asked.replays))
     rollouts = _timed("rollouts", canary_replay.courses)
     goals = [
         judge_false(false),
+        judge_alerts(alerts),
         judge_exposure(cells),
         *judge_latency(found, on_ramp),
         judge_split(split),

@@ -38,6 +38,14 @@ def judge_false(rates: Mapping[float, Rate]) -> Goal:
     )
 
 
+def judge_alerts(rates: Mapping[str, Rate]) -> Goal:
+    """H1, too: the guard of alerts spends a tenth of the budget of 1 % on each direction."""
+    most = PLAN.budgets.alerts / 2
+    told = "; ".join(f"{name} {rate.percent()}" for name, rate in rates.items())
+    reached = False if any(rate.low > most for rate in rates.values()) else None if min(r.of for r in rates.values()) < 2_000 else True
+    return Goal("H1", "false alarms of the guard of alerts, replayed, sprees included", f"not above its {most:.1%}", told, reached)
+
+
 def judge_exposure(cells: list[Cell]) -> Goal:
     """H2, on the product's own facts; the text has what the same test shows on the others'."""
     told, reached = [], True

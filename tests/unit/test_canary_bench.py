@@ -14,7 +14,8 @@ from pipelines.rollout.evidence import APPROVE, REVIEW
 from pipelines.rollout.guardrails import begin, enter
 from pipelines.rollout.judge import judge
 from pipelines.rollout.money import Money
-from pipelines.rollout.sequential import EITHER_ODDS, HIGHER_ODDS, OddsTest
+from pipelines.rollout.sequential import EITHER_ODDS, HIGHER_ODDS, MeanTest, OddsTest, rejects
+from tests.bench.canary_alerts import ENDS, _alarm
 from tests.bench.canary_fair import Cell, find, measure
 from tests.bench.canary_goals import from_elsewhere, judge_exposure, judge_false, judge_replay
 from tests.bench.canary_guards import Detection
@@ -186,3 +187,16 @@ def test_the_page_shows_every_rule_goal_and_rollout_and_fetches_nothing() -> Non
     assert "<script" not in page
     assert "http://" not in page.replace("http://www.w3.org/", "")
     assert "https://" not in page
+
+
+@pytest.mark.parametrize(("excess", "called"), [(0.5, False), (1.25, False), (2.0, True)])
+def test_a_replay_of_alerts_says_what_the_product_s_test_says_at_its_looks(excess: float, called: bool) -> None:
+    random = np.random.default_rng(4)
+    rows = int(ENDS[-1])
+    values = (random.random(rows) < 0.01 * excess) - PLAN.alert_ratio * (random.random(rows) < 0.01)
+    test, ever = MeanTest(PLAN.alert_ratio), False
+    for look_values in np.split(values, ENDS[:-1]):
+        test = test.add(look_values)
+        ever |= rejects(test.log_e, PLAN.budgets.alerts / 2)
+    place = np.flatnonzero(values)
+    assert _alarm(MeanTest(PLAN.alert_ratio), place, values[place]) == ever == called

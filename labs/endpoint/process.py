@@ -28,6 +28,7 @@ from labs.engine.outcome import Incorrect
 
 START_S: Final = 30.0  # to listen: imports take one second, more on a busy machine
 ANSWER_S: Final = 5.0  # for one answer
+IDLE_S: Final = 1.0  # after which a connection is not used again; uvicorn closes them after five
 POLL_S: Final = 0.2  # LAB_REGISTRY_POLL_S of a service on trial
 REGISTRY_S: Final = 2.0  # its LAB_HTTP_TIMEOUT_S: how long a silent registry keeps whoever waits for it
 LOG: Final = "predictions.jsonl"
@@ -50,10 +51,11 @@ class Reply(NamedTuple):
 
 
 class Client:
-    """One kept-alive connection, opened when needed."""
+    """One kept-alive connection, opened when needed, and anew after a pause: a server may have closed it meanwhile."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+        self._used = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +67,9 @@ class Client:
         """One request. Whatever goes wrong with the connection is a reply of status 0."""
         json_type = {"content-type": "application/json"} if body is not None else {}
         began = time.perf_counter()
+        if began - self._used > IDLE_S:
+            self._connection.close()
+        self._used = began
         try:
             self._connection.request(method, path, body, {**json_type, **(headers or {})})
             answer = self._connection.getresponse()
@@ -124,11 +129,13 @@ class ServiceProcess:
             self._process = None
 
     def ready_within(self, limit_s: float) -> float | None:
-        """Seconds until GET /ready answers 200; None when it does not within the limit."""
+        """Seconds until GET /ready answers 200; None when it does not within the limit, or is no route at all."""
         began = time.monotonic()
         while (passed := time.monotonic() - began) < limit_s:
-            if self.client.ask("GET", "/ready").status == http.client.OK:
+            if (status := self.client.ask("GET", "/ready").status) == http.client.OK:
                 return passed
+            if status == http.client.NOT_FOUND:
+                return None
             time.sleep(0.02)
         return None
 

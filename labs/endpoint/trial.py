@@ -85,7 +85,7 @@ class Load:
     load.replies                 # to the first payments of each list, in its order
     """
 
-    def __init__(self, port: int, lists: Sequence[Sequence[dict[str, Any]]], pause_s: float = 0.005) -> None:
+    def __init__(self, port: int, lists: Sequence[Sequence[dict[str, Any]]], pause_s: float = 0.01) -> None:
         """`pause_s`: between an answer and the next payment of its thread."""
         self.replies: list[list[Reply]] = [[] for _ in lists]
         self._port, self._pause_s = port, pause_s

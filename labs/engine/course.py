@@ -68,7 +68,7 @@ class Figure(Part):
 
     @property
     def band(self) -> str:
-        return f"{self.low:,.{self.digits}f} to {self.text(self.high)}"
+        return self.text(self.high) if self.low == self.high else f"{self.low:,.{self.digits}f} to {self.text(self.high)}"
 
     def holds(self, value: float) -> bool:
         return self.low <= value <= self.high

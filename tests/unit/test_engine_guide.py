@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from data.settings import REPOSITORY
-from labs.engine.course import Course, Lab
+from labs.engine.course import Course, Figure, Lab
 from labs.engine.guide import Guide
 from labs.engine.page import print_markdown
 from labs.engine.prove import guide_faults
@@ -24,6 +24,10 @@ def test_a_promised_number_is_the_band_until_the_learner_measured_it(guide: Guid
     assert "About 5.0 to 7.0 EUR." in guide.whole({})
     assert "About **6.0 EUR** (expected 5.0 to 7.0 EUR)." in guide.whole({"paid": 6.0})
     assert "**9.0 EUR** (expected 5.0 to 7.0 EUR, outside it)" in guide.whole({"paid": 9.0})
+
+
+def test_a_number_that_nothing_moves_is_told_once() -> None:
+    assert Figure(name="stopped", title="frauds stopped", low=18, high=18, digits=0).band == "18"
 
 
 def test_braces_in_code_stay_as_they_are(guide: Guide) -> None:

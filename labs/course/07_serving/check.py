@@ -112,7 +112,14 @@ def logged(at: Workplace) -> Passed:
 
 
 def registry_away(at: Workplace) -> Passed:
-    with _running(at) as (service, gate, _):
+    at.registry.version("2")  # its absence is no fault of the answer
+    with on_trial(at.file("service.py"), at.settings) as (service, gate):
+        gate.state = "down"
+        _start(service, "without a registry and without any model")
+        _require_honesty_without_model(service)
+        gate.state = "open"
+        if service.ready_within(READY_S) is None:
+            raise Incorrect(f"The registry came back, and after {READY_S:.0f} s it is not ready.", "Look at the registry again and again.")
         for state, seconds in (("down", 0.4), ("silent", 1.2 * REGISTRY_S)):
             gate.state = state
             _require_calm(service, seconds, f"While the registry is {state}")
@@ -125,7 +132,6 @@ def registry_away(at: Workplace) -> Passed:
             )
         if service.client.post(ONE, GOOD).headers.get(VERSION) != "1":
             raise Incorrect("Started without the registry it is ready, and does not answer.", "/ready means that /predict works.")
-    _require_honesty_without_model(at)
     return Passed({"start_without_registry_s": took + ready})
 
 
@@ -231,7 +237,7 @@ def _dict(reply: Reply) -> dict[str, Any]:
 def _require_answer(reply: Reply, score: float, decisions: set[str]) -> None:
     said = _dict(reply)
     if reply.status != 200:
-        raise Incorrect(f"A good payment is answered with {reply.status}.", "`python attack.py good` sends one.")
+        raise Incorrect(f"A good payment is answered with {reply.status}.", "`python attack.py` begins with one.")
     if said.get("score") != score:
         raise Incorrect("A good payment gets another score than our own service gave it.", "Is each payment in the history once, in order?")
     if said.get("decision") not in decisions:
@@ -299,20 +305,12 @@ def _require_calm(service: ServiceProcess, seconds: float, when: str) -> None:
             )
 
 
-def _require_honesty_without_model(at: Workplace) -> None:
-    with on_trial(at.file("service.py"), at.settings) as (service, gate):
-        gate.state = "down"
-        _start(service, "without a registry and without any model")
-        if (status := service.client.ask("GET", "/health").status) != 200:
-            raise Incorrect(
-                f"Without any model, /health is answered with {status}.", "A restart brings no model; only /ready should say no."
-            )
-        for path, reply in (("/ready", service.client.ask("GET", "/ready")), (ONE, service.client.post(ONE, GOOD))):
-            if reply.status != 503 or reply.seconds > STALL_S:
-                raise Incorrect(f"Without any model, {path} is answered with {reply.status or 'silence'}.", "503, and at once.")
-        gate.state = "open"
-        if service.ready_within(READY_S) is None:
-            raise Incorrect(f"The registry came back, and after {READY_S:.0f} s it is not ready.", "Look at the registry again and again.")
+def _require_honesty_without_model(service: ServiceProcess) -> None:
+    if (status := service.client.ask("GET", "/health").status) != 200:
+        raise Incorrect(f"Without any model, /health is answered with {status}.", "A restart brings no model; only /ready should say no.")
+    for path, reply in (("/ready", service.client.ask("GET", "/ready")), (ONE, service.client.post(ONE, GOOD))):
+        if reply.status != 503 or reply.seconds > STALL_S:
+            raise Incorrect(f"Without any model, {path} is answered with {reply.status or 'silence'}.", "503, and at once.")
 
 
 def _require_one_model(reply: Reply, row: Any, twin: Twin) -> None:

@@ -1,31 +1,51 @@
-"""Given. Starts service.py, and sends it what nobody should: `python attack.py`, or one of them: `python attack.py "a latitude NaN"`."""
+"""Given. Starts service.py and sends it what nobody should: `python attack.py`, or these alone: `python attack.py "a latitude NaN" "no id"`."""
 
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 from data.settings import Settings
 from labs.endpoint.bodies import GOOD, send
-from labs.endpoint.process import on_trial
+from labs.endpoint.process import ServiceProcess, on_trial
 from labs.endpoint.trial import ONE, hostile_bodies, hostile_faults
 
-asked = sys.argv[1] if len(sys.argv) > 1 else None
-bodies = [(path, body) for path, body in hostile_bodies() if asked in (None, body.name)]
+
+def show(what: str, status: int, content: bytes) -> None:
+    print(f"{what}\n  → {status or 'no answer'} {content[:300].decode(errors='replace')}")
+
+
+def send_good(service: ServiceProcess, what: str) -> None:
+    reply = service.client.post(ONE, GOOD)
+    while reply.status == 503:  # it is still fetching its model
+        time.sleep(0.1)
+        reply = service.client.post(ONE, GOOD)
+    show(what, reply.status, reply.content)
+
+
+def send_all(service: ServiceProcess) -> None:
+    faults = list(hostile_faults(service, bodies := hostile_bodies()))
+    for fault in faults[:: max(1, len(faults) // 20)]:
+        print(f"  {fault.body.name}: {fault.said}"[:80])
+    print(f"{len(bodies)} hostile bodies, {len(faults)} of them not refused as they should be")
+    for kind, count in Counter(fault.kind for fault in faults).most_common():
+        print(f"  {count:4} {kind}")
+
+
+def send_one(service: ServiceProcess, name: str) -> None:
+    for path, body in hostile_bodies():
+        if body.name == name:
+            answer = send(service.port, path, body, limit_s=2)
+            show(f"{name}: {body.content[:70].decode(errors='replace')} …", answer.status, answer.content)
+
+
 with on_trial(Path("service.py").absolute(), Settings.load()) as (service, _):
     service.start()
-    before = service.client.post(ONE, GOOD)
-    print(f"a good payment: {before.status} {before.content.decode()[:200]}")
-    if asked is None:
-        faults = list(hostile_faults(service, bodies))
-        for fault in faults[:: max(1, len(faults) // 20)]:
-            print(f"{fault.body.name}: {fault.said}"[:80])
-        counts = ", ".join(f"{count} {kind}" for kind, count in Counter(fault.kind for fault in faults).items())
-        print(f"\n{len(bodies)} hostile bodies, {len(faults)} not refused as they should be{': ' if faults else ''}{counts}")
-        after = service.client.post(ONE, GOOD | {"transaction_id": "tx_000002"})
-        print(f"a good payment afterwards: {after.status} {after.content.decode()[:200]}")
-    elif asked != "good":
-        for path, body in bodies:
-            answer = send(service.port, path, body, limit_s=2)
-            print(f"{body.name}: {body.content[:200]!r}\n→ {answer.status or 'no answer'} {answer.content[:400].decode(errors='replace')}")
-    if asked is not None and service.said:
-        print(f"\nIt printed:\n{service.said[-1500:]}")
+    send_good(service, "a good payment")
+    if len(sys.argv) == 1:
+        send_all(service)
+        send_good(service, "the good payment again")
+    for name in sys.argv[1:]:
+        send_one(service, name)
+    if len(sys.argv) > 1:
+        print(f"What it printed, at its end:\n{service.said[-1200:]}")

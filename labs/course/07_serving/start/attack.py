@@ -1,4 +1,4 @@
-"""Given. Starts service.py and sends it what nobody should: `python attack.py`, or these alone: `python attack.py "a latitude NaN" "no id"`."""
+"""Given. Starts service.py and sends what nobody should: `python attack.py`, or `python attack.py "a latitude NaN" "no id"` alone."""
 
 import sys
 import time

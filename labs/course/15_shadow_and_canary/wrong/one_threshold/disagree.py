@@ -1,0 +1,8 @@
+"""One threshold for both: the champion's, which serves."""
+
+
+def disagree(rows, champion, challenger):
+    old = rows["decision"] > 0
+    new = (rows["challenger_score"] >= champion["review_at"]) | (rows["rules"] > 0)
+    per = 1000 / len(old)
+    return {"both": (old & new).sum() * per, "champion_only": (old & ~new).sum() * per, "challenger_only": (new & ~old).sum() * per}

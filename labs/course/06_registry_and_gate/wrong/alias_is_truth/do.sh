@@ -1,0 +1,3 @@
+# Takes the alias for who serves.
+. ./steps.sh
+friday

@@ -1,0 +1,5 @@
+# Believes MLflow's tags.
+. ./steps.sh
+friday
+in_front
+python load.py --seconds 2 --rate 20

@@ -1,0 +1,8 @@
+"""The promotion gate: better by three points."""
+
+from pipelines.metrics import average_precision
+
+
+def promote(rows, logged):
+    champion, candidate = (average_precision(rows["is_fraud"], rows[name]) for name in ("champion", "candidate"))
+    return bool(candidate > champion + 0.03)

@@ -1,0 +1,2 @@
+# Knows what happened, and leaves it so.
+python by_hand.py

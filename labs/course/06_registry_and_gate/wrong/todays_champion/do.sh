@@ -1,0 +1,5 @@
+# Asks who is champion today.
+. ./steps.sh
+friday
+in_front
+python load.py --seconds 2 --rate 20

@@ -1,0 +1,1 @@
+# The files alone are wrong; no other answer is asked for.

@@ -1,0 +1,1 @@
+"""Rules and dashboards on a real Prometheus: `make observe`. Not part of `make test`."""

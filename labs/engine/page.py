@@ -1,5 +1,6 @@
 """Markdown and progress in a terminal: 80 columns, headings at the left, fine without colour."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
@@ -23,7 +24,8 @@ class _Guide(Markdown):
 
 
 def print_markdown(out: Console, text: str) -> None:
-    """One Markdown text."""
+    """One Markdown text. A blank that has a line to itself is no rule across the page."""
+    text = re.sub(r"(?m)^(\s*)(_{3,}\s*)$", r"\1\\\2", text)
     out.print(_Guide(text, code_theme="ansi_dark", hyperlinks=False))
 
 

@@ -1,5 +1,6 @@
 """A cache of the terminal's features in front of the model, tried on the week that was served: `python -m rig.caching`."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,10 @@ if __name__ == "__main__":
 
     week = Week.of(Settings.load())
     ask: Callable[..., Any] = source
+    try:
+        ask(week.terminal[:1], week.event_s[:1], 60.0)
+    except NotImplementedError as open_point:
+        sys.exit(str(open_point))
     print("  time to live, s   hits   hits among frauds   avg. precision   caught frauds lost")
     for ttl_s in (0, *TTLS_S):
         found = effect(week, np.asarray(ask(week.terminal, week.event_s, ttl_s)))

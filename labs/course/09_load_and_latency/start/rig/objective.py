@@ -78,6 +78,8 @@ def closed_p99(settings: Settings, service: Service) -> float:
 
 if __name__ == "__main__":
     settings = Settings.load()
+    if not read_objective(Path("slo.toml"))[1].rate_per_s:
+        sys.exit("Complete slo.toml first.")
     with scoring(settings) as [service]:
         for title, stall in (("quiet", False), (f"stands still for {STALL_S:g} s", True)):
             verdict = judge(settings, service, Path("slo.toml"), int(stall), stall=stall)

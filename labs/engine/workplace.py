@@ -4,12 +4,15 @@ Lab authors import it from `labs.engine`. Everything is opened when first asked 
 """
 
 import filecmp
+import importlib.util
 import json
+import sys
 import tomllib
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -95,6 +98,10 @@ class Workplace:
         """The variables that name this lab's system, for a child process."""
         return self.settings.as_environment()
 
+    def given(self, name: str) -> ModuleType:
+        """A Python file of start/ as a module, loaded once a process: what the learner's copy of it says counts for nothing."""
+        return _module(self.start / name)
+
     # ---- the live system
 
     def ask(self, method: str, path: str, **how: Any) -> Any:
@@ -141,3 +148,13 @@ class Workplace:
     def dataset(self) -> "Dataset":
         """The days of history on disk."""
         return self.stream.dataset
+
+
+@cache
+def _module(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{file.stem}_of_{file.parent.parent.name}", file)
+    assert spec is not None and spec.loader is not None  # it is a Python file
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module

@@ -116,8 +116,9 @@ def _done(action: dict[str, Any], plan: dict[str, Any]) -> tuple[str, list[str]]
 
 def _judged(facts: dict[str, Any]) -> tuple[str, list[str]]:
     verdict, scored = facts["verdict"].replace("_", " "), facts["payments"]
-    both = f"{scored:,} payments" if scored else "no payment"
-    told = f"{facts.get('by', 'judge')}: {verdict} in {facts['step']}, where both models scored {both}"
+    these = f"{scored:,} payments" if scored else "no payment"
+    counted = f"the challenger's cards made {these}" if facts["share"] else f"both models scored {these}"
+    told = f"{facts.get('by', 'judge')}: {verdict} in {facts['step']}, where {counted}"
     return told, [*facts["reasons"], *_evidence(facts)]
 
 

@@ -51,7 +51,9 @@ def test_the_story_says_when_where_how_many_on_which_evidence_and_by_whom(home: 
     assert status == 0
     for part in (
         "rollout-1-seed-7 begins: version 2 against champion 1", "asked for by the release train", "preflight passed", "20 golden rows",
-        "shadow: version 1 answers all, 2 scores them too", "canary 25 %: version 2 answers 25% of the cards", "judge: advance in shadow, where both models scored",
+        "shadow: version 1 answers all, 2 scores them too", "canary 25 %: version 2 answers 25% of the cards",
+        "judge: advance in shadow, where both models scored",
+        "judge: advance in canary 25 %, where the challenger's cards made",
         "soak: version 2 answers all, 1 still scores them", "judge: promote", "EUR per thousand payments", "matured payments with",
         "promoted, decided by the judge: champion is version 2", "its chain of",
     ):  # fmt: skip

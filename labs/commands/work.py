@@ -1,6 +1,7 @@
 """`lab work`: the duties of a running lab in rounds, and what they found as metrics."""
 
 import signal
+import sys
 import threading
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
@@ -26,13 +27,12 @@ def once(*, as_json: bool) -> int:
 
 def work() -> None:
     """Serve metrics, and go through the duties until SIGTERM or SIGINT. Raises PortInUse."""
-    settings, out, leaving = Settings.load(), console(), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: leaving.set())
+    settings, out = Settings.load(), console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # at once: a duty that is cut off is due again
     use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
     serve_metrics(settings)
     out.print(f"metrics on http://{settings.host}:{settings.work_port}/metrics; a round every {settings.work_every_s:g} s", soft_wrap=True)
-    keep_going(settings, leaving, lambda name, said: out.print(f"[bold]{name}[/]  {said}", soft_wrap=True))
+    keep_going(settings, threading.Event(), lambda name, said: out.print(f"[bold]{name}[/]  {said}", soft_wrap=True))
 
 
 def serve_metrics(settings: Settings) -> None:

@@ -1,8 +1,8 @@
 """What is odd about the payments that are answered: fields without a value, words never heard of, values no training row had.
 
-Counted in groups, some hundred payments behind, and whenever Prometheus asks: one by one it would be a tenth of an answer's cost,
-a group costs a hundredth (`python -m tests.bench serving`). It tells of messages in minutes; whether a column has drifted is
-for monitoring to say, against its reference (`pipelines/monitoring/`). Belongs to the event loop's thread.
+Counted in groups, some hundred payments behind, and whenever Prometheus asks, so that an answer hardly pays for it. It tells of messages in
+minutes; whether a column has drifted is for monitoring to say, against its reference (`pipelines/monitoring/`). Belongs to the event
+loop's thread.
 """
 
 from collections.abc import Sequence

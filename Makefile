@@ -3,7 +3,7 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint labs bench bench-quick bench-serving bench-drift bench-canary chaos compose-secrets lock clean
+.PHONY: help install demo up down test lint labs bench bench-quick bench-serving bench-drift bench-canary observe chaos compose-secrets lock clean
 
 help: ## print the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: $(READY) ## measure what the documents claim, at length (ARGS="world ulb"
 bench-quick: $(READY) ## the same in minutes, on smaller draws: what CI runs
 	@$(BIN)/python -m tests.bench --quick $(or $(ARGS),world handbook ulb)
 	-@$(BIN)/python -m tests.bench --quick features # its goals are speeds: printed here, not judged, as CI machines are shared
+
+observe: $(READY) ## rules and dashboards over a lab and a real Prometheus: quiet is silent, D3, D5, D11 and outages are heard
+	@$(BIN)/pytest tests/observe $(ARGS)
 
 chaos: $(READY) ## break the scoring service on purpose and count what it promised (ARGS=--nightly)
 	@$(BIN)/pytest tests/chaos $(ARGS)

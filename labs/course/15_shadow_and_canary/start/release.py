@@ -72,4 +72,5 @@ if __name__ == "__main__":
             release(each, here)
     except LabError as error:
         sys.exit(f"{error.message} {error.next_step}")
-    print("\n".join(f"{letter}: {name}" for letter, name in kept().get("rollouts", {}).items()))
+    done = [f"{letter}: {name}" for letter, name in kept().get("rollouts", {}).items()]
+    print("\n".join(done) or "Nothing was released yet: `python release.py A`.")

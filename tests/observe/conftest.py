@@ -1,4 +1,4 @@
-"""A Prometheus for the tests: the one on the PATH, else Debian's package, unpacked beside the lab's folder; skipped where there is neither."""
+"""A Prometheus for the tests: the one on the PATH, or Debian's package, unpacked in the lab's folder; skipped where there is neither."""
 
 import os
 import shutil

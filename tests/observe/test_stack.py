@@ -1,0 +1,108 @@
+"""The stack's rules and dashboards over a real lab: a quiet day is silent, D3, D5, D11 and outages are heard and forgotten, and every
+expression returns data. The tests are one story and run in order: each begins where the one before ended."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data.settings import REPOSITORY, Settings
+from tests.observe.compressed import compress
+from tests.observe.stack import Stack, watched_lab
+from tests.unit.test_dashboards import alerts, panels, rules
+
+# Where a healthy embedded lab has nothing to show, and who shows it instead.
+EMPTY_BECAUSE = {
+    r"fraud_rollout_(payments|matured|e_value|cost|verdict|looked)": "only while a rollout is open; tests/unit/test_work.py",
+    r"fraud_matured_": "once 30 frauds of the window have matured; tests/unit/test_work.py",
+    r"fraud_(known|expected)_frauds": "the same",
+    r"fraud_archive_": "only where several processes share a log; tests/integration/test_archive.py",
+    r"absent\(": "what is not absent has no value; ScoringDown is made to fire below",
+}
+
+
+@pytest.fixture(scope="module")
+def stack(prometheus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    base = int(os.environ.get("OBSERVE_PORT", "28600"))
+    ports = {"scoring_port": base, "mlflow_port": base + 1, "prefect_port": base + 2, "archive_port": base + 3, "work_port": base + 4}
+    settings = Settings.load()
+    settings = settings.model_copy(update={"home": settings.home / "observe", "work_every_s": 1.0, "start_timeout_s": 600.0, **ports})
+    with watched_lab(settings, prometheus_folder, tmp_path_factory.mktemp("observe"), base + 5) as stack:
+        yield stack
+
+
+def test_nothing_is_heard_on_a_quiet_day(stack: Stack) -> None:
+    stack.lab("traffic", "--days", "1", "--rate", "150")
+    stack.wait("the day to be judged", lambda: judged_until(stack) >= newest_midnight(stack))
+    heard = {row["metric"]["alertname"] for row in stack.ask('count_over_time(ALERTS{alertstate="firing"}[1h])')}
+    assert not heard
+
+
+def test_every_expression_returns_data_or_is_known_to_have_none(stack: Stack) -> None:
+    found = [compress(target["expr"].replace("$__rate_interval", "15s")) for panel in panels() for target in panel["targets"]]
+    found += [compress(rule["expr"]) for rule in rules() if "record" in rule]
+    found += [side for alert in alerts() for side in operands(compress(alert["expr"]))]
+    empty = [one for one in found if not any(re.search(known, one) for known in EMPTY_BECAUSE) and not stack.ask(one)]
+    assert len(found) > 80
+    assert empty == []
+
+
+def operands(expression: str) -> list[str]:
+    """What an alert compares, without the comparison."""
+    return [re.split(r" (?:>|<|==) ", part)[0] for part in re.split(r" (?:and|or) ", expression)]
+
+
+def test_cents_sent_as_euros_are_heard_at_once_and_by_monitoring(stack: Stack) -> None:
+    stack.lab("drift", "inject", "D3", "--days", "1")
+    stack.fires("ValuesOutOfRange", "VerdictAsksForAction")
+    stack.lab("drift", "stop")
+    stack.resolves("ValuesOutOfRange")
+
+
+def test_missing_fields_are_heard(stack: Stack) -> None:
+    stack.lab("drift", "inject", "D5", "--days", "1")
+    stack.fires("FieldsMissing")
+    stack.lab("drift", "stop")
+    stack.resolves("FieldsMissing")
+
+
+def test_a_fraud_wave_is_heard(stack: Stack) -> None:
+    stack.lab("drift", "inject", "D11", "--days", "2")
+    stack.fires("AlertCapacityExceeded", "AlertRateMoved")
+    stack.lab("drift", "stop")
+    stack.resolves("AlertCapacityExceeded")
+
+
+def test_an_outage_is_heard_and_forgotten(stack: Stack) -> None:
+    stack.supervisor.stop(("mlflow",))
+    stack.fires("RegistryUnreachable")
+    stack.supervisor.start(("mlflow",))
+    stack.resolves("RegistryUnreachable")
+    stack.supervisor.stop(("scoring",))
+    stack.fires("ScoringDown", "ReplicaDown")
+    stack.supervisor.start(("scoring",))
+    stack.resolves("ScoringDown", "ReplicaDown")
+
+
+def test_monitorings_alerts_are_forgotten_once_their_window_is_quiet_again(stack: Stack) -> None:
+    stack.lab("traffic", "--days", "8")
+    stack.wait("the days to be judged", lambda: judged_until(stack) >= newest_midnight(stack))
+    stack.resolves("VerdictAsksForAction", "AlertRateMoved")
+    busy = {"LatencyObjectiveMissed"}  # what a machine that does other things rightly hears
+    stack.wait("silence", lambda: not stack.firing() - busy)
+
+
+def test_every_alert_is_answered_by_a_section_of_the_runbook(stack: Stack) -> None:
+    runbook = (REPOSITORY / "dashboards" / "RUNBOOK.md").read_text()
+    assert stack.heard and all(f"## {name}\n" in runbook for name in stack.heard)
+
+
+def judged_until(stack: Stack) -> float:
+    return float((stack.ask("fraud_window_end_timestamp_seconds") or [{"value": (0, "0")}])[0]["value"][1])
+
+
+def newest_midnight(stack: Stack) -> float:
+    newest = float(stack.ask("fraud_log_newest_payment_timestamp_seconds")[0]["value"][1])
+    return newest - newest % 86_400

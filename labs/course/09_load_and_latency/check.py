@@ -85,8 +85,8 @@ def knee_found(at: Workplace) -> Passed:
     single, batched = _part("ladder").climb(at.settings, users=(1, 4, 16), seconds=0.6)
     return Passed(
         {"knee_users": float(code.call("knee", single.rungs)), "batched_saves": single.us / batched.us}
-        | {"client_share": single.client_cpu_s / (single.client_cpu_s + single.service_cpu_s)}
-        | {"client_share_batched": batched.client_cpu_s / (batched.client_cpu_s + batched.service_cpu_s)}
+        | {"client_share": 100 * single.client_cpu_s / (single.client_cpu_s + single.service_cpu_s)}
+        | {"client_share_batched": 100 * batched.client_cpu_s / (batched.client_cpu_s + batched.service_cpu_s)}
     )
 
 

@@ -96,7 +96,8 @@ class Service:
 def scoring(settings: Settings, count: int = 1) -> Iterator[list[Service]]:
     """So many scoring services, each with a log and a history of its own, from the running lab's champion and history."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="L09-")))
+        # Who writes the log of a service that was killed ends a moment after it.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="L09-", ignore_cleanup_errors=True)))
         yield [_started(stack, _home(settings, folder / f"replica{i}")) for i in range(count)]
 
 

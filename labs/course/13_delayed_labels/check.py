@@ -160,7 +160,11 @@ def known_when(at: Workplace) -> Passed:
     if record.onset is None:
         raise NotStarted(f"Let the fraudsters change their tactics: `{INJECT}`.")
     code = at.load("hear.py")
-    found = record.heard(lambda caught, usual: _heard(code, np.array(caught), usual))
+
+    def hear(caught: list[bool], usual: float) -> int | None:
+        return _heard(code, caught, usual)
+
+    found = record.heard(hear)
     if found is None:
         raise Incorrect("On the live reports your hear.py stays silent.", "`python when.py`; `lab traffic --days 7` brings more reports")
     when, needed = found
@@ -186,8 +190,10 @@ def known_when(at: Workplace) -> Passed:
             "when.toml: lost_by_then_eur; `python when.py` again, if you sent payments since",
         )
     settled = record.missed(record.onset, record.onset + 2 * WEEK)[1]
-    days = (when - record.onset) / timedelta(days=1)
-    return Passed({"days_to_know": days, "reports_needed": needed, "lost_by_then": lost, "lost_settled": settled})
+    instant = record.heard(hear, at_once=True)
+    days = [(one[0] - record.onset) / timedelta(days=1) for one in (found, instant) if one]
+    figures = {"days_to_know": days[0], "reports_needed": needed, "lost_by_then": lost, "lost_settled": settled}
+    return Passed(figures | ({"days_at_once": days[1]} if instant else {}))
 
 
 # ---- 4 what declining hides

@@ -77,14 +77,14 @@ class Record:
             return float("nan")
         return average_precision(fraud[judges], rows["score"].to_numpy()[judges])
 
-    def reports(self) -> Observations:
+    def reports(self, *, at_once: bool = False) -> Observations:
         """Reported frauds in the order of their reports, the first of a card a day and of a till an hour: `.time` (ms since 1970) of
-        the report, `.heads`: the payment had been alerted."""
-        return caught_stream(self.log, self.labels)
+        the report, `.heads`: the payment had been alerted. `at_once`: as if each had been reported when it was paid."""
+        return caught_stream(self.log, self.labels.assign(report_time=self.labels["event_time"]) if at_once else self.labels)
 
-    def heard(self, hear: Heard) -> tuple[datetime, int] | None:
+    def heard(self, hear: Heard, *, at_once: bool = False) -> tuple[datetime, int] | None:
         """When `hear` raises the alarm, and after how many reports since the onset. None: it never does."""
-        reports = self.reports()
+        reports = self.reports(at_once=at_once)
         place = hear([bool(one) for one in reports.heads], self.usual)
         if place is None:
             return None

@@ -15,6 +15,8 @@ else:
     number, lost = found.missed(found.onset, when)
     print(f"hear.py raises its alarm on  {when:%Y-%m-%d %H:%M}, with report number {needed} since the change")
     print(f"frauds let through by then   {number}, known today; they cost {lost:,.0f} EUR")
+    instant = found.heard(hear, at_once=True)
+    print(f"had each been told at once   {f'{instant[0]:%Y-%m-%d %H:%M}' if instant else 'no alarm'}")
 settles = found.onset + 2 * record.WEEK
 print(f"its first week settles on    {settles:%Y-%m-%d}, if a report may take seven days")
 number, lost = found.missed(found.onset, min(settles, found.today))

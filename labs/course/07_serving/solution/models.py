@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ class Courier:
                 self._look()
             except LabError as error:
                 log.warning("who serves stays: %s", error)
-            threading.Event().wait(self._poll_s)
+            time.sleep(self._poll_s)
 
     def _look(self) -> None:
         champion, challenger = self._registry.alias(CHAMPION), self._registry.alias(CHALLENGER)

@@ -13,7 +13,7 @@ text = text.replace(old, new)
 old, new = '    def _follow(self)', '    async def _follow(self)'
 assert old in text
 text = text.replace(old, new)
-old, new = '            threading.Event().wait(self._poll_s)', '            await asyncio.sleep(self._poll_s)'
+old, new = '            time.sleep(self._poll_s)', '            await asyncio.sleep(self._poll_s)'
 assert old in text
 text = text.replace(old, new)
 file.write_text(text)

@@ -384,7 +384,9 @@ def predicted_first(at: Workplace) -> Passed:
 def released(at: Workplace) -> Passed:
     told = at.answers("release.toml", Story)
     found = {letter: _release(at, letter) for letter in LETTERS}
-    last = found["E"]
+    last, passed = found["E"], [letter for letter in "BCD" if found[letter].result == "promote"]
+    if passed:
+        raise Incorrect(f"Release {passed[0]} has a fault, and it was promoted.", "plan.toml; then `lab reset 15`, and release again")
     if last.result != "promote":
         raise Incorrect(
             f"Release E ended {last.end['result'].replace('_', ' ')}: {'; '.join(last.end['reasons'])}.",

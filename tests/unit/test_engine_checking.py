@@ -192,6 +192,13 @@ def test_a_check_file_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
         load_checks(course.lab("total"))
 
 
+def test_a_given_module_is_the_pristine_one_whatever_the_learner_made_of_it(at: Workplace, folder: Path) -> None:
+    write(folder, "def total(values):\n    return 'mine'\n")
+    with pytest.raises(NotImplementedError):
+        at.given("total.py").total([1])
+    assert at.given("total.py") is at.given("total.py")
+
+
 @pytest.mark.parametrize(
     ("states", "whole"),
     [

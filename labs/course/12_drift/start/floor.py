@@ -8,7 +8,7 @@ from monitor import alarms
 from rich.progress import track
 from study import DRIFTS, EVIDENTLY_WINDOWS, SIZES, Study
 
-WINDOWS = 30
+WINDOWS = 20
 
 
 def uncorrected(window, reference):

@@ -49,7 +49,7 @@ GENUINE: Final = 10_000
 EXPLAINED: Final = 2_000  # payments that a summary of importances rests on
 NEVER = datetime(2999, 1, 1, tzinfo=UTC)
 
-EVIDENTLY_WINDOWS: Final = 16
+EVIDENTLY_WINDOWS: Final = 12
 NIGHT: Final = (1, 5)  # hours of the alert of step 2, UTC
 
 

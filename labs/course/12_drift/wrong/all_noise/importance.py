@@ -1,3 +1,0 @@
-def moved(earlier, latest):
-    """Importances move with every retraining: nothing to be learned from them."""
-    return []

@@ -1,0 +1,2 @@
+# Takes the level of the test for what it does.
+:

@@ -9,12 +9,14 @@ with Console(stderr=True).status("retraining"):
     study = Study.here()
     quiet, drifted, seeds, champion = (study.importances(kind) for kind in ("quiet", "new_tactic", "seeds", "champion"))
 
-print(f"\nShare of all importance (SHAP): {len(quiet)} retrainings on quiet fortnights, one on a new tactic, and the champion\n")
-print(f"{'':<29}{'quiet retrainings':>20}{'seeds':>8}{'tactic':>9}{'champion: quiet, tactic':>26}")
+print(f"\nShare of all importance (SHAP): {len(quiet)} retrainings on quiet fortnights, one on a")
+print("new tactic, and the champion on the first and the last of them\n")
+print(f"{'':<28}{'quiet retrainings':>21}{'seeds':>7}{'tactic':>8}{'champion':>15}")
 for place in np.argsort(-quiet.mean(axis=0))[:12]:
     one, spread = quiet[:, place], seeds[:, place].std(ddof=1) / seeds[:, place].mean()
-    print(f"{FEATURES[place]:<29}{one.mean():>7.3f} ({one.min():.3f}-{one.max():.3f})"
-          f"{spread:>8.0%}{drifted[0, place]:>8.3f} {champion[0, place]:>17.3f} {champion[1, place]:.3f}")  # fmt: skip
+    strays = f"{one.mean():.3f} ({one.min():.3f}-{one.max():.3f})"
+    explained = f"{champion[0, place]:.3f} {champion[1, place]:.3f}"
+    print(f"{FEATURES[place]:<28}{strays:>21}{spread:>7.0%}{drifted[0, place]:>8.3f}{explained:>15}")
 print("\nimportance.py names\n")
 for number in range(len(quiet)):
     named = [FEATURES[place] for place in moved(np.delete(quiet, number, axis=0), quiet[number])]

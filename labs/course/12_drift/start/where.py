@@ -17,4 +17,5 @@ for one in sorted(compare(window, reference), key=lambda found: -found.distance)
 print("\nfind.py:")
 for column in named:
     if column in INPUTS and column not in ("channel", "category"):
-        print(f"  {column:<25}{find(reference, window, column)}")
+        found = find(reference, window, column)
+        print(f"  {column}: " + ", ".join(f"{fact} {value:.3g}" if fact == "factor" else str(value) for fact, value in found.items()))

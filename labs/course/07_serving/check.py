@@ -138,6 +138,8 @@ def registry_away(at: Workplace) -> Passed:
 def swapped(at: Workplace) -> Passed:
     lists = [[_payment(client, number) for number in range(4_000)] for client in range(3)]
     with _running(at) as (service, gate, twin):
+        if service.client.post(ONE, GOOD).headers.get(VERSION) != "1":
+            raise Incorrect("An answer does not say which version gave it.", "x-model-version in its headers.")
         with Load(service.port, lists) as load:
             load.go_on(0.3)
             gate.aliases["champion"] = DAMAGED
@@ -258,7 +260,7 @@ def _require_batches_refused(service: ServiceProcess, payments: list[dict[str, A
 
 def _require_line(line: dict[str, Any], facts: dict[str, Any]) -> None:
     if missing := [name for name in LOGGED if line.get(name) is None]:
-        raise Incorrect(f"{LOG} does not say of an answer: {', '.join(missing)}.", "One JSON object a line, with the names of step 4.")
+        raise Incorrect(f"{LOG} does not say of an answer: {', '.join(missing)}.", "One JSON object a line, with the names of step 3.")
     for name, value in facts.items():
         if line[name] != value:
             raise Incorrect(

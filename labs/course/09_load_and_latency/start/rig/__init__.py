@@ -102,11 +102,11 @@ def scoring(settings: Settings, count: int = 1) -> Iterator[list[Service]]:
 
 
 @contextmanager
-def front(settings: Settings, replicas: list[Service], folder: Path) -> Iterator[Service]:
-    """front.py before these replicas, with the shedding.py and the routing.py of a folder."""
+def front(settings: Settings, replicas: list[Service], *, shedding: str | Path = "-", routing: str | Path = "-") -> Iterator[Service]:
+    """front.py before these replicas, with these rules; "-": none."""
     with ExitStack() as stack:
         port = free_port()
-        command = [sys.executable, str(HERE / "front.py"), str(port), str(folder), *(replica.url for replica in replicas)]
+        command = [sys.executable, str(HERE / "front.py"), str(port), str(shedding), str(routing), *(replica.url for replica in replicas)]
         yield _process(stack, command, settings, f"http://127.0.0.1:{port}", "/front")
 
 

@@ -1,6 +1,6 @@
 """The front: one address before several scoring services. shedding.py says whom it lets in, routing.py whom it asks.
 
-    python rig/front.py PORT FOLDER URL [URL ...]      (FOLDER: where those two files are)
+    python rig/front.py PORT SHEDDING ROUTING URL [URL ...]      (the two files; "-": everybody is let in, and the first replica asked)
 
 The plumbing of an HTTP proxy and nothing else; read it, leave it as it is. A replica is asked AT_ONCE requests at a time, and the
 others wait in line here: a scoring service refuses what it cannot begin within 4 ms. `alive` are the replicas that nobody
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 AT_ONCE = 2
@@ -62,7 +63,7 @@ class Replica:
 class Front:
     """What all connections share."""
 
-    def __init__(self, replicas: Sequence[Replica], shedding: ModuleType, routing: ModuleType) -> None:
+    def __init__(self, replicas: Sequence[Replica], shedding: Any, routing: Any) -> None:
         self.replicas = {replica.url: replica for replica in replicas}
         self.alive = list(self.replicas)
         self.shedding, self.routing = shedding, routing
@@ -118,6 +119,26 @@ async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(int(length[1])) if length else b""
 
 
+class LetIn:
+    """In place of shedding.py."""
+
+    @staticmethod
+    def admit(_: int) -> bool:
+        return True
+
+
+class AskFirst:
+    """In place of routing.py."""
+
+    @staticmethod
+    def pick(_: str, alive: Sequence[str]) -> str:
+        return alive[0]
+
+    @staticmethod
+    def ask_another(*_: object) -> bool:
+        return False
+
+
 def module_of(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None and spec.loader is not None  # a .py file
@@ -126,12 +147,13 @@ def module_of(file: Path) -> ModuleType:
     return module
 
 
-async def main(port: int, folder: Path, urls: Sequence[str]) -> None:
-    running = Front([Replica(url) for url in urls], module_of(folder / "shedding.py"), module_of(folder / "routing.py"))
+async def main(port: int, shedding: str, routing: str, urls: Sequence[str]) -> None:
+    rules = (LetIn if shedding == "-" else module_of(Path(shedding)), AskFirst if routing == "-" else module_of(Path(routing)))
+    running = Front([Replica(url) for url in urls], *rules)
     server = await asyncio.start_server(running.serve, "127.0.0.1", port, limit=2**22, backlog=2_048)
     async with server:
         await running.probe()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]))

@@ -23,8 +23,8 @@ class Killed:
 
 
 def kill_one(settings: Settings, folder: Path) -> Killed:
-    """A steady rate of payments; the second replica is killed on the way."""
-    with scoring(settings, 2) as replicas, front(settings, replicas, folder) as service:
+    """A steady rate of payments, all let in, by the routing.py of a folder; the second replica is killed on the way."""
+    with scoring(settings, 2) as replicas, front(settings, replicas, routing=folder / "routing.py") as service:
 
         def kill() -> None:
             time.sleep(KILL_S)

@@ -30,13 +30,13 @@ class Spike:
 
 
 def strike(settings: Settings, folder: Path) -> Spike:
-    """The spike, against one service behind the front with the shedding.py and routing.py of a folder."""
+    """The spike, against one service behind the front with the shedding.py of a folder."""
     steps = [
         {"users": 3, "seconds": QUIET, "batch": BATCH},
         {"times": TIMES, "seconds": SECONDS, "batch": BATCH},
         {"times": AFTER, "seconds": SECONDS, "batch": BATCH},
     ]
-    with scoring(settings) as replicas, front(settings, replicas, folder) as service:
+    with scoring(settings) as replicas, front(settings, replicas, shedding=folder / "shedding.py") as service:
         quiet, spike, after = load(settings, service.url, steps, USERS).steps
     capacity = quiet.per_s / BATCH
     needed_ms = 1000 / capacity

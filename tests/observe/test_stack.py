@@ -56,8 +56,10 @@ def operands(expression: str) -> list[str]:
 
 def test_cents_sent_as_euros_are_heard_at_once_and_by_monitoring(stack: Stack) -> None:
     stack.lab("drift", "inject", "D3", "--days", "1")
-    stack.fires("ValuesOutOfRange", "VerdictAsksForAction")
+    stack.fires("ValuesOutOfRange")
     stack.lab("drift", "stop")
+    stack.lab("traffic", "--days", "0.1")  # a window has ended when the next day begins
+    stack.fires("VerdictAsksForAction")
     stack.resolves("ValuesOutOfRange")
 
 
@@ -70,8 +72,10 @@ def test_missing_fields_are_heard(stack: Stack) -> None:
 
 def test_a_fraud_wave_is_heard(stack: Stack) -> None:
     stack.lab("drift", "inject", "D11", "--days", "2")
-    stack.fires("AlertCapacityExceeded", "AlertRateMoved")
+    stack.fires("AlertCapacityExceeded")
     stack.lab("drift", "stop")
+    stack.lab("traffic", "--days", "0.1")
+    stack.fires("AlertRateMoved")
     stack.resolves("AlertCapacityExceeded")
 
 

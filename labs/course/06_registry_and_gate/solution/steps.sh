@@ -1,18 +1,21 @@
-# What a person types and reads, for do.sh.
-
-friday() {
-    python by_hand.py
-    lab rollback --to 1 --reason "the alias was set by hand in MLflow"
-}
+# What a person types, for do.sh.
 
 in_front() {
     lab rollback --to 2 --reason "better beyond noise, says gate.py"
 }
 
-under_load() { # the command that is run in the middle of it
-    python load.py --seconds 8 &
-    load=$!
-    python wait_for_load.py
-    "$@"
-    wait "$load"
+# The tags as by_hand.py leaves them, version 2 in front, and a payment that it answers.
+two_versions_answered() {
+    in_front
+    python - <<'END'
+from by_hand import ALIAS_SET_TO, PAYMENT, TIDIED
+from data.registry import Registry
+from data.settings import Settings
+from labs.service import call
+
+settings = Settings.load()
+with Registry.of(settings) as registry:
+    registry.tag_version(ALIAS_SET_TO, TIDIED)
+call(settings, "POST", "/v1/score", json=PAYMENT.model_dump(mode="json"))
+END
 }

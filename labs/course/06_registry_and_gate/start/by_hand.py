@@ -4,6 +4,7 @@ Then it sends one payment, `by_hand_1`, and prints who says what.
 """
 
 import json
+import textwrap
 import time
 
 import httpx
@@ -36,7 +37,7 @@ def main() -> None:
         print(f"MLflow:   alias champion names version {registry.alias(CHAMPION)}")
     print(f"payment:  by_hand_1 was answered by version {answer['model_version']}")
     print(f"service:  version {serving['champion']} serves, from the {serving['source']}; epoch {serving['plan']['epoch']}")
-    print(f"service:  {serving['registry_problem']}")
+    print(textwrap.fill(f"service:  {serving['registry_problem']}", 80, subsequent_indent=" " * 10))
 
 
 def rewrite_plan(settings: Settings) -> None:

@@ -1,11 +1,12 @@
 """Given: customers who pay. `python load.py` sends a hundred payments a second for twenty seconds, none of them twice.
 
-One second of the payments' event time is one of yours. `python load.py --seconds 8 --rate 50` for another load.
+One second of the payments' event time is one of yours. Ctrl-C ends it early; every payment that was sent is waited for.
 """
 
 import argparse
 import asyncio
 import json
+import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -46,7 +47,9 @@ async def send(client: httpx.AsyncClient, payment: dict[str, Any], tally: Tally)
 
 async def run(settings: Settings, start: datetime, payments: list[dict[str, Any]], rate: float) -> Tally:
     """An open loop: each payment leaves when it is due, whatever became of the others."""
-    tally, began = Tally(), time.monotonic()
+    tally, ended, began = Tally(), asyncio.Event(), time.monotonic()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(ending, ended.set)
     limits = httpx.Limits(max_connections=64)
     async with (
         httpx.AsyncClient(base_url=settings.scoring_url, timeout=5, limits=limits, trust_env=False) as client,
@@ -54,6 +57,8 @@ async def run(settings: Settings, start: datetime, payments: list[dict[str, Any]
     ):
         for number, payment in enumerate(payments):
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+            if ended.is_set():
+                break
             now = start + timedelta(seconds=time.monotonic() - began)
             known = {"transaction_id": NAME.format(start=start, number=number), "event_time": now.isoformat(timespec="milliseconds")}
             sending.create_task(send(client, payment | known, tally))
@@ -78,6 +83,7 @@ def main() -> None:
     span = logged_span(settings.log_place)
     assert span is not None  # `lab start` sent a week of payments
     start = span[1].replace(microsecond=0) + timedelta(minutes=1)
+    print(f"sending {NAME.format(start=start, number=0)} and those after it", flush=True)
     tally = asyncio.run(run(settings, start, recent(settings, int(wanted.seconds * wanted.rate)), wanted.rate))
     print(f"answered {tally.by_version.total():,}, failed {tally.failed.total():,}, slowest answer {1000 * tally.slowest_s:.0f} ms")
     print("\n".join(f"  version {version}: {count:,}" for version, count in tally.by_version.items()))

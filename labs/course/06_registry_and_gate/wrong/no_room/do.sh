@@ -1,5 +1,5 @@
 # Promises what no day has kept.
 . ./steps.sh
 in_front
-under_load lab rollback --reason "drill"
-python write_rollback.py 0.01
+python under_load.py lab rollback --reason drill
+python write_rollback.py 0.001

@@ -1,5 +1,3 @@
 # Asks who is champion today.
 . ./steps.sh
-friday
-in_front
-python load.py --seconds 2 --rate 20
+two_versions_answered

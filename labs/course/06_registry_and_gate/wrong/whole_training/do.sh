@@ -1,5 +1,3 @@
-# Takes the run id that the ledger holds.
+# Takes the run that the ledger names.
 . ./steps.sh
-friday
-in_front
-python load.py --seconds 2 --rate 20
+two_versions_answered

@@ -1,6 +1,6 @@
 # Rolls back at night, when nobody pays.
 . ./steps.sh
 in_front
-python load.py --seconds 3
-lab rollback --reason "drill"
+python load.py --seconds 2
+lab rollback --reason drill
 python write_rollback.py

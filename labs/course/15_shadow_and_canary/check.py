@@ -113,6 +113,11 @@ class Release(NamedTuple):
 def shadow_is_silent(at: Workplace) -> Passed:
     release = _release(at, "A")
     rows, truth = _shadow(at, release)
+    if len(rows) < 1_000:
+        said = "; ".join(release.end["reasons"])
+        raise Incorrect(
+            f"In release A the challenger scored {len(rows):,} payments: {said}.", "`lab status`, then `python release.py A` again"
+        )
     if (rows["arm"] != "champion").any() or (truth.decision != truth.champion_decision)[~rows["held_out"].to_numpy()].any():
         raise Incorrect("In release A the challenger answered somebody.", "`lab rollout story` of A; `python release.py` names it")
     policies = [load_version(at.settings, at.registry, release.facts[arm]).policy for arm in ("champion", "challenger")]

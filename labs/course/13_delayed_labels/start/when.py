@@ -6,7 +6,7 @@ from hear import hear
 found = record.read()
 if found.onset is None:
     raise SystemExit("No drift is in the live payments yet: lab drift inject new_pattern --days 14")
-print(f"the fraudsters changed on    {found.onset:%Y-%m-%d}; everything below is what was known by {found.today:%Y-%m-%d}")
+print(f"the fraudsters changed on    {found.onset:%Y-%m-%d}, and today is {found.today:%Y-%m-%d}")
 alarm = found.heard(hear)
 if alarm is None:
     print("hear.py                      has not raised an alarm yet")

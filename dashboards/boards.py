@@ -49,7 +49,7 @@ def model() -> dict[str, Any]:
         Panel("Versions", "Who is champion and challenger in each process.", {"{{slot}} {{version}}": "fraud_model_info"}, kind="stat"),
         Panel("Alerted", "Share of payments reviewed or declined; there is room for 1 %.",
               {"last hour": "fraud:alerted:ratio_rate1h", "window": "fraud_window_alert_ratio", "reference": "fraud_reference_alert_ratio"},
-              "percentunit", ((0.015, RED),)),
+              "percentunit", ((0.012, RED),)),
         Panel("Scores", "Quantiles of the answered score.",
               {f"p{q}": f"histogram_quantile({q / 100}, sum by (le) (rate(fraud_score_bucket[{RATE}])))" for q in (50, 90, 99)},
               "percentunit"),

@@ -74,8 +74,6 @@ def test_a_fraud_wave_is_heard(stack: Stack) -> None:
     stack.lab("drift", "inject", "D11", "--days", "2")
     stack.fires("AlertCapacityExceeded")
     stack.lab("drift", "stop")
-    stack.lab("traffic", "--days", "0.1")
-    stack.fires("AlertRateMoved")
     stack.resolves("AlertCapacityExceeded")
 
 

@@ -109,7 +109,7 @@ def refuses_luck(at: Workplace) -> Passed:
             "gate.py: each run was measured on its own days; on one day the champion itself has 0.08 and on another 0.55",
         )
     _judge(cases, verdicts)
-    if any(asks(case) != verdict for case, verdict in zip(cases[:4], verdicts, strict=False)):
+    if any(asks(case) != verdict for case, verdict in zip(cases[:3], verdicts, strict=False)):
         raise Incorrect("Asked twice about the same rows, it answers differently.", "gate.py: fix the seed of the draws")
     days = offers.by_day("1")
     return Passed(
@@ -260,7 +260,7 @@ def walked_back(at: Workplace) -> Passed:
     if at.registry.version("2").tags["data_digest"] == _sealed(at, "2")["data_digest"]:
         raise NotStarted("Run `python by_hand.py` first (step 1): Friday's hand went over the tags, too.")
     code = at.load("lineage.py")
-    for row in [row for version in rows for _, row in version.iloc[[0, -1]].iterrows()]:
+    for row in (version.iloc[0] for version in rows):
         found = code.call("walk", str(row["transaction_id"]), timeout_s=20)
         if not isinstance(found, dict):
             raise Incorrect("walk answers no dict.", "lineage.py: what it returns")

@@ -8,7 +8,7 @@ from monitor import alarms
 from rich.progress import track
 from study import DRIFTS, EVIDENTLY_WINDOWS, SIZES, Study
 
-WINDOWS = 20
+WINDOWS = 12
 
 
 def uncorrected(window, reference):

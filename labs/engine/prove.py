@@ -143,7 +143,7 @@ class _Prover:
     def _play(self, solution: Path, wrong: Path | None, *, guide: bool) -> list[str]:
         """From a fresh start: the solution's files, those of a wrong answer over them, the guide's blocks, then the do.sh."""
         self.workspace.reset(self.lab)
-        prepare(self.settings, self.lab, lambda *_: None, anew=self.lab.changes_live)
+        prepare(self.settings, self.lab, lambda *_: None, anew=bool(changed(self.settings, self.lab)))
         folder = self.workspace.folder(self.lab)
         do = solution / _DO
         for layer in (solution, *([wrong] if wrong else [])):

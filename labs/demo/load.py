@@ -24,11 +24,15 @@ REQUESTS = 1_000  # enough for a p99 of ten answers
 TIMEOUT_S = 180.0
 
 
-def run_load(settings: Settings, stream: Stream, day: date) -> LatencyFacts:
-    """Send the first REQUESTS payments of `day`. Raises StepFailed when Locust itself failed; a missed objective is in the answer."""
+def run_load(settings: Settings, stream: Stream, day: date, *, skip: int = 0) -> LatencyFacts:
+    """Send REQUESTS payments of `day`, after its first `skip`.
+
+    Raises StepFailed when Locust itself failed; a missed objective is in the answer.
+    """
     folder = settings.home / "load"
     live = stream.day(day)
-    tables: dict[Kind, Any] = {"transactions": to_table(live.transactions, "transactions"), "labels": to_table(live.labels, "labels")}
+    payments = live.transactions.iloc[skip:]
+    tables: dict[Kind, Any] = {"transactions": to_table(payments, "transactions"), "labels": to_table(live.labels, "labels")}
     Dataset(folder).write_day(day, tables)
     summary = folder / "summary.json"
     summary.unlink(missing_ok=True)

@@ -136,7 +136,9 @@ class Loop:
         day = self.replay.now.date()
         summary = run_load(self.settings, self.stream, day)
         if not summary.met:  # one stall of a busy disk takes one answer in a hundred: worth a second look, and said
-            self.story.say(f"the objective was missed (p99 {summary.p99_ms:.1f} ms, {summary.failures} failed): once more, on the next payments")
+            self.story.say(
+                f"the objective was missed (p99 {summary.p99_ms:.1f} ms, {summary.failures} failed): once more, on the next payments"
+            )
             summary = run_load(self.settings, self.stream, day, skip=summary.requests)
         self.found.load = summary
         self.story.say(

@@ -10,7 +10,7 @@ from data.settings import REPOSITORY, Settings
 
 FACTOR = 60  # an hour of rules is a minute here
 LEAST_S = 10  # of a range: ten scrapes
-LEAST_FOR_S = 5  # a busy machine misses a scrape or two, and Prometheus's own first ones come late
+LEAST_FOR_S = 10  # Prometheus waits five seconds before its first scrapes, and a busy machine misses one or two
 STACK = REPOSITORY / "dashboards" / "prometheus"
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 

@@ -157,6 +157,12 @@ class LogUnavailable(LabError):
     code, exit_status, http_status = "log_unavailable", 74, 503  # EX_IOERR
 
 
+class StoreAway(LogUnavailable):
+    """The shared store does not answer. Payments are answered without it, and stored when it is back; all else has to wait."""
+
+    code = "store_away"
+
+
 class NotAllowed(LabError):
     """The caller lacks the key for this action."""
 

@@ -117,6 +117,12 @@ class History:
             history._index(owner)
         return history
 
+    def copy(self) -> "History":
+        """One that goes its own way from here."""
+        history = History()
+        history._own(history_layout.State._make(array.copy() for array in self._state))
+        return history
+
     def digest(self) -> str:
         """SHA-256 of what is remembered, independent of where it lies in memory and of the order in which ids were met."""
         return history_file.digest(self._state)

@@ -3,6 +3,7 @@
 A window is a span of event time, [start, end). Rows come in order of arrival. `place` is a file or a database (`data/log_database.py`).
 """
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from data.features import FEATURE_COUNT, FEATURES
 from data.log_database import LogPlace, read
-from data.reasons import RANDOM_APPROVE
+from data.reasons import RANDOM_APPROVE, STORE_AWAY
 from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS, event_milliseconds
 
 if TYPE_CHECKING:  # pandas is heavy; the scoring service imports this package's neighbours
@@ -31,7 +32,8 @@ ANSWER_COLUMNS: Final[dict[str, str]] = {
     "epoch": "int64",
     "latency_us": "int64",
 }
-_HELD_OUT: Final = f"""reasons = '["{RANDOM_APPROVE}"]'"""
+_LET_THROUGH: Final = ((RANDOM_APPROVE,), (RANDOM_APPROVE, STORE_AWAY))
+_HELD_OUT: Final = "reasons IN ({})".format(", ".join(f"'{json.dumps(codes)}'" for codes in _LET_THROUGH))
 _TIME: Final = "datetime64[ms, UTC]"
 _DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
@@ -104,8 +106,12 @@ class ServedFeatures(NamedTuple):
 
 
 def served_features(place: LogPlace, start: datetime, end: datetime) -> ServedFeatures:
-    """Of the payments of [start, end), in order of arrival. Raises MissingFile, LogUnavailable."""
-    places, ids, blobs = _columns(place, _window_query(["sequence", "transaction_id", "features"]), _span(start, end), 3)
+    """Of the payments of [start, end), in order of arrival. Raises MissingFile, LogUnavailable.
+
+    Those answered while the shared store was away are left out: they say themselves that they saw less than the log does.
+    """
+    rows = read(place, _window_query(["sequence", "transaction_id", "features", "reasons"]), _span(start, end))
+    places, ids, blobs = _turned([row[:3] for row in rows if STORE_AWAY not in row[3]], 3)
     return ServedFeatures(np.array(places, dtype=np.int64), ids, _matrix(blobs))
 
 
@@ -137,7 +143,10 @@ def _window_query(columns: Sequence[str]) -> str:
 
 def _columns(place: LogPlace, query: str, values: tuple[int, ...], width: int) -> list[tuple[Any, ...]]:
     """The rows of a query, turned into columns."""
-    rows = read(place, query, values)
+    return _turned(read(place, query, values), width)
+
+
+def _turned(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 

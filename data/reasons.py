@@ -44,11 +44,13 @@ SIGNALS: Final = (
 NEW_DEVICE: Final = "new_device"
 MODEL_SCORE: Final = "model_score"
 RANDOM_APPROVE: Final = "random_approve"
+STORE_AWAY: Final = "store_away"
 REASONS: Final[dict[str, str]] = {
     **{rule.code: rule.meaning for rule in RULES},
     **{signal.code: signal.meaning for signal in SIGNALS},
     NEW_DEVICE: "an online payment from a device this card never used",
     RANDOM_APPROVE: "due to be declined, and let through as one of a random few, so that its outcome becomes known",
+    STORE_AWAY: "the shared store was away: answered on what this process knew, without what others had just seen",
     MODEL_SCORE: "the model's score, from many features none of which stands out alone",
 }
 _PLACES: Final = tuple((signal.code, FEATURE_INDEX[signal.feature], signal.limit) for signal in SIGNALS)

@@ -45,6 +45,10 @@ class SharedHistory:
         """What the models see of a payment of late, shape (FEATURE_COUNT,); None when it is too long ago."""
         return self._features.get(transaction_id)
 
+    def aside(self) -> History:
+        """A copy, to be advanced by what the log does not say."""
+        return self._history.copy()
+
     def save(self, path: Path) -> None:
         """Write the state after `position`. Raises DiskFull."""
         self._history.save(path)

@@ -67,10 +67,10 @@ class SharedLog(PredictionStore, Protocol):
     async def exchange(
         self, identity: LogIdentity, position: int, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
     ) -> Exchange:
-        """Take everything durably, or nothing, and give what arrived since `position`. Raises LogUnavailable, OtherLog.
+        """Take everything durably, or nothing, and give what arrived since `position`. Raises StoreAway, OtherLog, LogUnavailable.
 
-        `answers` are to payments that were accepted earlier. Repeating an exchange is safe: an id is accepted once, and its
-        first answer stays.
+        `answers` are to payments that were accepted earlier, or are arriving. Repeating an exchange is safe: an id is accepted once,
+        and its first answer stays.
         """
         ...
 

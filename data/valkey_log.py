@@ -29,7 +29,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from data.errors import BadSetting, LogUnavailable
+from data.errors import BadSetting, LogUnavailable, StoreAway
 from data.features import FEATURE_SCHEMA_HASH
 from data.log_archive import Portion, Reported, Waiting
 from data.prediction_store import FraudReport, Payment, PredictionRecord, Stored, conflict
@@ -243,8 +243,9 @@ class ValkeyLog:
                     next_step="Send the same request again; if this stays, restart the process and read what it says.",
                     where="LAB_STORE_URL",
                 ) from error
-            raise LogUnavailable(
-                f"The store at {self._where} did not take or give what it was asked ({type(error).__name__}), so nothing was answered.",
+            kind = StoreAway if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError) else LogUnavailable
+            raise kind(
+                f"The store at {self._where} did not take or give what it was asked ({type(error).__name__}).",
                 next_step="Start or mend the server; send the same request again, it is safe to repeat.",
                 where="LAB_STORE_URL",
             ) from error

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from data.clock import SystemClock
 from data.costs import Policy
+from data.owed_answers import OwedAnswers
 from data.prediction_log import PredictionLog
 from data.serving_plan import ServingPlan
 from data.valkey_log import ValkeyLog
+from services.scoring.debts import Debts
 from services.scoring.engine import Engine
 from services.scoring.metrics import Metrics
 from services.scoring.recovery import Recovery
@@ -52,7 +54,8 @@ async def scoring(home: Path, store_url: str = "", model: PlainModel | None = No
     log: Any = ValkeyLog(store_url, timeout_s=2) if store_url else PredictionLog(home / "predictions.db")
     with closing(log):
         if store_url:
-            engine: Any = SharedEngine(slots, log, SharedSnapshots(home / "history", log), metrics, clock)
+            debts = Debts(OwedAnswers(home / "owed.db"), metrics)
+            engine: Any = SharedEngine(slots, log, SharedSnapshots(home / "history", log), debts, metrics, clock)
         else:
             engine = Engine(slots, log, Recovery(home / "history", log), metrics, clock)
         try:

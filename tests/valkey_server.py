@@ -1,6 +1,7 @@
 """A real Valkey or Redis for tests: on a free port, in a folder of its own, with the durability that the log asks for."""
 
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -42,6 +43,13 @@ class ValkeyServer:
         """CPU time so far, user and system."""
         times = psutil.Process(self._process.pid).cpu_times()
         return float(times.user + times.system)
+
+    def pause(self) -> None:
+        """It keeps its connections, and says nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         self._process.kill()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from data.bundle import MODEL
 from data.clock import Clock, SystemClock
@@ -26,6 +27,8 @@ from services.scoring.recovery import Recovery
 from services.scoring.routes import Service
 from services.scoring.scorer import Scorer
 from services.scoring.slots import Serving, Slots
+
+STORE_TIMEOUT_S: Final = 1.0  # a payment waits twice this for a store that says nothing; then it is answered without it
 
 
 def compose(settings: Settings, registry: PlanSource | None = None, trial: Callable[[Path], object] = try_bundle) -> Service:
@@ -79,7 +82,9 @@ def _alone(
 
 def _shared(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) -> tuple[PredictionStore, Scorer]:
     """Log and history of one among several processes."""
+    from data.owed_answers import OwedAnswers
     from data.valkey_log import ValkeyLog  # its client is a tenth of a second of import
+    from services.scoring.debts import Debts
     from services.scoring.shared_engine import SharedEngine
     from services.scoring.shared_snapshots import SharedSnapshots
 
@@ -89,5 +94,8 @@ def _shared(settings: Settings, slots: Slots, metrics: Metrics, clock: Clock) ->
             next_step="Unset them, or LAB_STORE_URL.",
             where="LAB_STORE_URL",
         )
-    log = ValkeyLog(settings.store_url, settings.http_timeout_s)
-    return log, SharedEngine(slots, log, SharedSnapshots(settings.home / "history", log), metrics, clock)
+    log = ValkeyLog(settings.store_url, min(settings.http_timeout_s, STORE_TIMEOUT_S))
+    debts = Debts(OwedAnswers(settings.home / "owed.db"), metrics)
+    engine = SharedEngine(slots, log, SharedSnapshots(settings.home / "history", log), debts, metrics, clock)
+    metrics.watch_store(lambda: engine.is_store_away)
+    return log, engine

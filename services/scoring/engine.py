@@ -25,7 +25,7 @@ from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
 from services.scoring.patience import Patience
 from services.scoring.recovery import Recovery
-from services.scoring.scorer import Receipt, never_scored, prediction_record, require_same
+from services.scoring.scorer import Receipt, as_payed, never_scored, prediction_record, require_same
 from services.scoring.slots import Slots
 
 # How long, and how many, answers gather that do not wait for their commit: what a kill of this process may lose, and what
@@ -286,7 +286,7 @@ class Engine:
         """Those whose time and amount can be, and what the history takes of them; the others end here, unremembered."""
         admitted, seen = [], []
         for pay in asked:
-            payed = _payed(pay.entry)
+            payed = as_payed(pay.entry)
             try:
                 self._horizon.take(payed[2])
             except BadInput as error:
@@ -405,19 +405,3 @@ class Engine:
                 raise
             return False
         return True
-
-
-def _payed(transaction: Transaction) -> Payed:
-    """What the history takes of a payment."""
-    t = transaction
-    return (
-        t.card_id,
-        t.terminal_id,
-        event_seconds(t.event_time),
-        t.amount_minor,
-        t.channel,
-        t.category,
-        t.latitude,
-        t.longitude,
-        t.device_id,
-    )

@@ -54,6 +54,11 @@ class Metrics:
             "fraud_challenger_errors", "payments that the challenger could not score, and the champion answered", registry=r
         )
         self.unlogged = Counter("fraud_unlogged_answers", "answers that nothing keeps (LAB_LOG_FAILURE=open)", registry=r)
+        self.answered_alone = Counter("fraud_answers_without_store", "answers given while the shared store was away", registry=r)
+        self.contradicted = Counter(
+            "fraud_answers_contradicted", "of those, ones to a payment for which the store keeps another answer", registry=r
+        )
+        self._store_away = Gauge("fraud_store_away", "1 while the shared store is away and payments are answered without it", registry=r)
         self.history_rebuilds = Counter("fraud_history_rebuilds", "histories rebuilt from the log", registry=r)
         self.model_info = Gauge("fraud_model_info", "1 for the version in a slot", ["slot", "version"], registry=r)
         self._build = Gauge("fraud_build_info", "1; what this process is made of", ["python", "feature_schema"], registry=r)
@@ -83,6 +88,10 @@ class Metrics:
         self._log_lag.set_function(log_lag)
         self._registry_failed.set_function(lambda: float(problem() is not None))
         self._confirmed.set_function(lambda: slots.serving.confirmed_at.timestamp() if slots.serving else 0.0)
+
+    def watch_store(self, is_away: Callable[[], bool]) -> None:
+        """The same of the shared store."""
+        self._store_away.set_function(is_away)
 
     def watch_disk(self, folder: Path) -> None:
         """The same for the disk of a folder that is there."""

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import UnknownTransaction
+from data.history import Payed
 from data.prediction_store import Answer, PredictionRecord, conflict, payment_facts
-from data.schema import Label, Transaction
+from data.schema import Label, Transaction, event_seconds
 from services.scoring.asked import Asked
 from services.scoring.decide import Judgement
 from services.scoring.slots import Serving
@@ -60,6 +61,22 @@ def prediction_record(
         transaction, features, score, decision, reasons, arm, version, serving.champion.version, champion_score, challenger_version,
         challenger_score, plan.rollout_id, plan.epoch, round(seconds * 1e6), request_id,
     )  # fmt: skip
+
+
+def as_payed(transaction: Transaction) -> Payed:
+    """What the history takes of a payment."""
+    t = transaction
+    return (
+        t.card_id,
+        t.terminal_id,
+        event_seconds(t.event_time),
+        t.amount_minor,
+        t.channel,
+        t.category,
+        t.latitude,
+        t.longitude,
+        t.device_id,
+    )
 
 
 def require_same(facts: tuple[object, ...], transaction: Transaction) -> None:

@@ -4,43 +4,45 @@ Work goes in turns. What has gathered since the last turn goes to the log in one
 turn found. It comes back with its place in the order, among whatever the other processes sent, and only then are there
 features and answers. So a payment takes two exchanges, an exchange carries as many payments as are waiting, and nobody
 locks anything. All of it runs on the event loop's thread. `data/shared_log.py` tells why this is correct.
+
+While the store is away there is no order to agree on. Payments are then answered on a copy of what this process knew, which the
+answer says (`data.reasons.STORE_AWAY`), and kept on its own disk. The store is given them first when it is back, and what the copy
+had learned is forgotten: the log's order says it anew. Labels wait; their senders repeat them.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.clock import Clock
-from data.errors import LabError, LogUnavailable
+from data.errors import LabError, LogUnavailable, StoreAway
+from data.history import History
 from data.prediction_store import Answer, PredictionRecord, conflict, payment_facts
+from data.reasons import STORE_AWAY
 from data.schema import Label, Transaction, event_seconds
 from data.shared_log import OtherLog, Outcome, SharedLog
 from services.scoring.asked import Asked
+from services.scoring.debts import Debts, Judged, Pay
 from services.scoring.decide import Ids, judge_each
 from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
 from services.scoring.patience import Patience
-from services.scoring.scorer import Receipt, never_scored, prediction_record, require_same
+from services.scoring.scorer import Receipt, as_payed, never_scored, prediction_record, require_same
 from services.scoring.shared_snapshots import SharedSnapshots
 from services.scoring.slots import Slots
 
 MOST_UNDER_WAY = 2_000  # payments not answered yet
 CHUNK = 100  # payments judged between two looks at other requests: about 4 ms
 FOLLOW_EVERY_S = 1.0  # an idle process takes in what the others do, so that its next payment need not wait for it
+ASK_EVERY_S = 0.5  # whether a store that was away is back
 
-Pay: TypeAlias = Asked[Transaction, Answer]
 Report: TypeAlias = Asked[Label, bool]
-
-
-class _Judged(NamedTuple):
-    """An answer that the next exchange stores."""
-
-    record: PredictionRecord
-    asked: Pay
 
 
 class _Placed(NamedTuple):
@@ -50,24 +52,37 @@ class _Placed(NamedTuple):
     sequence: int  # 0 when it has just arrived
 
 
+class _Outage(NamedTuple):
+    """The store is away."""
+
+    told: StoreAway  # to those who have to wait for it
+    history: History  # a copy of ours, which answers meanwhile
+
+
+_log = logging.getLogger(__name__)
+
+
 class SharedEngine:
     """Scores payments and takes labels in. Belongs to the event loop's thread."""
 
-    def __init__(self, slots: Slots, log: SharedLog, snapshots: SharedSnapshots, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, slots: Slots, log: SharedLog, snapshots: SharedSnapshots, debts: Debts, metrics: Metrics, clock: Clock) -> None:
         """`clock` only tells which payments come from the future. Raises LogUnavailable, BadInput."""
         self._slots = slots
         self._log = log
         self._snapshots = snapshots
+        self._debts = debts
         self._metrics = metrics
         self._patience = Patience(self._bench, metrics.challenger_errors.inc)
         self._horizon = Horizon(clock, 0)
         self._asked: dict[str, Pay] = {}  # payments under way
         self._payments: list[Pay] = []  # for the next exchange
         self._labels: list[Report] = []
-        self._judged: list[_Judged] = []
+        self._judged: list[Judged] = []
         self._turns: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
-        self._trouble: LabError | None = None  # of the last exchange
+        self._trouble: LabError | None = None  # of the last turn
+        self._outage: _Outage | None = None
+        self._back: asyncio.Task[None] | None = None  # the end of the outage, waited for
         self._stale = False  # what the history began with may have changed
         self._restore()
 
@@ -84,7 +99,12 @@ class SharedEngine:
     @property
     def log_lag(self) -> int:
         """Answers and labels that the shared log does not hold."""
-        return len(self._judged) + len(self._labels)
+        return len(self._judged) + len(self._labels) + self._debts.count()
+
+    @property
+    def is_store_away(self) -> bool:
+        """Whether payments are answered without the store now."""
+        return self._outage is not None
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
         """The answer to one payment, durable. Raises NoModel, ModelFailed, IdempotencyConflict, LogUnavailable, BadInput."""
@@ -109,10 +129,13 @@ class SharedEngine:
     async def check(self) -> bool:
         """Whether a payment could be answered now. Raises NoModel, LogUnavailable."""
         self._slots.current()
-        await asyncio.to_thread(self._log.check_writable)
+        with suppress(StoreAway):  # the turn sees that, too
+            await asyncio.to_thread(self._log.check_writable)
         await asyncio.shield(self._begin_turns())
         if self._trouble is not None:
             raise self._trouble
+        if self._outage is not None:
+            await self._debts.check()
         return True
 
     def expect_history(self) -> None:
@@ -126,7 +149,10 @@ class SharedEngine:
             await self._turns
         if self._idle is not None:
             self._idle.cancel()
+        if self._back is not None:
+            self._back.cancel()
         self._snapshots.save(self._identity, self._shared)
+        self._debts.close()
         await self._log.aclose()
 
     def begin(self, transaction: Transaction, request_id: str) -> Pay:
@@ -171,14 +197,19 @@ class SharedEngine:
         labels, self._labels = self._labels, []
         arriving: list[Transaction | Label] = [*(each.entry for each in payments), *(each.entry for each in labels)]
         try:
-            outcomes, stored = await self._exchange(arriving, [each.record for each in judged])
-            for answer, outcome in zip(judged, stored, strict=True):
-                self._settle(answer, outcome)
-            new = self._unanswered(payments, outcomes[: len(payments)])
-            for label, outcome in zip(labels, outcomes[len(payments) :], strict=True):
-                self._note(label, outcome)
-            for start in range(0, len(new), CHUNK):
-                await self._judge(new[start : start + CHUNK])
+            taken = await self._exchange_unless_away(arriving, [each.record for each in judged])
+            if taken is None:
+                await self._go_alone(judged, payments, labels)
+            else:
+                outcomes, stored = taken
+                for answer, outcome in zip(judged, stored, strict=True):
+                    self._settle(answer, outcome)
+                new = self._unanswered(payments, outcomes[: len(payments)])
+                for label, outcome in zip(labels, outcomes[len(payments) :], strict=True):
+                    self._note(label, outcome)
+                for start in range(0, len(new), CHUNK):
+                    some = new[start : start + CHUNK]
+                    self._judged += await self._judge([each.asked for each in some], [await self._features(each) for each in some])
             self._trouble = None
         except Exception as error:
             self._trouble = error if isinstance(error, LabError) else None
@@ -186,6 +217,46 @@ class SharedEngine:
                 payment.fail(error)
             for label in labels:
                 label.fail(error)
+
+    async def _exchange_unless_away(
+        self, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
+    ) -> tuple[list[Outcome], list[Outcome]] | None:
+        """`_exchange`, once what is owed is paid; None while the store is away."""
+        if self._outage is None:
+            try:
+                await self._debts.pay(self._exchange)
+                return await self._exchange(arriving, answers)
+            except StoreAway as told:
+                _log.warning("%s Payments are answered without it, and kept in LAB_HOME until it is back.", told.message)
+                self._outage = _Outage(told, self._shared.aside())
+                self._back = asyncio.get_running_loop().create_task(self._await_store())
+        return None
+
+    async def _await_store(self) -> None:
+        while self._outage is not None:
+            await asyncio.sleep(ASK_EVERY_S)
+            with suppress(LogUnavailable):
+                await asyncio.to_thread(self._log.last_sequence)
+                self._outage = None
+        _log.warning("The store is back.")
+        self._begin_turns()
+
+    async def _go_alone(self, judged: Sequence[Judged], payments: Sequence[Pay], labels: Sequence[Report]) -> None:
+        """Answer without the store: what was judged as it was, the others on what this process knows."""
+        assert self._outage is not None
+        told, history = self._outage
+        for label in labels:
+            label.fail(told)
+        if not (judged or payments):
+            return
+        answers, new = list(judged), await self._debts.end_known(payments)
+        for start in range(0, len(new), CHUNK):
+            some = new[start : start + CHUNK]
+            found = await self._judge(some, [history.advance(*as_payed(asked.entry)) for asked in some])
+            answers += [Judged(record._replace(reasons=(*record.reasons, STORE_AWAY)), asked) for record, asked in found]
+        for asked in new:
+            self._horizon.passed(event_seconds(asked.entry.event_time))
+        await self._debts.take(answers)
 
     async def _exchange(
         self, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
@@ -231,20 +302,20 @@ class SharedEngine:
                 new.append(_Placed(asked, outcome.sequence))
         return new
 
-    async def _judge(self, placed: Sequence[_Placed]) -> None:
-        """Find the answers; the next exchange stores them."""
-        payments = [each.asked.entry for each in placed]
-        matrix = np.stack([await self._features(each) for each in placed])
+    async def _judge(self, asked: Sequence[Pay], rows: Sequence[NDArray[np.float64]]) -> list[Judged]:
+        """The answers, to be stored; a payment that the champion cannot score ends here."""
+        payments, matrix = [each.entry for each in asked], np.stack(rows)
         started, serving = time.perf_counter(), self._slots.current()
         judged = judge_each(serving, [Ids(payment.card_id, payment.transaction_id) for payment in payments], matrix, self._patience)
-        seconds = (time.perf_counter() - started) / len(placed)
-        for (asked, _), row, judgement in zip(placed, matrix, judged, strict=True):
+        seconds = (time.perf_counter() - started) / len(asked)
+        found = []
+        for each, row, judgement in zip(asked, matrix, judged, strict=True):
             if isinstance(judgement, Exception):
-                asked.fail(judgement)
-                continue
-            record = prediction_record(asked.entry, row, judgement, serving, seconds, asked.request_id)
-            self._judged.append(_Judged(record, asked))
+                each.fail(judgement)
+            else:
+                found.append(Judged(prediction_record(each.entry, row, judgement, serving, seconds, each.request_id), each))
         await asyncio.sleep(0)  # let others read and write in between
+        return found
 
     async def _features(self, placed: _Placed) -> NDArray[np.float64]:
         """What the models see of a payment: at hand, unless another process died over it long ago."""
@@ -253,7 +324,7 @@ class SharedEngine:
             return features
         return await asyncio.to_thread(self._snapshots.features_at, self._identity, placed.sequence)
 
-    def _settle(self, answer: _Judged, outcome: Outcome) -> None:
+    def _settle(self, answer: Judged, outcome: Outcome) -> None:
         """An answer is stored: ours, or that of a process that had the same payment and was first."""
         if outcome.kind == "refused":
             answer.asked.fail(_lost())

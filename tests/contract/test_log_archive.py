@@ -17,6 +17,7 @@ from data.log_database import LogPlace
 from data.prediction_frames import labels_frame, served_features, window_frame, window_matrix
 from data.prediction_log import PredictionLog
 from data.prediction_store import PredictionRecord
+from data.reasons import RANDOM_APPROVE, STORE_AWAY
 from data.schema import Label
 from data.shared_log import OtherLog
 from data.valkey_log import ValkeyLog
@@ -87,6 +88,16 @@ def test_windows_of_the_archive_are_those_of_a_log_that_one_process_wrote(
     pd.testing.assert_frame_equal(labels_frame(place), labels_frame(same))
     assert window_matrix(place, *ALWAYS).tobytes() == window_matrix(same, *ALWAYS).tobytes()
     assert served_features(place, *ALWAYS).places.tolist() == served_features(same, *ALWAYS).places.tolist() == [1, 2, 3, 6]
+
+
+def test_what_was_answered_without_the_store_is_kept_and_not_held_against_a_replay(
+    log: ValkeyLog, place: LogPlace, open_archive: Callable[[], Archive]
+) -> None:
+    reasons = ((), (STORE_AWAY,), (RANDOM_APPROVE, STORE_AWAY), (RANDOM_APPROVE,))
+    log.append([record(number, reasons=given) for number, given in enumerate(reasons, start=1)])
+    copy_all(log, open_archive())
+    assert served_features(place, *ALWAYS).places.tolist() == [1, 4]
+    assert window_frame(place, *ALWAYS)["held_out"].tolist() == [False, False, True, True]
 
 
 def test_a_payment_answered_late_comes_in_at_its_own_place(log: ValkeyLog, place: LogPlace, open_archive: Callable[[], Archive]) -> None:

@@ -2,23 +2,26 @@
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from data import valkey_log
-from data.errors import BadSetting, LogUnavailable
+from data.errors import BadSetting, IdempotencyConflict, LogUnavailable, StoreAway
 from data.history import History
 from data.prediction_store import Payment
+from data.reasons import STORE_AWAY
 from data.settings import REPOSITORY
 from data.shared_history import KEPT
 from data.valkey_log import MOST_ARRIVALS, ValkeyLog
-from tests.records import record, transaction
+from tests.records import fraud_label, record, transaction
 from tests.scorers import PlainModel, scoring
 from tests.valkey_server import ValkeyServer
 
@@ -55,6 +58,19 @@ def require_each_once(url: str, numbers: Sequence[int], history: History | None 
         assert logged is not None and logged.features.tobytes() == features
         assert logged.score == PlainModel().score(np.frombuffer(features))
     log.close()
+
+
+class Sure(PlainModel):
+    """Another model: what it says differs from the other's."""
+
+    def score_many(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.full(len(matrix), 0.25)
+
+
+async def until(met: Callable[[], bool], within_s: float = 30) -> None:
+    async with asyncio.timeout(within_s):
+        while not met():
+            await asyncio.sleep(0.02)
 
 
 def trained_history() -> History:
@@ -155,19 +171,93 @@ def test_a_process_that_idled_catches_up_before_its_next_payment(valkey: ValkeyS
     asyncio.run(work())
 
 
-def test_while_the_store_is_gone_payments_are_refused_and_it_comes_back_without_a_restart(own_valkey: ValkeyServer, tmp_path: Path) -> None:
+def test_while_the_store_is_gone_payments_are_answered_and_afterwards_it_has_each_once(own_valkey: ValkeyServer, tmp_path: Path) -> None:
     async def work() -> None:
         async with scoring(tmp_path, own_valkey.url) as here:
-            first = await here.engine.score(transaction(0))
+            await here.engine.score(transaction(0))
             own_valkey.kill()
-            for ask in (here.engine.score(transaction(1)), here.engine.score_batch([transaction(2)]), here.engine.check()):
-                with pytest.raises(LogUnavailable, match="safe to repeat"):
+            alone = await here.engine.score(transaction(1))
+            assert alone.reasons[-1] == STORE_AWAY
+            assert await here.engine.score(transaction(1)) == alone
+            with pytest.raises(IdempotencyConflict):
+                await here.engine.score(transaction(2).model_copy(update={"transaction_id": transaction(1).transaction_id}))
+            await here.engine.score_batch([transaction(2), transaction(3)])
+            with pytest.raises(StoreAway, match="safe to repeat"):
+                await here.engine.add_labels([fraud_label(0)])
+            assert await here.engine.check()
+            assert (here.engine.is_store_away, here.engine.log_lag) == (True, 3)
+            own_valkey.start()
+            await until(lambda: here.engine.log_lag == 0)
+            assert await here.engine.score(transaction(1)) == alone
+            await here.engine.add_labels([fraud_label(0)])
+            after = await here.engine.score(transaction(4))
+            assert STORE_AWAY not in after.reasons
+            expected = in_order(here.log)
+            assert list(expected) == [transaction(number).transaction_id for number in range(5)]
+            assert here.log.logged(after.transaction_id).features.tobytes() == expected[after.transaction_id]
+            assert here.log.logged(alone.transaction_id).answer == alone
+            assert here.metrics.contradicted._value.get() == 0
+
+    asyncio.run(work())
+
+
+def test_a_store_that_hangs_is_as_good_as_gone(own_valkey: ValkeyServer, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with scoring(tmp_path, own_valkey.url) as here:
+            await here.engine.score(transaction(0))
+            own_valkey.pause()
+            assert (await here.engine.score(transaction(1))).reasons[-1] == STORE_AWAY
+            own_valkey.go_on()
+            await until(lambda: here.engine.log_lag == 0)
+            assert list(in_order(here.log)) == [transaction(number).transaction_id for number in range(2)]
+
+    asyncio.run(work())
+
+
+def test_what_is_owed_outlives_the_process_and_neighbours_agree_on_it(own_valkey: ValkeyServer, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with scoring(tmp_path, own_valkey.url) as one, scoring(tmp_path, own_valkey.url, model=Sure()) as other:
+            await one.engine.score(transaction(0))
+            await other.engine.score(transaction(1))
+            own_valkey.kill()
+            alone = await one.engine.score(transaction(2))
+            assert await other.engine.score(transaction(2)) == alone
+        own_valkey.start()
+        async with scoring(tmp_path, own_valkey.url) as later:
+            assert await later.engine.score(transaction(2)) == alone
+            assert later.engine.log_lag == 0
+            assert list(in_order(later.log)) == [transaction(number).transaction_id for number in range(3)]
+
+    asyncio.run(work())
+
+
+def test_of_two_machines_that_answered_one_payment_alone_the_first_to_come_back_is_right_and_the_other_counts_it(
+    own_valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        async with scoring(tmp_path / "a", own_valkey.url) as one, scoring(tmp_path / "b", own_valkey.url, model=Sure()) as other:
+            own_valkey.kill()
+            answers = [await each.engine.score(transaction(0)) for each in (one, other)]
+            assert answers[0] != answers[1]
+            own_valkey.start()
+            await until(lambda: one.engine.log_lag == other.engine.log_lag == 0)
+            assert one.log.logged(transaction(0).transaction_id).answer in answers
+            assert sum(each.metrics.contradicted._value.get() for each in (one, other)) == 1
+
+    asyncio.run(work())
+
+
+def test_a_payment_that_cannot_be_kept_either_is_refused(own_valkey: ValkeyServer, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with scoring(tmp_path, own_valkey.url) as here:
+            await here.engine.score(transaction(0))
+            own_valkey.kill()
+            with sqlite3.connect(tmp_path / "owed.db") as other:
+                other.execute("DROP TABLE owed")
+            for ask in (here.engine.score(transaction(1)), here.engine.check()):
+                with pytest.raises(LogUnavailable, match="LAB_HOME"):
                     await ask
             own_valkey.start()
-            assert await here.engine.check()
-            assert await here.engine.score(transaction(0)) == first
-            await here.engine.score(transaction(1))
-        require_each_once(own_valkey.url, range(2))
 
     asyncio.run(work())
 

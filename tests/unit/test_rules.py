@@ -91,4 +91,4 @@ def test_every_reason_that_can_be_given_has_one_line_of_meaning() -> None:
     given = {code for row in random_features(2_000, seed=5).tolist() for code in (*apply_rules(row).reasons, *model_reasons(row))}
     assert given <= REASONS.keys()
     assert all(text and text == text.strip() and "\n" not in text for text in REASONS.values())
-    assert len(REASONS) == len(RULES) + len(SIGNALS) + 3  # a new device, the random hold-out, and the score itself
+    assert len(REASONS) == len(RULES) + len(SIGNALS) + 4  # a new device, the random hold-out, a store that is away, and the score itself

@@ -180,6 +180,4 @@ def _seconds(number: Floats) -> Any:
 
 def _uniform(ids: "pd.Series[Any]") -> Floats:
     """A number in [0, 1) from each id."""
-    codes, distinct = pd.factorize(ids)
-    numbers: Floats = pd.util.hash_array(np.asarray(distinct, dtype=object)).astype(np.float64) / 2.0**64
-    return numbers[codes]
+    return pd.util.hash_pandas_object(ids, index=False).to_numpy() / 2.0**64

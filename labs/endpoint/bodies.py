@@ -10,6 +10,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ GOOD: Final[dict[str, Any]] = {
     "device_id": None,
 }
 LIMIT_S: Final = 20.0  # for one exchange
+_LIVE: Final = datetime(2026, 3, 6, tzinfo=UTC)  # the day on which the labs' model goes live
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ class Answer:
     status: int
     headers: dict[str, str]
     content: bytes
+
+
+def made_up(client: str, number: int) -> dict[str, Any]:
+    """A good payment, one a second, of cards and at a terminal of this client's own, so that only its own order counts."""
+    moment = _LIVE + timedelta(seconds=number)
+    return GOOD | {"transaction_id": f"{client}_{number}", "card_id": f"card_{client}_{number % 40}", "terminal_id": f"term_{client}",
+                   "event_time": moment.isoformat()}  # fmt: skip
 
 
 def corpus() -> list[Body]:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labs.endpoint.bodies import GOOD
+from labs.endpoint.bodies import made_up
 from labs.endpoint.process import START_S, ServiceProcess
 from labs.endpoint.trial import ONE
 from labs.engine.outcome import Incorrect
@@ -30,7 +30,7 @@ def measure(one: ServiceProcess, two: ServiceProcess, *, rounds: int, each: int)
     """Of two services that are ready, `two` with a challenger: both get the same payments in turn."""
     for number in range(_WARM_UP + rounds * each):
         for service in (one, two):
-            service.client.post(ONE, _payment(number))
+            service.client.post(ONE, made_up("cost", number))
     took = [_took(service, rounds, each) for service in (one, two)]
     medians, slow = (np.array([np.percentile(each_took, percent, axis=1) for each_took in took]) for percent in (50, 99))
     added = slow[1] - slow[0]
@@ -50,7 +50,7 @@ def await_challenger(service: ServiceProcess, version: str) -> list[dict[str, An
     sent: list[dict[str, Any]] = []
     end = time.monotonic() + START_S
     while time.monotonic() < end:
-        sent.append(_payment(-len(sent) - 1))
+        sent.append(made_up("waiting", len(sent)))
         service.client.post(ONE, sent[-1])
         if service.logged()[-1:] and service.logged()[-1].get("challenger_version") == version:
             return sent
@@ -59,10 +59,6 @@ def await_challenger(service: ServiceProcess, version: str) -> list[dict[str, An
         f"The registry's alias challenger names version {version}, and the log never has it as challenger_version.",
         "Load it beside the champion, score with both, log challenger_version and challenger_score.",
     )
-
-
-def _payment(number: int) -> dict[str, Any]:
-    return GOOD | {"transaction_id": f"cost_{number}", "card_id": f"card_cost_{number % 50}", "terminal_id": f"term_cost_{number % 20}"}
 
 
 def _took(service: ServiceProcess, rounds: int, each: int) -> NDArray[np.float64]:

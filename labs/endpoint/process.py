@@ -42,12 +42,13 @@ class Reply(NamedTuple):
     content: bytes
     seconds: float
 
-    def json(self) -> Any:
-        """The content as JSON; None when it is none."""
+    def json(self) -> dict[str, Any]:
+        """The content as a JSON object; empty when it is none."""
         try:
-            return json.loads(self.content)
+            content = json.loads(self.content)
         except ValueError:
-            return None
+            return {}
+        return content if isinstance(content, dict) else {}
 
 
 class Client:
@@ -175,3 +176,14 @@ def on_trial(
         hurried = {"LAB_MLFLOW_ADDRESS": gate.url, "LAB_REGISTRY_POLL_S": str(POLL_S), "LAB_HTTP_TIMEOUT_S": str(REGISTRY_S)}
         with ServiceProcess(file, Path(folder) / "service", settings.as_environment() | hurried) as service:
             yield service, gate
+
+
+@contextmanager
+def on_show(file: Path, settings: Settings, *, challenger: str | None = None) -> Iterator[tuple[ServiceProcess, RegistryGate]]:
+    """The same for a script that a person runs: what is wrong with the service ends it with a sentence."""
+    sys.stderr.write(f"Starting {file.name} …\n")
+    try:
+        with on_trial(file, settings, challenger=challenger) as pair:
+            yield pair
+    except Incorrect as fault:
+        sys.exit(f"{fault.why} {fault.look}")

@@ -7,20 +7,22 @@ from pathlib import Path
 
 from data.settings import Settings
 from labs.endpoint.bodies import GOOD, send
-from labs.endpoint.process import ServiceProcess, on_trial
+from labs.endpoint.process import ServiceProcess, on_show
 from labs.endpoint.trial import ONE, hostile_bodies, hostile_faults
+from labs.endpoint.twin import Twin
 
 
 def show(what: str, status: int, content: bytes) -> None:
     print(f"{what}\n  → {status or 'no answer'} {content[:300].decode(errors='replace')}")
 
 
-def send_good(service: ServiceProcess, what: str) -> None:
+def send_good(service: ServiceProcess, twin: Twin, what: str) -> None:
     reply = service.client.post(ONE, GOOD)
     while reply.status == 503:  # it is still fetching its model
         time.sleep(0.1)
         reply = service.client.post(ONE, GOOD)
     show(what, reply.status, reply.content)
+    print(f"  right, if only good payments were remembered: {twin.model('1').score(twin.features(GOOD))}")
 
 
 def send_all(service: ServiceProcess) -> None:
@@ -39,12 +41,14 @@ def send_one(service: ServiceProcess, name: str) -> None:
             show(f"{name}: {body.content[:70].decode(errors='replace')} …", answer.status, answer.content)
 
 
-with on_trial(Path("service.py").absolute(), Settings.load()) as (service, _):
+settings = Settings.load()
+with on_show(Path("service.py").absolute(), settings) as (service, gate):
     service.start()
-    send_good(service, "a good payment")
+    twin = Twin(settings, gate.url)
+    send_good(service, twin, "a good payment")
     if len(sys.argv) == 1:
         send_all(service)
-        send_good(service, "the good payment again")
+        send_good(service, twin, "the good payment again")
     for name in sys.argv[1:]:
         send_one(service, name)
     if len(sys.argv) > 1:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from data.settings import Settings
 from labs.endpoint.cost import await_challenger, measure
-from labs.endpoint.process import START_S, on_trial
+from labs.endpoint.process import START_S, on_show
 
 file, settings = Path("service.py").absolute(), Settings.load()
-with on_trial(file, settings) as (one, _), on_trial(file, settings, challenger="2") as (two, _):
+with on_show(file, settings) as (one, _), on_show(file, settings, challenger="2") as (two, _):
     for service in (one, two):
         service.start()
         service.ready_within(START_S)

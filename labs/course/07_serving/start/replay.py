@@ -1,22 +1,25 @@
 """Given. Sends one day of payments, an attack in it, through service.py and counts which layer stopped what: `python replay.py`."""
 
+import sys
 from pathlib import Path
 
 from data.settings import Settings
 from labs.endpoint.layers import GENUINE, day_of_attack, stopped_by
-from labs.endpoint.process import START_S, on_trial
+from labs.endpoint.process import START_S, on_show
 from labs.endpoint.trial import MANY
 from labs.endpoint.twin import Twin
 from labs.stream import open_stream
 
 settings = Settings.load()
 payments, kinds = day_of_attack(open_stream(settings, None, 0))
-with on_trial(Path("service.py").absolute(), settings) as (service, gate):
+with on_show(Path("service.py").absolute(), settings) as (service, gate):
     service.start()
     service.ready_within(START_S)
     said = []
     for start in range(0, len(payments), 1000):
         reply = service.client.post(MANY, {"transactions": payments[start : start + 1000]})
+        if reply.status != 200:
+            sys.exit(f"A batch is answered with {reply.status or 'silence'}: {reply.content[:300].decode(errors='replace')}")
         said += reply.json()["predictions"]
     policy = Twin(settings, gate.url).model("1").policy
 

@@ -87,7 +87,7 @@ def demo(
     keep_up: Annotated[bool, typer.Option("--keep-up", help="Leave the servers running, to look around in their pages.")] = False,
     json: Json = False,
 ) -> None:
-    """Run the whole loop, from data to a promoted model, and report."""
+    """Run the loop from data to a promoted model, and report."""
     from data.settings import Settings
     from labs.demo import run_demo
 
@@ -128,7 +128,7 @@ def traffic(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Send the next payments to the running lab, with their labels when they are due."""
+    """Send the next payments, with their labels when they are due."""
     from labs.commands import traffic as sending
 
     sending.send(days, rate, data, as_json=json)

@@ -18,7 +18,9 @@ from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
 import psutil
+from rich.markup import escape
 from rich.padding import Padding
+from rich.table import Table
 
 from data.errors import BadSetting
 from data.settings import REPOSITORY, Settings
@@ -184,11 +186,14 @@ def _shown(value: str) -> str:
 
 
 def _print_findings(findings: list[Finding]) -> None:
-    out = console()
+    rows = Table.grid(padding=(0, 1, 0, 0))
+    for _ in range(3):
+        rows.add_column(overflow="fold")
     for one in findings:
-        out.print(f"[green]✓[/] {one.name:<9} {one.seen}" if one.ok else f"[red]✗[/] {one.name:<9} {one.seen}")
+        rows.add_row("[green]✓[/]" if one.ok else "[red]✗[/]", one.name, escape(one.seen))
         if not one.ok:
-            out.print(f"            [bold]{one.fix}[/]")
+            rows.add_row("", "", f"[bold]{escape(one.fix)}[/]")
+    console().print(rows)
 
 
 def _print_settings(listed: list[tuple[str, str, str]]) -> None:

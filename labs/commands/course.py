@@ -1,5 +1,7 @@
 """`lab start`, `guide`, `hint`, `solution`, `reset`: a learner's way through one lab."""
 
+import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from labs.engine.course import Lab
 from labs.engine.desk import Desk
 from labs.engine.guide import Guide
 from labs.engine.page import print_markdown, way
-from labs.engine.prepare import prepare
+from labs.engine.prepare import ousted, prepare
 from labs.engine.progress import LabProgress, changing
 from labs.engine.workspace import Workspace
 from labs.terminal import console
@@ -27,11 +29,15 @@ def start(asked: str | None) -> None:
     with changing(desk.workspace.root) as progress:
         progress.current = lab.id
         figures = progress.begun(lab).figures
+    before = ousted(desk.settings, lab)
     _bring_up(desk, lab, out, anew=False)
+    if before is not None:
+        out.print(f"[dim]What {before} changed in the running system is put back; its files stay.[/]\n")
     out.print(f"[bold]{lab.id}  {lab.title}[/]  [dim]about {lab.minutes} minutes[/]\n")
     print_markdown(out, Guide(lab).opening(figures))
     where = f"{shown(desk.workspace, lab)}/"
-    out.print(f"\nYour files are {'in' if made else 'as you left them in'} [bold]{where}[/]")
+    out.print(f"\nYour files are {'in' if made else 'as you left them in'} [bold]{where}[/]\nRun the guide's commands in that folder.")
+    _say_how_to_enter(out)
     out.print(f"All steps: [bold]lab guide {lab.short}[/]   check: [bold]lab check {lab.short}[/]   hint: [bold]lab hint {lab.short}[/]")
 
 
@@ -103,9 +109,21 @@ def shown(workspace: Workspace, lab: Lab) -> str:
 
 def shown_root(workspace: Workspace) -> str:
     """The workspace, from where the learner stands if it is below."""
+    return _from_here(workspace.root)
+
+
+def _from_here(path: Path) -> str:
     with suppress(ValueError):
-        return str(workspace.root.relative_to(Path.cwd()))
-    return str(workspace.root)
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
+
+
+def _say_how_to_enter(out: Console) -> None:
+    """Guides say `lab` and `python`: in a shell that would find others, how to have ours."""
+    own, found = Path(sys.executable), shutil.which("python")
+    entrance = own.with_name("activate")
+    if entrance.exists() and (found is None or Path(found).parent != own.parent):
+        out.print(f"In each terminal, once: [bold]source {_from_here(entrance)}[/]   (for `lab` and `python`)", soft_wrap=True)
 
 
 def _bring_up(desk: Desk, lab: Lab, out: Console, *, anew: bool) -> None:

@@ -35,9 +35,9 @@ def list_labs(json: Json = False) -> None:
 
 
 def start(which: Which = None) -> None:
-    """Begin a lab, or go on with it: its files, the servers that it needs, its first step.
+    """Begin a lab, or go on with it.
 
-    Without a number: the one that you are at, or the next.
+    Its files, the servers that it needs, its first step. Without a number: the one that you are at, or the next.
     """
     from labs.commands import course
 
@@ -55,6 +55,7 @@ def check(
     which: Which = None,
     every: Annotated[bool, typer.Option("--all", help="Every lab that was started.")] = False,
     form: Annotated[str, typer.Option("--format", help="text, json, junit or github.")] = "text",
+    only: Annotated[str | None, typer.Option("--check", help="One check alone: its number in the list, its name, or its file.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Show the stack trace where your code failed.")] = False,
 ) -> None:
     """Check your work against the running system.
@@ -63,7 +64,7 @@ def check(
     """
     from labs.commands import course_check
 
-    raise typer.Exit(course_check.check(which, every=every, form=form, trace=trace))
+    raise typer.Exit(course_check.check(which, every=every, only=only, form=form, trace=trace))
 
 
 def watch(which: Which = None) -> None:
@@ -75,7 +76,9 @@ def watch(which: Which = None) -> None:
 
 def hint(
     which: Which = None,
-    check: Annotated[str | None, typer.Option(help="Of this check; of the first that is not passed when absent.")] = None,
+    check: Annotated[
+        str | None, typer.Option(help="Its number in the list, its name, or its file; the first not passed when absent.")
+    ] = None,
 ) -> None:
     """Give the next hint; the last one stops short of the answer."""
     from labs.commands import course

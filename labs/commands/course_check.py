@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
+from rich.table import Table
 
 from data.errors import BadInput
 from labs.engine.checking import run_checks
@@ -21,10 +22,12 @@ from labs.engine.progress import changing
 from labs.terminal import console
 
 
-def check(asked: str | None, *, every: bool, form: str, trace: bool) -> int:
-    """Check a lab, or every lab that was started; returns the exit status of labs/engine/outcome.py."""
+def check(asked: str | None, *, every: bool, only: str | None, form: str, trace: bool) -> int:
+    """Check a lab, one check of it, or every lab that was started; returns the exit status of labs/engine/outcome.py."""
     if form not in FORMATS:
         raise BadInput("There is no such format.", next_step=f"Choose among {', '.join(FORMATS)}.", where="--format")
+    if every and (asked or only):
+        raise BadInput("--all checks every lab that was started.", next_step="Leave out --all, or the lab and the check.", where="--all")
     desk = Desk.open()
     labs = [lab for lab in desk.course.labs if desk.workspace.has(lab)] if every else [desk.lab(asked)]
     out = console(to_stderr=form != "text")
@@ -33,7 +36,7 @@ def check(asked: str | None, *, every: bool, form: str, trace: bool) -> int:
         if every:
             with way(out) as show:
                 prepare(desk.settings, lab, show)
-        results += check_lab(desk, lab, out, trace=trace)
+        results += check_lab(desk, lab, out, trace=trace, wanted=[lab.check(only)] if only else None)
     if form != "text":
         sys.stdout.write(FORMATS[form](results))
     elif every:
@@ -69,9 +72,12 @@ def check_lab(desk: Desk, lab: Lab, out: Console, *, trace: bool, wanted: list[C
     for result in _results(desk, lab, out, wanted):
         _print(result, lab, out, trace=trace)
         results.append(result)
-    with changing(desk.workspace.root) as progress:
-        far = progress.begun(lab)
-        far.note(results)
+        if desk.workspace.has(lab):
+            with changing(desk.workspace.root) as progress:  # at once: whoever stops the checks keeps what passed
+                progress.begun(lab).note([result])
+    if not trace and any(result.trace for result in results):
+        out.print(f"[dim]The stack trace: lab check {lab.short} --trace[/]")
+    far = desk.progress.of(lab)
     if far.done(lab) and not before:
         out.print(f"\n[green]{lab.id} is passed.[/] What is left is to say it.\n")
         print_markdown(out, Guide(lab).say_it(far.figures))
@@ -96,12 +102,16 @@ def _results(desk: Desk, lab: Lab, out: Console, wanted: list[Check] | None) -> 
 
 
 def _print(result: CheckResult, lab: Lab, out: Console, *, trace: bool) -> None:
-    measured = [f"{f.title} {f.text(result.figures[f.name])}" for f in lab.figures if f.name in result.figures]
-    beside = f"  [dim]{escape(', '.join(measured))}[/]" if result.state == "passed" and measured else ""
     colour = COLOUR[result.state]
-    out.print(f"[{colour}]{SIGN[result.state]} {escape(result.title)}[/]: {result.state}{beside}")
+    out.print(f"[{colour}]{SIGN[result.state]} {escape(result.title)}[/]: {result.state}")
     for text in (result.why, result.look):
         if text:
-            out.print(Padding(escape(text), (0, 0, 0, 4)))
+            out.print(Padding.indent(escape(text), 4))
+    if result.state == "passed" and result.figures:
+        measured = Table.grid(padding=(0, 2, 0, 0))
+        for figure in lab.figures:
+            if figure.name in result.figures:
+                measured.add_row(escape(figure.title), figure.text(result.figures[figure.name]))
+        out.print(Padding.indent(measured, 4), style="dim")
     if trace and result.trace:
-        out.print(Padding(escape(result.trace), (0, 0, 0, 4)), style="dim")
+        out.print(Padding.indent(escape(result.trace.rstrip()), 4), style="dim")

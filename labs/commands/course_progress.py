@@ -53,6 +53,9 @@ def points(*, as_json: bool) -> None:
     if as_json:
         print_json([one._asdict() for one in found])
         return
+    if not found:
+        console().print("This course names no talking points; its points.toml would.")
+        return
     rows = table("point", "", "lab", "what it is about")
     for one in found:
         rows.add_row(one.id, "[green]✓[/]" if one.covered_by else "[dim]waits[/]", ", ".join(one.covered_by) or one.lab, one.title)

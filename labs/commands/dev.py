@@ -25,9 +25,10 @@ def new(name: str, title: str) -> None:
     settings = Settings.load()
     folder = make_lab(settings.course, name, title)
     out = console()
-    out.print(f"[green]✓[/] {folder}")
+    elsewhere = "" if settings.course == type(settings).model_fields["course"].default else f" --course {settings.course}"
+    out.print(f"[green]✓[/] {folder}", soft_wrap=True)
     out.print(f"The contract: {Path(__file__).parents[1] / 'course' / 'AUTHORING.md'}", soft_wrap=True)
-    out.print(f"Prove it: [bold]lab dev check {name}[/]")
+    out.print(f"Prove it: [bold]lab{elsewhere} dev check {name}[/]", soft_wrap=True)
 
 
 def check(asked: list[str], *, jobs: int | None, times: int, keep: bool) -> int:

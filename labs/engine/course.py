@@ -132,12 +132,13 @@ class Lab(Part):
     def figure(self, name: str) -> Figure | None:
         return next((figure for figure in self.figures if figure.name == name), None)
 
-    def check(self, name: str) -> Check:
-        """Raises BadInput naming those there are."""
-        for check in self.checks:
-            if check.name == name:
+    def check(self, asked: str) -> Check:
+        """By name, by number as `lab check` lists them, or by its file. Raises BadInput naming those there are."""
+        for number, check in enumerate(self.checks, 1):
+            if asked in (check.name, str(number), check.file):
                 return check
-        raise BadInput(f"{self.id} has no such check.", next_step=f"Choose among {', '.join(c.name for c in self.checks)}.", where="check")
+        known = ", ".join(f"{number} {check.name}" for number, check in enumerate(self.checks, 1))
+        raise BadInput(f"{self.id} has no such check.", next_step=f"Choose among {known}.", where="--check")
 
 
 class _CourseFile(Part):

@@ -49,8 +49,7 @@ def as_junit(results: Sequence[CheckResult]) -> str:
     for result in results:
         case = SubElement(suite, "testcase", classname=f"labs.{result.lab}", name=result.check)
         if result.state in kinds:
-            message = " ".join(text for text in (result.why, result.look) if text)
-            SubElement(case, kinds[result.state], message=message, type=result.state)
+            SubElement(case, kinds[result.state], message=_said(result), type=result.state)
         if result.figures:
             SubElement(case, "system-out").text = ", ".join(f"{name} {value:g}" for name, value in result.figures.items())
     indent(root)
@@ -61,11 +60,15 @@ def as_github(results: Sequence[CheckResult]) -> str:
     """GitHub's workflow commands: an error per incorrect check, a warning per one that could not be made, then the sum."""
     commands = {"incorrect": "error", "cannot check": "warning", "not started": "notice"}
     lines = [
-        f"::{commands[r.state]} title={property_value(f'{r.lab} {r.title}')}::{data(f'{r.state}: {r.why} {r.look}')}"
+        f"::{commands[r.state]} title={property_value(f'{r.lab} {r.title}')}::{data(f'{r.state}: {_said(r)}')}"
         for r in results
         if r.state in commands
     ]
     return "\n".join((*lines, f"::notice title=Labs::{data(summary(results))}")) + "\n"
+
+
+def _said(result: CheckResult) -> str:
+    return " ".join(text for text in (result.why, result.look) if text)
 
 
 FORMATS: Final[Mapping[str, Callable[[Sequence[CheckResult]], str]]] = {

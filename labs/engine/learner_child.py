@@ -26,13 +26,16 @@ def _failure(error: BaseException, file: Path) -> dict[str, Any]:
     """The exception in a line, the line of the learner's file that it came from, and everything for those who ask."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+    theirs = error.__traceback__
+    while theirs is not None and theirs.tb_frame.f_code.co_filename != str(file):  # how we came there is of no use to them
+        theirs = theirs.tb_next
     said = traceback.format_exception_only(error)[-1].strip()
     return {
         "kind": type(error).__name__,
         "said": said,
         "text": str(error),
         "line": line,
-        "trace": "".join(traceback.format_exception(error)),
+        "trace": "".join(traceback.format_exception(type(error), error, theirs)),
     }
 
 

@@ -43,6 +43,12 @@ def is_prepared(settings: Settings, lab: Lab) -> bool:
     return mark is not None and mark.level == level_of(settings, state) and mark.changed_by in (None, lab.id)
 
 
+def ousted(settings: Settings, lab: Lab) -> str | None:
+    """The other lab, by id, whose changes to the running system are put back when `lab` begins; None when there is none."""
+    mark = Mark.read(settings.home)
+    return mark.changed_by if mark is not None and state_of(lab.needs) is not None and mark.changed_by != lab.id else None
+
+
 def changed(settings: Settings, lab: Lab) -> list[str]:
     """In words, what of the running system's state is no longer as the lab found it."""
     state = state_of(lab.needs)

@@ -2,9 +2,10 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +13,11 @@ from typer.testing import CliRunner
 
 from labs.cli import app
 from labs.commands import course_check
+from labs.engine import prepare
+from labs.engine.live_state import Mark
+from labs.engine.outcome import CheckResult
 from labs.engine.progress import FILE
+from labs.failures import INTERRUPTED
 from tests.tiny_course import TINY, copied
 
 Run = Callable[..., tuple[int, str, str]]
@@ -121,6 +126,69 @@ def test_hints_are_graded_and_the_last_one_leads_to_the_solution(run: Run) -> No
     assert "total of nothing" in run("hint", "01", "--check", "bears_nothing")[1]
 
 
+def test_one_check_alone_is_asked_for_by_its_number_its_name_or_its_file(run: Run, workspace: Path) -> None:
+    run("start", "01")
+    (workspace / "01_total" / "total.py").write_text(RIGHT)
+    for asked in ("2", "bears_nothing"):
+        status, out, _ = run("check", "--check", asked)
+        assert (status, out.count("passed")) == (0, 1)
+        assert "no payment is no money: passed" in out
+    assert "the total adds up" in run("check", "--check", "total.py")[1]
+    status, _, err = run("hint", "--check", "nothing")
+    assert status == 65
+    assert "1 adds_up, 2 bears_nothing" in err
+    assert run("check", "--all", "--check", "1")[0] == 65
+
+
+def test_figures_stand_below_their_check_each_on_its_line(run: Run, workspace: Path) -> None:
+    run("start", "01")
+    (workspace / "01_total" / "total.py").write_text(RIGHT)
+    lines = [line.rstrip() for line in run("check")[1].splitlines()]
+    below = lines[lines.index("✓ the total adds up: passed") + 1]
+    assert below.startswith("    ")
+    assert below.endswith("6.0 EUR")
+
+
+def test_whoever_stops_the_checks_keeps_what_passed(run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("start", "01")
+    (workspace / "01_total" / "total.py").write_text(RIGHT)
+    checks = course_check.run_checks
+
+    def stopped(*arguments: Any) -> Iterator[CheckResult]:
+        yield next(checks(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(course_check, "run_checks", stopped)
+    assert run("check")[0] == INTERRUPTED
+    assert json.loads((workspace / FILE).read_text())["labs"]["L01"]["passed"] == ["adds_up"]
+
+
+def test_a_check_of_a_lab_that_was_not_started_leaves_no_progress(run: Run, workspace: Path) -> None:
+    run("check", "02")
+    assert "0 of 1 checks" not in run("list")[1]
+
+
+def test_the_next_lab_says_whose_changes_to_the_system_are_put_back(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    course = copied(tmp_path, "01_total/lab.toml", "minutes = 5", 'minutes = 5\nneeds = "service"')
+    monkeypatch.setattr(prepare.Preparation, "bring", lambda *_, **__: None)
+    Mark("champion-1", "L15").write(tmp_path / "lab")
+    assert "What L15 changed in the running system is put back" in run("--course", str(course.folder), "start", "01")[1]
+    Mark("champion-1", "L01").write(tmp_path / "lab")
+    assert "put back" not in run("--course", str(course.folder), "start", "01")[1]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_start_says_how_to_have_our_python_where_a_shell_would_find_another(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ours: bool
+) -> None:
+    for name in ("python", "activate", "other/python"):
+        (tmp_path / "bin" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bin" / name).touch(0o755)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin" if ours else tmp_path / "bin" / "other"))
+    assert ("source bin/activate" in run("start", "01")[1]) is not ours
+
+
 def test_hints_go_on_with_the_first_check_that_is_not_passed(run: Run, workspace: Path) -> None:
     run("start", "01")
     (workspace / "01_total" / "total.py").write_text("def total(amounts):\n    return amounts[0] + sum(amounts[1:])\n")
@@ -197,6 +265,7 @@ def test_junit_for_ci_counts_failures_and_skips(run: Run) -> None:
 def test_github_for_ci_annotates_what_is_wrong(run: Run) -> None:
     lines = run("check", "--all", "--format", "github")[1].splitlines()
     assert [line.split(" ")[0] for line in lines] == ["::error", "::notice", "::notice"]
+    assert "not started: Edit answers.toml" in lines[1]
 
 
 def test_a_format_that_there_is_not_is_refused_by_those_there_are(run: Run) -> None:
@@ -208,8 +277,12 @@ def test_a_format_that_there_is_not_is_refused_by_those_there_are(run: Run) -> N
 def test_a_stack_trace_is_shown_to_those_who_ask_only(run: Run, workspace: Path) -> None:
     run("start", "01")
     (workspace / "01_total" / "total.py").write_text("def total(amounts):\n    return 1 / 0\n")
-    assert "Traceback" not in run("check")[1]
-    assert "Traceback" in run("check", "--trace")[1]
+    out = run("check")[1]
+    assert "Traceback" not in out
+    assert "lab check 01 --trace" in out
+    out = run("check", "--trace")[1]
+    assert "Traceback" in out
+    assert "learner_child" not in out
 
 
 def test_nothing_is_coloured_where_colour_is_not_wanted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +295,15 @@ def test_the_list_and_the_points_are_for_programs_too(run: Run) -> None:
     assert [(lab["id"], lab["passed"]) for lab in listed] == [("L01", []), ("L02", [])]
     assert json.loads(run("points", "--json")[1])[0]["covered_by"] == ["L01"]
     assert "1 of 2 talking points are covered; 1 wait" in run("points")[1]
+
+
+def test_a_course_of_ones_own_begins_with_a_lab_and_says_how_to_prove_it(run: Run, tmp_path: Path) -> None:
+    course = ("--course", str(tmp_path / "ours"))
+    status, out, _ = run(*course, "dev", "new", "21_my_lab")
+    assert status == 0
+    assert f"lab --course {tmp_path / 'ours'} dev check 21_my_lab" in out
+    assert "lab start 21" in run(*course)[1]
+    assert "names no talking points" in run(*course, "points")[1]
 
 
 def test_progress_is_one_small_text_file(run: Run, workspace: Path) -> None:

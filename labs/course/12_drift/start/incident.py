@@ -58,7 +58,7 @@ def main():
     replay = take_up(settings, upstream, sender.stands, DAYS)
     for number in range(DAYS):
         replay.run_until(midnight(begins + timedelta(days=number + 1)))
-        print(f"{begins + timedelta(days=number)}: {replay.sent:,} payments answered", flush=True)
+        print(f"{begins + timedelta(days=number)}: {replay.sent:,} payments answered so far", flush=True)
 
 
 if __name__ == "__main__":

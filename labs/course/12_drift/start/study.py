@@ -95,6 +95,18 @@ class Study:
         start = end - timedelta(days=7)
         return Pair(between(every, start, end), between(every, start - timedelta(days=REFERENCE_DAYS), start))
 
+    def invented(self, column: str, dimension: str, level: str, factor: float, begins: int, day: int) -> tuple[Pair, str]:
+        """An incident to practise on, and its first day: a quiet week that begins so many days into the history, against two weeks before.
+
+        From that day (0 to 6) of the week on, `column` of the payments of this level is multiplied by `factor`.
+        """
+        start = self.history["event_time"].min().floor("D") + timedelta(days=begins)
+        window = between(self.history, start, start + timedelta(days=7))
+        since = start + timedelta(days=day)
+        hit = (window[dimension] == level) & (window["event_time"] >= since)
+        window = window.assign(**{column: window[column].mask(hit, factor * window[column])})
+        return Pair(window, between(self.history, start - timedelta(days=REFERENCE_DAYS), start)), f"{since:%Y-%m-%d}"
+
     def shuffled(self, reference: int, window: int, count: int, seed: int = 0) -> Iterator[Pair]:
         """So many quiet windows of payments drawn at random from the history, with references of other payments of it."""
         draw = np.random.default_rng([seed, reference, window])

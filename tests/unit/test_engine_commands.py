@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from labs.cli import app
 from labs.commands import course_check
 from labs.engine import prepare
+from labs.engine.checking import run_checks
 from labs.engine.live_state import Mark
 from labs.engine.outcome import CheckResult
 from labs.engine.progress import FILE
@@ -152,10 +153,9 @@ def test_figures_stand_below_their_check_each_on_its_line(run: Run, workspace: P
 def test_whoever_stops_the_checks_keeps_what_passed(run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("start", "01")
     (workspace / "01_total" / "total.py").write_text(RIGHT)
-    checks = course_check.run_checks
 
     def stopped(*arguments: Any) -> Iterator[CheckResult]:
-        yield next(checks(*arguments))
+        yield next(run_checks(*arguments))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(course_check, "run_checks", stopped)

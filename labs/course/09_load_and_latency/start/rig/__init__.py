@@ -98,7 +98,10 @@ def scoring(settings: Settings, count: int = 1) -> Iterator[list[Service]]:
     with ExitStack() as stack:
         # Who writes the log of a service that was killed ends a moment after it.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="L09-", ignore_cleanup_errors=True)))
-        yield [_started(stack, _home(settings, folder / f"replica{i}")) for i in range(count)]
+        services = [_launched(stack, _home(settings, folder / f"replica{i}")) for i in range(count)]
+        for service in services:
+            wait_until_up(service, "/ready")
+        yield services
 
 
 @contextmanager
@@ -107,7 +110,9 @@ def front(settings: Settings, replicas: list[Service], *, shedding: str | Path =
     with ExitStack() as stack:
         port = free_port()
         command = [sys.executable, str(HERE / "front.py"), str(port), str(shedding), str(routing), *(replica.url for replica in replicas)]
-        yield _process(stack, command, settings, f"http://127.0.0.1:{port}", "/front")
+        service = _process(stack, command, settings, f"http://127.0.0.1:{port}")
+        wait_until_up(service, "/front")
+        yield service
 
 
 def _home(settings: Settings, home: Path) -> Settings:
@@ -124,18 +129,22 @@ def beginning(settings: Settings) -> Path:
     return settings.home / "history" / "snapshot"
 
 
-def _started(stack: ExitStack, settings: Settings) -> Service:
+def _launched(stack: ExitStack, settings: Settings) -> Service:
     command = [sys.executable, "-m", "services.scoring"]
-    return _process(stack, command, settings, f"http://127.0.0.1:{settings.scoring_port}", "/ready")
+    return _process(stack, command, settings, f"http://127.0.0.1:{settings.scoring_port}")
 
 
-def _process(stack: ExitStack, command: list[str], settings: Settings, url: str, ready: str) -> Service:
+def _process(stack: ExitStack, command: list[str], settings: Settings, url: str) -> Service:
     environment = {**os.environ, **settings.as_environment()}
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     stack.callback(process.wait)
     stack.callback(process.kill)
-    wait_for(lambda: httpx.get(url + ready, timeout=1.0).status_code == 200, process)
     return Service(url, process)
+
+
+def wait_until_up(service: Service, path: str) -> None:
+    """Until this path is answered with 200."""
+    wait_for(lambda: httpx.get(service.url + path, timeout=1.0).status_code == 200, service.process)
 
 
 def wait_for(ready: Callable[[], Any], process: "subprocess.Popen[bytes]") -> None:
@@ -198,6 +207,11 @@ def payments_file(settings: Settings) -> Path:
         payments.to_json(partial, orient="records", lines=True, date_format="iso", double_precision=15)
         partial.replace(file)
     return file
+
+
+def say(what: str) -> None:
+    """What a script is about to start: some seconds pass before it has something to show."""
+    print(f"Starting {what} …", file=sys.stderr, flush=True)
 
 
 def free_port() -> int:

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from data.bundle import Model
 from data.features import FEATURES
-from data.registry import CHAMPION, Registry
 from data.settings import Settings
-from labs.versions import load_version
 from pipelines.metrics import average_precision
 from rig.smaller import served_week
-from rig.week import served
+from rig.week import champion, served
 
 TTLS_S = (60, 600, 3_600, 6 * 3_600, 86_400)
 # Counts, means, reports and risk of the terminal: what would be looked up by its id.
@@ -38,10 +36,8 @@ class Week:
         frame = served(settings)
         matrix, is_fraud = served_week(settings)
         event_s = (frame["event_time"].astype("int64") / 1_000).to_numpy()
-        with Registry.of(settings) as registry:
-            model = load_version(settings, registry, registry.alias(CHAMPION) or "")
         terminal = frame["terminal_id"].astype("category").cat.codes.to_numpy().astype(np.int64)
-        return cls(terminal, event_s, matrix, is_fraud, model)
+        return cls(terminal, event_s, matrix, is_fraud, champion(settings))
 
     def alerts(self, matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         scores = self.model.score_many(matrix)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.settings import Settings
-from rig import front, load, scoring
+from rig import front, load, say, scoring
 
 RATE, SECONDS, KILL_S = 120.0, 2.5, 0.9
 
@@ -35,5 +35,6 @@ def kill_one(settings: Settings, folder: Path) -> Killed:
 
 
 if __name__ == "__main__":
+    say("two scoring services and the front; one of the two is killed under load")
     found = kill_one(Settings.load(), Path.cwd())
     print(f"{found.requests} payments, one of two replicas killed: {found.failed} not answered ({found.error_ratio:.2%})")

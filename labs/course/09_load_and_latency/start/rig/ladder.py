@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from data.settings import Settings
-from rig import load, scoring
+from rig import load, say, scoring
 
 USERS = (1, 2, 4, 8, 16, 32)
 SINGLE, BATCH = 1, 50  # payments of a request
@@ -20,9 +20,9 @@ class Ladder:
     payments: int
 
     @property
-    def busier(self) -> str:
-        """Who works more, and so is full first where each has a core: "client" (Locust) or "service"."""
-        return "client" if self.client_cpu_s > self.service_cpu_s else "service"
+    def client_share(self) -> float:
+        """Of the CPU of both, what Locust took."""
+        return self.client_cpu_s / (self.client_cpu_s + self.service_cpu_s)
 
     @property
     def us(self) -> float:
@@ -61,6 +61,7 @@ def show(title: str, ladder: Ladder, knee: Callable[[list[dict[str, float]]], fl
 if __name__ == "__main__":
     from knee import knee
 
+    say("a scoring service, and two ladders of callers")
     single, batched = climb(Settings.load())
     for title, ladder in ((f"{SINGLE} payment a request", single), (f"{BATCH} payments a request", batched)):
         show(title, ladder, knee)

@@ -14,7 +14,7 @@ from pathlib import Path
 from data.dataset import Dataset, to_table
 from data.settings import REPOSITORY, Settings
 from labs.stream import open_stream
-from rig import Service, load, scoring, wait_for
+from rig import Service, load, say, scoring, wait_for
 from tests.load.summary import read_objective
 
 SECONDS = 2.5
@@ -80,6 +80,7 @@ if __name__ == "__main__":
     settings = Settings.load()
     if not read_objective(Path("slo.toml"))[1].rate_per_s:
         sys.exit("Complete slo.toml first.")
+    say("a scoring service, and Locust three times")
     with scoring(settings) as [service]:
         for title, stall in (("quiet", False), (f"stands still for {STALL_S:g} s", True)):
             verdict = judge(settings, service, Path("slo.toml"), int(stall), stall=stall)

@@ -18,7 +18,7 @@ from data.registry import CHALLENGER, Registry
 from data.settings import Settings
 from labs.stream import midnight, open_stream
 from pipelines.metrics import average_precision
-from rig import load, scoring
+from rig import load, say, scoring
 
 SHARES = (1.0, 0.5, 0.25, 0.1, 0.05)
 REPEATS = 15
@@ -103,6 +103,7 @@ def times_faster(whole_us: float, part_us: float, answer_us: float) -> float:
 
 if __name__ == "__main__":
     settings = Settings.load()
+    say("the challenger in five sizes, and a scoring service")
     matrix, is_fraud = served_week(settings)
     model = challenger(settings)
     sizes = [measure(model.cut(round(share * model.trees)), matrix, is_fraud) for share in SHARES]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from data.settings import Settings
-from rig import Step, front, load, scoring
+from rig import Step, front, load, say, scoring
 from rig.ladder import BATCH
 
 USERS = 400  # connections: enough that nobody waits on our side
@@ -22,7 +22,7 @@ class Spike:
     needed_ms: float
     capacity_per_s: float  # requests
     refused: float  # share of the spike's requests
-    told_when: float  # share of those refused that were told when to come back
+    told_when: float  # share of those refused that were told when to come back; NaN when none was
     lost: int  # neither answered nor refused
     waited: float  # median time of the spike's answers, in `needed_ms`
     goodput: float  # answered per second in the spike, over the capacity
@@ -45,7 +45,7 @@ def strike(settings: Settings, folder: Path) -> Spike:
         needed_ms=needed_ms,
         capacity_per_s=capacity,
         refused=spike.refused,
-        told_when=float(spike.told_when[refused].mean()) if refused.any() else 1.0,
+        told_when=float(spike.told_when[refused].mean()) if refused.any() else np.nan,
         lost=sum(int((~step.answered & ~np.isin(step.status, (429, 503))).sum()) for step in (quiet, spike, after)),
         waited=spike.ms(50) / needed_ms,
         goodput=spike.per_s / quiet.per_s,
@@ -63,9 +63,11 @@ def _recovered_s(after: Step, limit_ms: float) -> float:
 
 
 if __name__ == "__main__":
+    say("a scoring service, the front, and three times as many requests as they can answer")
     found = strike(Settings.load(), Path.cwd())
     print(f"capacity            {found.capacity_per_s:,.0f} requests of {BATCH} payments a second; one needs {found.needed_ms:.1f} ms")
-    print(f"refused             {found.refused:.0%} of the spike's requests, {found.told_when:.0%} of them told when to come back")
+    told = f", {found.told_when:.0%} of them told when to come back" if found.refused else ""
+    print(f"refused             {found.refused:.0%} of the spike's requests{told}")
     print(f"lost                {found.lost} without an answer")
     print(f"answered            {found.goodput:.0%} of the capacity, after {found.waited:,.0f} times what an answer needs (median)")
     print(f"after the spike     {found.recovered_s:.2f} s until answers are quick again")

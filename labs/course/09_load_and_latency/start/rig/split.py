@@ -10,8 +10,7 @@ from data.prediction_frames import labels_frame
 from data.schema import TRANSACTION_COLUMNS
 from data.settings import Settings
 from rig import beginning
-from rig.caching import Week
-from rig.week import served
+from rig.week import champion, served
 
 
 def torn(settings: Settings, home_of: Callable[[str], int]) -> dict[str, float]:
@@ -29,7 +28,8 @@ def torn(settings: Settings, home_of: Callable[[str], int]) -> dict[str, float]:
         apart[home == replica], _ = build_features(paid[home == replica], labels, History.load(beginning(settings)))
     differs = ~((whole == apart) | (np.isnan(whole) & np.isnan(apart)))
     of_terminal = np.array([name.startswith(("terminal_", "amount_to_terminal", "days_since_terminal")) for name in FEATURES])
-    alerts, alerts_apart = (Week.of(settings).alerts(matrix)[1] for matrix in (whole, apart))
+    model = champion(settings)
+    alerts, alerts_apart = (model.score_many(matrix) >= model.policy.review_at for matrix in (whole, apart))
     return {
         "cards_torn": 100 * float(differs[:, ~of_terminal].any(axis=1).mean()),
         "terminals_torn": 100 * float(differs[:, of_terminal].any(axis=1).mean()),

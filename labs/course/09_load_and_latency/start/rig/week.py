@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import pyarrow.parquet as pq
 
+from data.bundle import Model
 from data.dataset import to_table
 from data.prediction_frames import labels_frame, window_frame
 from data.registry import CHAMPION, Registry
@@ -53,10 +54,15 @@ def compare(frame: pd.DataFrame, scored: Path) -> Compared:
     return Compared(len(found), int(found["score_batch"].isna().sum()), int(same.sum()), int((other & found["score_batch"].notna()).sum()))
 
 
+def champion(settings: Settings) -> Model:
+    """The model that served the week."""
+    with Registry.of(settings) as registry:
+        return load_version(settings, registry, registry.alias(CHAMPION) or "")
+
+
 def score(settings: Settings, payments: Path, out: Path, *, history: Path | None, labels: Path | None) -> float:
     """What `lab score-batch` does, with the champion; returns CPU for a payment, in µs."""
-    with Registry.of(settings) as registry:
-        model = load_version(settings, registry, registry.alias(CHAMPION) or "")
+    model = champion(settings)
     began = time.process_time()
     summary = score_table(model, BatchRequest(payments, out, history=history, labels=labels))
     return 1e6 * (time.process_time() - began) / summary.rows

@@ -3,10 +3,10 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint labs bench bench-quick bench-serving bench-drift bench-canary observe chaos compose-secrets lock clean
+.PHONY: help install demo up down test lint labs bench bench-quick bench-serving bench-drift bench-canary observe chaos compose-secrets compose-demo test-compose lock clean
 
 help: ## print the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(READY) ## make .venv from the lock (PYTHON=python3.12 chooses the interpreter)
 	@:
@@ -61,6 +61,13 @@ compose-secrets: ## write .env, the stack's secrets, unless it is there
 	@test -f .env && echo ".env is there already." || { umask 077; while IFS= read -r line; do case "$$line" in *=) \
 		printf '%s%s\n' "$$line" "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')";; *) printf '%s\n' "$$line";; esac; done <.env.example >.env; \
 		echo "Wrote .env with random secrets."; }
+
+compose-demo: compose-secrets ## the closed loop on the stack in docker compose, which then stays up (docker compose down ends it)
+	@docker compose up --build --detach --wait
+	@docker compose run --rm lab demo
+
+test-compose: $(READY) ## the stack from nothing: the loop on it, parts of it killed and stopped, and away with it (ARGS=--nightly)
+	@$(BIN)/pytest tests/compose $(ARGS)
 
 lock: ## resolve pyproject.toml into requirements.lock, with hashes (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-strip-extras --generate-hashes --no-annotate \

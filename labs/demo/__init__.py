@@ -88,6 +88,8 @@ def _conclude(facts: DemoFacts, settings: Settings, story: Story, json_output: b
         for title, address in facts.pages:
             console.print(f"{title}: {address}")
         console.print("They stay up until [bold]lab down[/].")
+    elif settings.scoring_address:
+        console.print(f"The servers stay up. The report out of its volume: [bold]docker compose cp worker:{report.parent} .[/]")
     else:
         console.print(
             "Look around: [bold]make up[/] starts MLflow, Prefect and the service on what this run left; [bold]make down[/] stops them."

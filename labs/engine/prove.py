@@ -87,6 +87,7 @@ class _Prover:
         self.workspace = Workspace(settings.workspace)
         self.guide = Guide(lab)
         self._left_running = ExitStack()
+        self._busy = 1.0  # times the machine's cores, while the budgets were measured
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +123,7 @@ class _Prover:
         results = self._check(self.workspace.folder(self.lab))
         self._left_running.close()
         now = time.monotonic()
+        self._busy = max(self._busy, *(load / (os.cpu_count() or 1) for load in os.getloadavg()[:2]))  # of one minute and of five
         self.proof.check_s, self.proof.whole_s = max(self.proof.check_s, now - checking), max(self.proof.whole_s, now - began)
         self.proof.note("the guide's blocks and the solution's commands run", faults)
         self.proof.note("the solution passes", _not(results, "passed"))
@@ -197,9 +199,8 @@ class _Prover:
             ("its checks", self.proof.check_s, self.lab.check_s),
             ("the whole lab", self.proof.whole_s, self.lab.whole_s),
         ):
-            busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # budgets are of a machine that does nothing else
-            if took > allowed * busy:
-                yield f"{what} took {took:.1f} s of {allowed:g} s, on a machine {busy:.1f} times as busy as it can be"
+            if took > allowed * self._busy:  # budgets are of a machine that does nothing else
+                yield f"{what} took {took:.1f} s of {allowed:g} s, on a machine {self._busy:.1f} times as busy as it can be"
 
 
 def guide_faults(lab: Lab, guide: Guide) -> Iterator[str]:

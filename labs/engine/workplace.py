@@ -81,7 +81,7 @@ class Workplace:
             return kind.model_validate(facts)
         except ValidationError as error:
             where, said = problem(text, error)
-            raise Incorrect(f"{name}{where}: {said}.", f"{name}{where}") from None
+            raise Incorrect(f"{name}{where}: {said}.", "Correct it there; words stand in quotes, numbers do not.") from None
 
     def load(self, name: str) -> LearnerCode:
         """A Python file of the learner's, loaded in a process of its own (one for all calls of a check)."""

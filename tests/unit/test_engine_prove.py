@@ -71,6 +71,14 @@ def test_a_broken_promise_is_found(tmp_path: Path, lab: str, file: str, old: str
 
 
 @pytest.mark.usefixtures("one_kill")
+def test_a_budget_grows_with_the_load_that_was_there_while_it_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    course = copied(tmp_path, "02_decision/lab.toml", "minutes = 10", "minutes = 10\ncheck_s = 1e-6")
+    loads = iter([(1e9, 1e9, 0.0)])
+    monkeypatch.setattr("os.getloadavg", lambda: next(loads, (0.0, 0.0, 0.0)))
+    assert "budget" not in broken(proved(course.folder, "02_decision", tmp_path))
+
+
+@pytest.mark.usefixtures("one_kill")
 def test_two_known_wrong_answers_are_too_few(tmp_path: Path) -> None:
     course = copied(tmp_path)
     file = course.folder / "01_total" / "lab.toml"

@@ -1,10 +1,9 @@
 """L13: the live log says what was known when; a shop whose declined payments are known to us says what declining hides."""
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
+from numbers import Integral
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field
 
+from data.settings import Settings
 from labs.engine import Incorrect, NotStarted, Passed, Workplace
 from labs.stream import midnight
 
@@ -80,13 +80,13 @@ def nothing_moved(at: Workplace) -> Passed:
 
 
 def only_settled_judge(at: Workplace) -> Passed:
-    code, start = at.load("trend.py"), midnight(at.stream.first)
+    judged, start = _asked(at, "trend.py", "judged", 2), midnight(at.stream.first)
     counted, ever, known = np.zeros(4), np.zeros(4), np.zeros(4)  # by age in weeks: counted as frauds, of those that judge; known at all
     frauds, youngest = np.zeros(4), 99 * WEEK
     for day in range(32, 61, 7):
         today = start + timedelta(days=day)
         rows, reported = _known(at, today)
-        judges, fraud = (_flags(answer, len(rows)) for answer in code.call("judged", rows, today))
+        judges, fraud = (answer > 0 for answer in judged(rows, today))
         came, age = (rows["report_time"] <= pd.Timestamp(today)).to_numpy(), pd.Timestamp(today) - rows["event_time"]
         if (judges & fraud & ~came).any():
             raise Incorrect("It counts frauds that nobody had reported by then.", "trend.py: report_time")
@@ -159,11 +159,7 @@ def known_when(at: Workplace) -> Passed:
     record = _record(at)
     if record.onset is None:
         raise NotStarted(f"Let the fraudsters change their tactics: `{INJECT}`.")
-    code = at.load("hear.py")
-
-    def hear(caught: list[bool], usual: float) -> int | None:
-        return _heard(code, caught, usual)
-
+    hear = partial(_heard, at.load("hear.py"))
     found = record.heard(hear)
     if found is None:
         raise Incorrect("On the live reports your hear.py stays silent.", "`python when.py`; `lab traffic --days 7` brings more reports")
@@ -200,17 +196,15 @@ def known_when(at: Workplace) -> Passed:
 
 
 def estimate_corrected(at: Workplace) -> Passed:
-    shop, code = _shop(at), at.load("estimate.py")
-
-    def counted(rows: pd.DataFrame) -> Any:
-        return [_numbers(answer, len(rows), "estimate.py") for answer in code.call("counted", rows)]
-
+    shop, counted = _shop(at), _asked(at, "estimate.py", "counted", 2)
+    rows = shop.rows(0)
+    fraud, weight = counted(rows)
+    if (weight < 0).any() or not (fraud * weight).any():
+        raise Incorrect("No payment counts as a fraud, or one stands for less than none.", "estimate.py: what it returns")
     said = np.mean([shop.estimate(shop.rows(draw), counted) for draw in range(DRAWS)], axis=0)
-    naive = np.array(shop.estimate(shop.rows(0), lambda rows: (rows["reported"], np.where(rows["decision"] == "decline", 0.0, 1.0))))
+    naive = np.array(shop.estimate(rows, lambda rows: (rows["reported"], np.where(rows["decision"] == "decline", 0.0, 1.0))))
     bias, naive_bias = said / np.array(shop.truth) - 1, naive / np.array(shop.truth) - 1
     if (np.abs(bias) > BIAS).any():
-        rows = shop.rows(0)
-        fraud, weight = counted(rows)
         gone, spared = (rows["decision"] == "decline").to_numpy(), rows["held_out"].to_numpy()
         off = f"Recall is off by {bias[0]:+.0%}, precision by {bias[1]:+.0%}."
         if (weight[gone] > 0).any() and fraud[gone].mean() > 0.9:
@@ -235,13 +229,11 @@ def estimate_corrected(at: Workplace) -> Passed:
 
 
 def survivors_mended(at: Workplace) -> Passed:
-    shop, code = _shop(at), at.load("learn.py")
-
-    def learned(rows: pd.DataFrame) -> Any:
-        return [_numbers(answer, len(rows), "learn.py") for answer in code.call("learned", rows)]
-
+    shop, learned = _shop(at), _asked(at, "learn.py", "learned", 3)
     rows = shop.rows(0)
-    keep, fraud, _ = learned(rows)
+    keep, fraud, weight = learned(rows)
+    if (weight < 0).any() or not (keep * fraud * weight).any():
+        raise Incorrect("It learns from no fraud, or from one with less than no weight.", "learn.py: what it returns")
     gone = (rows["decision"] == "decline").to_numpy() & (keep > 0)
     if fraud[gone].any():
         genuine = 1 - rows["reported"][rows["held_out"]].mean()
@@ -268,8 +260,8 @@ def price_of_knowing(at: Workplace) -> Passed:
     told = at.answers("decision.toml", Decision)
     if at.unchanged("estimate.py"):
         raise NotStarted("Correct the estimate first: estimate.py.")
-    shop, code = _shop(at), at.load("estimate.py")
-    shares = _module(at, "shop").SHARES
+    shop, counted = _shop(at), _asked(at, "estimate.py", "counted", 2)
+    shares = at.given("shop.py").SHARES
     price = shop.price(told.random_approve_share)
     if told.random_approve_share not in shares:
         raise Incorrect("That share is not in the table.", "decision.toml: one of `python price.py`")
@@ -279,12 +271,8 @@ def price_of_knowing(at: Workplace) -> Passed:
             "longer declined count too.",
             "decision.toml: costs_per_thousand_eur, against `python price.py`",
         )
-
-    def counted(rows: pd.DataFrame) -> Any:
-        return code.call("counted", rows)
-
     spread = shop.spread(told.random_approve_share, counted)
-    if spread > WANTED:
+    if not spread <= WANTED:  # a NaN, too
         raise Incorrect(
             f"With {told.random_approve_share:.0%} let through, recall is off by {spread:.1%} from month to month.", "`python price.py`"
         )
@@ -297,33 +285,23 @@ def price_of_knowing(at: Workplace) -> Passed:
 # ---- what they share
 
 
-@cache
-def _loaded(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{file.stem}_of_L13", file)
-    assert spec is not None and spec.loader is not None  # it lies beside this file
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def _module(at: Workplace, name: str) -> ModuleType:
-    """The pristine record.py or shop.py: what the learner's copy says counts for nothing."""
-    return _loaded(at.start / f"{name}.py")
-
-
 def _record(at: Workplace) -> Any:
-    return _module(at, "record").read(at.settings)
+    return _read(at.given("record.py"), at.settings)
+
+
+@cache  # for one run: the engine loads this file anew for each
+def _read(record: ModuleType, settings: Settings) -> Any:
+    return record.read(settings)
 
 
 def _shop(at: Workplace) -> Any:
-    return _module(at, "shop").Shop(at.settings)
+    return at.given("shop.py").Shop(at.settings)
 
 
 @cache
 def _history(at: Workplace) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
     """The payments of history, which were all let through, and when each was reported as a fraud, ever."""
-    stream, never = at.stream, _module(at, "record").NEVER
+    stream, never = at.stream, at.given("record.py").NEVER
     paid = stream.dataset.read("transactions", stream.first, stream.live)[["transaction_id", "event_time"]]
     labels = stream.dataset.read("labels", stream.first, stream.live)
     reports = labels[labels["is_fraud"]].groupby("transaction_id")["report_time"].min()
@@ -333,7 +311,7 @@ def _history(at: Workplace) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
 def _known(at: Workplace, today: datetime) -> tuple[pd.DataFrame, Any]:
     """The payments of the four weeks before a day with the reports that had come, and which of them are ever reported."""
     paid, reports = _history(at)
-    now, never = pd.Timestamp(today), _module(at, "record").NEVER
+    now, never = pd.Timestamp(today), at.given("record.py").NEVER
     chosen = (paid["event_time"] < now) & (paid["event_time"] >= now - pd.Timedelta(days=28))
     rows = paid[chosen].assign(report_time=reports[chosen].where(reports[chosen] <= now, never)).reset_index(drop=True)
     return rows, (reports[chosen] < never).to_numpy()
@@ -351,13 +329,24 @@ def _settled(rows: pd.DataFrame, today: datetime) -> tuple[Any, Any]:
 
 def _heard(code: Any, caught: Any, usual: float) -> int | None:
     place = code.call("hear", [bool(one) for one in caught], usual)
-    if place is not None and not (isinstance(place, int) and 0 <= place < len(caught)):
+    if place is None:
+        return None
+    if not (isinstance(place, Integral) and 0 <= place < len(caught)):
         raise Incorrect(f"hear.py answers {place!r} to {len(caught)} reports.", "hear.py: a place from 0, or None")
-    return place
+    return int(place)
 
 
-def _flags(answer: Any, n: int) -> Any:
-    return _numbers(answer, n, "trend.py") > 0
+def _asked(at: Workplace, file: str, function: str, columns: int) -> Callable[..., list[Any]]:
+    """The learner's function of a frame, which must answer so many columns of numbers or flags, one for each row."""
+    code = at.load(file)
+
+    def ask(rows: pd.DataFrame, *more: Any) -> list[Any]:
+        answer = code.call(function, rows, *more)
+        if not isinstance(answer, tuple | list) or len(answer) != columns:
+            raise Incorrect(f"`{function}` is to return {columns} arrays.", f"{file}, as it was given")
+        return [_numbers(one, len(rows), file) for one in answer]
+
+    return ask
 
 
 def _numbers(answer: Any, n: int, file: str) -> Any:

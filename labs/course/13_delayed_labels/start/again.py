@@ -1,4 +1,4 @@
-"""Given: models that learned from the shop's log, judged on the three weeks after it: `python again.py`, ten seconds."""
+"""Given: models that learned from the shop's log, judged on the three weeks after it: `python again.py`, some seconds."""
 
 import shop
 from learn import learned

@@ -6,7 +6,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -100,7 +99,6 @@ class Record:
         return len(rows), float((rows["amount_minor"].to_numpy(dtype=np.float64) / 100 + FEE).sum())
 
 
-@cache
 def read(settings: Settings | None = None) -> Record:
     """The record of the running lab."""
     settings = settings or Settings.load()

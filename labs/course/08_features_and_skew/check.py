@@ -54,8 +54,10 @@ class Stale(BaseModel, extra="forbid"):
 
 
 def few_features(at: Workplace) -> Passed:
-    given, fits = at.given("study.py"), _fits(at)
-    keep = at.load("selection.py").call("chosen")
+    given = at.given("study.py")
+    fits, keep = given.Fits(at.stream), at.load("selection.py").call("chosen")
+    if not isinstance(keep, list) or not keep:
+        raise Incorrect("`chosen` is to answer a list of features.", "selection.py: what it returns")
     odd = [name for name in keep if name not in FEATURES]
     if odd or len(set(keep)) < len(keep):
         raise Incorrect(f"{odd[0] if odd else 'A name that stands twice'} is no feature to choose.", "selection.py")
@@ -79,19 +81,23 @@ def few_features(at: Workplace) -> Passed:
 
 
 def unseen_level(at: Workplace) -> Passed:
-    live = _live(at)
-    words = live.payments["category"].astype(str).to_list()
-    right = live.again[:, FEATURE_INDEX["category"]].astype(int).tolist()
-    code = at.load("encode.py")
+    live, column = _live(at), FEATURE_INDEX["category"]
+    words, right = live.payments["category"].astype(str).to_list(), live.again[:, column].astype(int).tolist()
+
+    def encode(*some: str) -> list[int]:
+        codes = at.load("encode.py").call("encode", list(some), CATEGORIES)
+        if np.shape(codes) != np.shape(some) or not all(isinstance(code, int | np.integer) for code in codes):
+            raise Incorrect("`encode` is to answer a whole number for each word.", "encode.py: what it returns")
+        return [int(code) for code in codes]
+
     try:
-        unseen = _codes(code.call("encode", ["crypto_exchange", words[0]], CATEGORIES))
+        unseen = encode("crypto_exchange", words[0])
     except Incorrect as failure:
-        if "KeyError" in failure.why or "ValueError" in failure.why:
-            raise Incorrect(
-                "It fails on a category that it never saw: the payment would go unanswered.", "encode.py: what stands for `never seen`?"
-            ) from None
-        raise
-    many, alone = _codes(code.call("encode", words[:2000], CATEGORIES)), [code.call("encode", [word], CATEGORIES)[0] for word in words[:50]]
+        if "KeyError" not in failure.why and "ValueError" not in failure.why:
+            raise
+        why = "It fails on a category that it never saw: the payment would go unanswered."
+        raise Incorrect(why, "encode.py: what stands for `never seen`?") from None
+    many, alone = encode(*words[:2000]), [encode(word)[0] for word in words[:50]]
     if many[:50] != alone:
         raise Incorrect(
             "The same category gets one code in a batch and another one alone: its neighbours decide.",
@@ -104,13 +110,10 @@ def unseen_level(at: Workplace) -> Passed:
             f"A category that was never seen gets {unseen[0]}, which stands for another one or for none that the model knows.",
             "encode.py: data/features.py says which code means `unseen`",
         )
-    strange = np.array([word not in CATEGORIES for word in words])
-    if not strange.any():
+    if not (live.served[[word not in CATEGORIES for word in words], column] == -1).any():
         raise NotStarted("Now see what the service does: `lab score --category crypto_exchange --channel online --amount 60`.")
-    if (live.served[strange, FEATURE_INDEX["category"]] != -1).any():
-        raise Incorrect("The service gave an unseen category a code of its own.", "The log: `category` of the features")
-    everything, batches = np.ones(len(words), dtype=bool), live.again.copy()
-    batches[:, FEATURE_INDEX["category"]] = np.concatenate([_by_neighbours(words[i : i + 50]) for i in range(0, len(words), 50)])
+    everything, batches, notebook = np.ones(len(words), dtype=bool), live.again.copy(), at.given("encode.py").encode
+    batches[:, column] = np.concatenate([notebook(words[i : i + 50], CATEGORIES) for i in range(0, len(words), 50)])
     return Passed({"ap_own_codes": live.worth(live.again, everything)["ap"], "ap_batch_codes": live.worth(batches, everything)["ap"]})
 
 
@@ -119,9 +122,8 @@ def unseen_level(at: Workplace) -> Passed:
 
 def skew_found(at: Workplace) -> Passed:
     told, live = at.answers("finding.toml", Finding), _live(at)
-    spoilt = _spoilt(live)
-    first = live.payments.iloc[int(np.flatnonzero(spoilt)[0])]
-    columns = live.parity(np.ones(len(spoilt), dtype=bool)).columns
+    first = live.payments.iloc[_spoilt(live)[0]]
+    columns = live.parity(np.ones(len(live.day), dtype=bool)).columns
     if told.first_payment != first["transaction_id"]:
         raise Incorrect("That is not the first payment that was served otherwise.", "`python replay.py`, first day that has one")
     if told.since != first["event_time"].date():
@@ -136,7 +138,7 @@ def skew_found(at: Workplace) -> Passed:
             f"If the last {told.hidden_minutes:g} minutes were left out, other counts would have been served.",
             "`python replay.py ID` of a few payments: which minutes are missing from what was served?",
         )
-    return Passed({"spoilt_share": float(spoilt[live.week(told.since)].mean())})
+    return Passed({"spoilt_share": 100 * float(live.differs[live.week(told.since)].mean())})
 
 
 # ---- 4 price it
@@ -144,7 +146,7 @@ def skew_found(at: Workplace) -> Passed:
 
 def skew_priced(at: Workplace) -> Passed:
     told, live = at.answers("price.toml", Price), _live(at)
-    began = live.payments["event_time"].iloc[int(np.flatnonzero(_spoilt(live))[0])].date()
+    began = live.day[_spoilt(live)[0]]
     rows, before = live.week(began), live.week(min(live.day))
     served, again, earlier = live.worth(live.served, rows), live.worth(live.again, rows), live.worth(live.served, before)
     look = "`python price.py`: the two lines of the release's first week"
@@ -171,20 +173,22 @@ def skew_priced(at: Workplace) -> Passed:
 
 
 def same_in_stream(at: Workplace) -> Passed:
-    _need_pristine(at)
-    found = _played(at, _stretch(at).events, _stretch(at).asked)[0]
-    off = (found != _stretch(at).again).any(axis=1)
-    if off.any() and np.array_equal(found, _hour_less(at)):
-        raise Incorrect(
-            f"The last hour is still missing, on {off.sum():,} of {len(off):,} payments.",
-            "online.py: `complete_until`. In which zone does the broker write its mark, and in which do you read it?",
-        )
+    one = _live(at).stretch
+    found, _ = _played(at, one.events, one.asked)
+    off = (found != one.again).any(axis=1)
     if off.any():
-        raise Incorrect(f"{off.sum():,} of {len(off):,} payments get other totals than by the batch path.", "`python stream.py`")
+        why = f"{off.sum():,} of {len(off):,} payments get other totals than by the batch path."
+        hour_less = one.again - np.repeat(one.again[:, ::4], 4, axis=1)
+        if not np.array_equal(found, hour_less):
+            raise Incorrect(why, "`python stream.py`")
+        look = "online.py: `complete_until`. In which zone does the broker write its mark, and in which do you read it?"
+        raise Incorrect(f"The last hour is still missing: {why}", look)
     for case in _EDGES:
-        events, asked, wanted = _edge(at, case)
-        found = _played(at, events, asked)[0]
-        if not np.array_equal(found, wanted):
+        begins = int(case.begins.timestamp())
+        events = [("card_edge", "term_edge", begins + second, 1000 + second) for second in case.arrived]
+        rows = History().advance_many([(*event, "online", "unknown", None, None, None) for event in events])
+        found, _ = _played(at, events, [True] * len(events))
+        if not np.array_equal(found, at.given("study.py").as_totals(rows)):
             raise Incorrect(case.why, case.look)
     return Passed({"compared": float(len(off))})
 
@@ -225,8 +229,7 @@ _EDGES = (
 
 def parity_is_zero(at: Workplace) -> Passed:
     live = _live(at)
-    last = int(np.flatnonzero(_spoilt(live))[-1])
-    since = len(live.day) - 1 - last
+    since = len(live.day) - 1 - int(_spoilt(live)[-1])
     if at.ask("GET", "/v1/serving")["faults"]:
         raise Incorrect("The service still runs the release as it was.", "Put your store in its place: `lab drift stop`")
     if since < ENOUGH:
@@ -234,8 +237,7 @@ def parity_is_zero(at: Workplace) -> Passed:
             f"Only {since:,} payments were served since the last wrong one: too few to prove it gone.",
             "Send the next day: `lab traffic --days 1`; a total that is off on one payment in two hundred must show",
         )
-    stopped = [entry for entry in at.ledger.entries() if entry.kind == "drift_stopped"]
-    if not stopped:
+    if not any(entry.kind == "drift_stopped" for entry in at.ledger.entries()):
         raise Incorrect("The ledger knows no end of the release.", "`lab drift stop` writes it; training leaves out what lies before")
     return Passed()
 
@@ -244,8 +246,7 @@ def parity_is_zero(at: Workplace) -> Passed:
 
 
 def precomputed(at: Workplace) -> Passed:
-    _need_pristine(at)
-    one = _stretch(at)
+    one = _live(at).stretch
     found, spent = _played(at, one.events, one.asked, "nightly", [one.midnight])
     off = (found != one.again).any(axis=1)
     if off.any():
@@ -271,10 +272,8 @@ def precomputed(at: Workplace) -> Passed:
             f"After three nights without the job {off.sum():,} of {len(off):,} payments get totals of another day, and nobody is told.",
             "nightly.py: for how long are the rows of one midnight true?",
         )
-    return Passed(
-        {"us_before": float(plain.mean()), "us_after": float(spent.mean()), "p99_before": float(np.quantile(plain, 0.99))}
-        | {"p99_after": float(np.quantile(spent, 0.99))}
-    )
+    tails = {"p99_before": float(np.quantile(plain, 0.99)), "p99_after": float(np.quantile(spent, 0.99))}
+    return Passed({"us_before": float(plain.mean()), "us_after": float(spent.mean())} | tails)
 
 
 def stale_priced(at: Workplace) -> Passed:
@@ -306,88 +305,32 @@ def stale_priced(at: Workplace) -> Passed:
 # ---- what they share
 
 
-_MADE: dict[tuple[object, ...], Any] = {}
-
-
-def _once(key: tuple[object, ...], make: Any) -> Any:
-    """Computed once for all checks of a run."""
-    if key not in _MADE:
-        _MADE[key] = make()
-    return _MADE[key]
-
-
-def _state(at: Workplace) -> tuple[object, ...]:
-    """What tells one state of the log from another: its length, and what the ledger says was done meanwhile."""
-    [(newest,)] = read(at.log, "SELECT max(sequence) FROM predictions", ())
-    return at.settings.home, newest, len(at.ledger.entries())
+_READ: dict[tuple[object, ...], Any] = {}
 
 
 def _live(at: Workplace) -> Any:
-    return _once(("live", *_state(at)), lambda: at.given("study.py").Live(at.settings, at.stream))
+    """The log, read once for all checks of a run: until payments are sent, or the ledger says that something was done."""
+    [(newest,)] = read(at.log, "SELECT max(sequence) FROM predictions", ())
+    state = at.settings.home, newest, len(at.ledger.entries())
+    if state not in _READ:
+        _READ[state] = at.given("study.py").Live(at.settings, at.stream)
+    return _READ[state]
 
 
-def _fits(at: Workplace) -> Any:
-    return _once(("fits", at.settings.home), lambda: at.given("study.py").Fits(at.stream))
-
-
-def _stretch(at: Workplace) -> Any:
-    """The first day of the release, or the log's last one."""
-    live = _live(at)
-
-    def make() -> Any:
-        off = live.day[live.differs]
-        return at.given("study.py").stretch(live, off[0] if len(off) else max(live.day))
-
-    return _once(("stretch", *_state(at)), make)
-
-
-def _hour_less(at: Workplace) -> NDArray[np.int64]:
-    """The stretch's totals without the payments of the last hour."""
-    totals: NDArray[np.int64] = _stretch(at).again.copy()
-    totals -= np.repeat(totals[:, ::4], 4, axis=1)
-    return totals
-
-
-def _spoilt(live: Any) -> NDArray[np.bool_]:
-    """Payments that were served otherwise. Raises NotStarted where there are none yet."""
+def _spoilt(live: Any) -> NDArray[np.intp]:
+    """Places of the payments that were served otherwise. Raises NotStarted where there are none yet."""
     if not live.differs.any():
         raise NotStarted("Let the release happen: `lab drift inject new_totals --scenarios release.toml --days 7`.")
-    flags: NDArray[np.bool_] = live.differs
-    return flags
-
-
-def _need_pristine(at: Workplace) -> None:
-    if not at.unchanged("stream.py"):
-        raise Incorrect("stream.py is not as it was given, and it plays the payments.", f"Copy it back from {at.start}")
+    return np.flatnonzero(live.differs)
 
 
 def _played(
     at: Workplace, events: list[Any], asked: list[bool], module: str = "online", nights: Sequence[int] = ()
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """What the learner's store answers, and the CPU that each answer took in µs."""
+    if not at.unchanged("stream.py"):
+        raise Incorrect("stream.py is not as it was given, and it plays the payments.", f"Copy it back from {at.start}")
     found, spent = at.load("stream.py").call("answers", events, asked, module, list(nights), timeout_s=30)
     if np.shape(found) != (sum(asked), 12):
         raise Incorrect("It does not answer twelve whole numbers for each payment.", f"{module}.py: what `totals` returns")
     return np.asarray(found), np.asarray(spent)
-
-
-def _edge(at: Workplace, case: Edge) -> tuple[list[tuple[str, str, int, int]], list[bool], NDArray[np.int64]]:
-    """Its events, all of them asked, and their totals by the batch path."""
-    begins, history = int(case.begins.timestamp()), History()
-    events = [("card_edge", "term_edge", begins + second, 1000 + second) for second in case.arrived]
-    rows = history.advance_many([(*event, "online", "unknown", None, None, None) for event in events])
-    totals: NDArray[np.int64] = at.given("study.py").as_totals(rows)
-    return events, [True] * len(events), totals
-
-
-def _codes(answer: Any) -> list[int]:
-    try:
-        return [int(code) for code in answer]
-    except (TypeError, ValueError):
-        raise Incorrect("`encode` is to answer a whole number for each word.", "encode.py: what it returns") from None
-
-
-def _by_neighbours(words: list[str]) -> NDArray[np.int64]:
-    """The codes of the notebook: places among the words of this batch."""
-    order = {word: code for code, word in enumerate(sorted(set(words)))}
-    return np.array([order[word] for word in words])

@@ -44,12 +44,9 @@ def told(name, found, wanted, spent):
 
 
 def main(asked_for):
-    from study import Live, stretch
+    from study import Live
 
-    live = Live.here()
-    days = sorted(set(live.day))
-    off = [day for day in days if live.differs[live.day == day].any()]
-    one = stretch(live, off[0] if off else days[-1])
+    one = Live.here().stretch
     print(f"{datetime.fromtimestamp(one.midnight, UTC):%Y-%m-%d}: payments whose totals differ")
     found, spent = answers(one.events, one.asked)
     times = [told("online.py from the batch path", found, one.again, spent)]

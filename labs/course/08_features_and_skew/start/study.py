@@ -185,6 +185,11 @@ class Live:
         facts = json.loads((self.settings.home / "models" / self.champion.version / FACTS).read_text())
         return float(facts["metrics"]["average_precision"])
 
+    @cached_property
+    def stretch(self) -> "Stretch":
+        """The first day that was served otherwise, or the last one of the log."""
+        return stretch(self, min(self.day[self.differs], default=max(self.day)))
+
     # ---- totals at any moment
 
     def with_totals(self, age: str) -> Floats:

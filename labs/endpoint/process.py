@@ -186,4 +186,4 @@ def on_show(file: Path, settings: Settings, *, challenger: str | None = None) ->
         with on_trial(file, settings, challenger=challenger) as pair:
             yield pair
     except Incorrect as fault:
-        sys.exit(f"{fault.why} {fault.look}")
+        sys.exit(f"{fault.why}\n{fault.look}")

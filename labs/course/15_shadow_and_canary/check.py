@@ -1,13 +1,9 @@
 """L15: the learner's counting and judging are tried on this system's payments, the releases are read from its ledger and its log."""
 
-import importlib.util
 import json
 import re
 from datetime import datetime, timedelta
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -193,12 +189,22 @@ def right_arm(at: Workplace) -> Passed:
             "Count its cards, not its answers.",
             "arms.py: `arm` is what came of it, `plan.arm` what was meant",
         )
+    asked = during[during["challenger_version"].notna()]
+    if found["challenger"][1] + found["champion"][1] == len(during) > len(asked):
+        raise Incorrect(
+            f"{len(during) - len(asked)} payments came while the challenger was taken out: nobody asked it, so it did not fail.",
+            "arms.py: `challenger_version` is None there",
+        )
     if payments > truth["challenger"][1]:
         raise Incorrect(
             f"{payments - truth['challenger'][1]:,} of its payments belong to another step or another rollout, with another draw of cards.",
             "arms.py: `epoch` and `rollout_id` of the plan",
         )
-    raise Incorrect(f"Right is {truth}, as (failed, payments); it answers {found}.", "arms.py: a failure is a NaN, of that arm's model")
+    arm = next(name for name in truth if found[name] != truth[name])
+    raise Incorrect(
+        f"It counts {found[arm][0]:,} failures on {found[arm][1]:,} payments of the {arm}'s cards; the log has another number.",
+        "arms.py: a failure is a NaN, of that arm's model",
+    )
 
 
 def _canary_day(at: Workplace) -> tuple[pd.DataFrame, ServingPlan, dict[str, tuple[int, int]]]:
@@ -239,7 +245,7 @@ def _diluted(log: pd.DataFrame, plan: ServingPlan) -> float:
 
 
 def rule_holds(at: Workplace) -> Passed:
-    code, replays = at.load("judge.py"), _replays(at)
+    code, replays = at.load("judge.py"), at.given("replays.py")
     week = replays.Week.of(_week(at))
 
     def rule(*seen: Any) -> Any:
@@ -287,40 +293,17 @@ def rule_holds(at: Workplace) -> Passed:
             f"After a week at 5 % it promotes {same.share('promote'):.0%} of challengers that are the champion itself.",
             "judge.py: 2,000 payments with four failures do show that fewer than 1 % fail",
         )
-    naive = replays.judge_all(_peeking, week, replays.SETTINGS["itself"])
+    naive = replays.judge_all(at.given("judge.py").verdict, week, replays.SETTINGS["itself"])
     return Passed(
         {"false_rollbacks": 100 * same.share("roll_back"), "naive_rollbacks": 100 * naive.share("roll_back")}
         | {"exposed_30": exposed["crash"], "exposed_5": exposed["faulty"], "bleeding_promoted": 100 * bleeding.share("promote")}
     )
 
 
-def _peeking(challenger: tuple[int, int], champion: tuple[int, int], share: float, last: bool) -> str:
-    """A z-test at each look, as if it were the only one."""
-    (bad, n), (worse, m) = challenger, champion
-    pooled = (bad + worse) / max(n + m, 1)
-    spread = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m)) if n and m else 0.0
-    worse_shown = spread > 0 and bad / n - worse / m > 1.96 * spread
-    return "roll_back" if worse_shown else "promote" if last else "hold"
-
-
 def _week(at: Workplace) -> pd.DataFrame:
     """The week that the champion served alone."""
     began = midnight(at.stream.live)
     return at.served(began, began + timedelta(days=7))
-
-
-@cache
-def _loaded(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("replays_of_L15", file)
-    assert spec is not None and spec.loader is not None  # it lies beside this file
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _replays(at: Workplace) -> ModuleType:
-    """The pristine replays.py: what the learner's copy says counts for nothing."""
-    return _loaded(at.start / "replays.py")
 
 
 # ---- 4 the plan
@@ -400,7 +383,7 @@ def released(at: Workplace) -> Passed:
     if last.end["decided_by"] != "judge":
         raise Incorrect("E was promoted by an operator; no evidence was asked for.", "`lab reset 15`, and let the judge decide")
     if last.facts["plan_digest"] != RolloutPlan.load(at.file("plan.toml")).digest:
-        raise Incorrect("E was released by another plan than plan.toml is now.", "plan.toml: put it back as it was for E")
+        raise Incorrect("E was released by another plan than plan.toml is now.", "`lab rollback --reason again`, `python release.py E`")
     serves = {str(at.registry.alias(CHAMPION)), str(at.ask("GET", "/v1/serving")["champion"])}
     if serves != {last.facts["challenger"]}:
         raise Incorrect(f"E was promoted, and version {' and '.join(sorted(serves))} serves.", "`lab registry`, `lab rollout status`")

@@ -45,8 +45,10 @@ def release(letter, settings):
 
 def told():
     answers = tomllib.loads(Path("predictions.toml").read_text())
-    if "?" in answers.values():
-        sys.exit("Predict first: complete predictions.toml.")
+    for name, said in answers.items():
+        words = ("promote", "roll_back", "inconclusive") if name.endswith("_ends") else ("nobody", "few", "many")
+        if said not in words:
+            sys.exit(f"Predict first. predictions.toml: {name} is one of {', '.join(words)}.")
     return answers
 
 
@@ -55,7 +57,7 @@ def name_challenger(settings):
     registry = Registry.of(settings)
     try:
         if registry.alias(CHAMPION) == "2":
-            sys.exit("Version 2 is champion already. `lab reset 15` begins again.")
+            sys.exit("Version 2 is champion already. To release it again: `lab rollback --reason again` puts version 1 back.")
         registry.set_alias(CHALLENGER, "2")
     finally:
         registry.close()

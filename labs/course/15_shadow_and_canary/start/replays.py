@@ -120,7 +120,7 @@ def main():
         shares = [found.share(one) for one in ("roll_back", "promote", "inconclusive")]
         print(f"{name:10}{setting.share:>6.0%}{setting.days:>5}{fails:>10.1%}{shares[0]:>12.0%}{shares[1]:>9.0%}{shares[2]:>11.0%}"
               f"{median(found.exposed):>14,.0f}")  # fmt: skip
-    print(f"The champion fails on {FAILING:.1%}, and so does `itself`: it is the champion's own model.")
+    print(f"The champion fails on {FAILING:.1%}, and so does `itself`: it is the same model.")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+# Nothing more: the file is the answer.

@@ -189,6 +189,8 @@ def found_again(at: Workplace) -> Passed:
         found = at.load("find.py").call("find", reference, window, column)
         if not isinstance(found, dict) or not {"dimension", "level", "since", "factor"} <= found.keys():
             raise Incorrect("`find` is to answer a dictionary of dimension, level, since and factor.", "find.py: what it returns")
+        if not isinstance(found["factor"], int | float | np.number):
+            raise Incorrect("`find` is to answer a factor that is a number.", "find.py: what it returns")
         told, truth = f"{found['dimension']} {found['level']}", f"{dimension} {level}"
         another = f"Another incident: {column} of {truth} × {factor:g} since {since}. It says"
         if told != truth:
@@ -246,10 +248,10 @@ def importance_or_retraining(at: Workplace) -> Passed:
     quiet, (drifted,), seeds, champion = (study.importances(kind) for kind in ("quiet", "new_tactic", "seeds", "champion"))
 
     def moved(earlier: Any, latest: Any) -> list[str]:
-        answer = np.asarray(at.load("importance.py").call("moved", earlier, latest), dtype=int).ravel()
-        if ((answer < 0) | (answer >= len(features))).any():
+        answer = at.load("importance.py").call("moved", earlier, latest)
+        if np.ndim(answer) != 1 or not set(answer) <= set(range(len(features))):
             raise Incorrect("`moved` is to answer places of features, from 0 on.", "importance.py: what it returns")
-        return [features[place] for place in answer]
+        return [features[int(place)] for place in answer]
 
     said = [moved(np.delete(quiet, number, axis=0), quiet[number]) for number in range(len(quiet))]
     false, most = sum(map(bool, said)), max(said, key=len)

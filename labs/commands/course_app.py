@@ -126,6 +126,7 @@ def dev_check(
     jobs: Annotated[int | None, typer.Option(min=1, help="Labs at a time; one per core when absent.")] = None,
     times: Annotated[int, typer.Option(min=1, help="How often each solution must pass.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the homes of the labs, to look at what went wrong.")] = False,
+    last_failed: Annotated[bool, typer.Option("--last-failed", help="Those that failed last time; all when none did.")] = False,
 ) -> None:
     """Prove that labs keep the authoring contract.
 
@@ -133,4 +134,4 @@ def dev_check(
     """
     from labs.commands import dev
 
-    raise typer.Exit(dev.check(which or [], jobs=jobs, times=times, keep=keep))
+    raise typer.Exit(dev.check(which or [], jobs=jobs, times=times, keep=keep, last_failed=last_failed))

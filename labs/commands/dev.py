@@ -1,5 +1,6 @@
 """`lab dev check` and `lab dev new`: for authors of labs."""
 
+import json
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -31,10 +32,14 @@ def new(name: str, title: str) -> None:
     out.print(f"Prove it: [bold]lab{elsewhere} dev check {name}[/]", soft_wrap=True)
 
 
-def check(asked: list[str], *, jobs: int | None, times: int, keep: bool) -> int:
+def check(asked: list[str], *, jobs: int | None, times: int, keep: bool, last_failed: bool) -> int:
     """Prove the named labs, or all; returns 0 when every promise of the contract is kept, 1 otherwise."""
     settings = Settings.load()
     course = Course(settings.course)
+    failed = settings.home / "dev" / "failed.json"
+    if last_failed and not asked and failed.exists():
+        known = {lab.name for lab in course.labs}
+        asked = [name for name in json.loads(failed.read_text()) if name in known]
     labs = [course.lab(name) for name in asked] or course.labs
     out = console()
     if not labs:
@@ -50,6 +55,7 @@ def check(asked: list[str], *, jobs: int | None, times: int, keep: bool) -> int:
                 tell(proofs[-1], out)
                 status.update(f"proving: {len(proofs)} of {len(labs)} labs")
     kept = sum(proof.kept for proof in proofs)
+    failed.write_text(json.dumps(sorted(course.lab(proof.lab).name for proof in proofs if not proof.kept)))
     out.print(f"\n{kept} of {len(proofs)} labs keep the authoring contract.")
     return 0 if kept == len(proofs) else 1
 

@@ -118,4 +118,6 @@ def test_the_command_proves_labs_side_by_side_and_leaves_nothing(tmp_path: Path,
     assert result.exit_code == 1
     assert "1 of 2 labs keep the authoring contract" in result.stdout
     assert "wrong/zero draws its own message" in result.stdout
-    assert sorted(path.name for path in (tmp_path / "lab" / "dev").iterdir()) in ([], ["base"])
+    assert {path.name for path in (tmp_path / "lab" / "dev").iterdir()} <= {"base", "failed.json"}
+    again = CliRunner().invoke(app, ["--course", str(course.folder), "dev", "check", "--last-failed"])
+    assert (again.exit_code, "0 of 1 labs keep the authoring contract" in again.stdout) == (1, True)

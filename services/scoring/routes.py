@@ -63,14 +63,20 @@ def scoring_routes(service: Service) -> APIRouter:
 
 
 def _add_scoring(router: APIRouter, service: Service) -> None:
-    @router.post("/v1/score", response_model=Prediction, openapi_extra=_takes(Transaction))
+    @router.post("/v1/score", tags=["payments"], summary="Score one payment", response_model=Prediction, openapi_extra=_takes(Transaction))
     async def score(request: Request) -> Response:
         """Score one payment. The same transaction_id gets the same answer, and is stored once."""
         transaction = decode(Transaction, await request.body())
         answer = await service.engine.score(transaction, request.state.request_id)
         return Response(answer.json(), headers=_told_of((answer,)), media_type="application/json")
 
-    @router.post("/v1/score/batch", response_model=PredictionBatch, openapi_extra=_takes(TransactionBatch))
+    @router.post(
+        "/v1/score/batch",
+        tags=["payments"],
+        summary="Score many, in order",
+        response_model=PredictionBatch,
+        openapi_extra=_takes(TransactionBatch),
+    )
     async def score_batch(request: Request) -> Response:
         """Score payments in order of arrival. When it fails, send it again: what was stored is answered the same."""
         batch = decode(TransactionBatch, await request.body())
@@ -78,7 +84,13 @@ def _add_scoring(router: APIRouter, service: Service) -> None:
         content = f'{{"predictions":[{",".join([answer.json() for answer in answers])}]}}'
         return Response(content, headers=_told_of(answers), media_type="application/json")
 
-    @router.post("/v1/labels", response_model=LabelReceipt, openapi_extra=_takes(LabelBatch))
+    @router.post(
+        "/v1/labels",
+        tags=["payments"],
+        summary="Report what became of payments",
+        response_model=LabelReceipt,
+        openapi_extra=_takes(LabelBatch),
+    )
     async def labels(request: Request) -> Response:
         """Tell what became known of payments that were scored here."""
         receipt = await service.engine.add_labels(decode(LabelBatch, await request.body()).labels)
@@ -86,7 +98,7 @@ def _add_scoring(router: APIRouter, service: Service) -> None:
 
 
 def _add_explaining(router: APIRouter, service: Service) -> None:
-    @router.get("/v1/explain/{transaction_id}", response_model=Explanation)
+    @router.get("/v1/explain/{transaction_id}", tags=["payments"], summary="Say why a payment was answered so", response_model=Explanation)
     async def explain(
         transaction_id: Annotated[Token, Path(description="of a payment that was answered here", examples=["tx_20260105_000017"])],
         top: Annotated[int, Query(ge=1, le=FEATURE_COUNT, description="how many features to list one by one")] = 10,
@@ -100,37 +112,37 @@ def _add_explaining(router: APIRouter, service: Service) -> None:
 
 
 def _add_probes(router: APIRouter, service: Service) -> None:
-    @router.get("/live")
+    @router.get("/live", tags=["health"], summary="Is the process alive")
     async def live() -> dict[str, str]:
         """The event loop turns. Depends on nothing, so that no outage becomes a restart storm."""
         return {"status": "live"}
 
-    @router.get("/ready")
+    @router.get("/ready", tags=["health"], summary="Could a payment be answered now")
     async def ready() -> dict[str, Any]:
         """A verified model is in the slot and the log can be written, unless LAB_LOG_FAILURE lets payments through without it."""
         logged = await service.engine.check()
         return {"status": "ready", "logged": logged, **_source(service)}
 
-    @router.get("/metrics", response_class=Response)
+    @router.get("/metrics", tags=["health"], summary="For Prometheus", response_class=Response)
     async def metrics() -> Response:
         """Prometheus metrics."""
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_control(router: APIRouter, service: Service) -> None:
-    @router.get("/v1/serving")
+    @router.get("/v1/serving", tags=["operation"], summary="Who answers, and how it is known")
     async def serving() -> dict[str, Any]:
         """Who serves, since when, and which versions were set aside and why."""
         return _serving(service)
 
-    @router.post("/v1/reload")
+    @router.post("/v1/reload", tags=["operation"], summary="Look at the registry now")
     async def reload(request: Request) -> JSONResponse:
         """Look at the registry now. Needs the lab's key in X-Lab-Key."""
         _require_key(request, service)
         await asyncio.to_thread(service.courier.reload)
         return JSONResponse(_serving(service))
 
-    @router.put("/v1/plan", openapi_extra=_takes(SealedPlan))
+    @router.put("/v1/plan", tags=["operation"], summary="Follow a signed plan at once", openapi_extra=_takes(SealedPlan))
     async def plan(request: Request) -> JSONResponse:
         """Follow a serving plan that this lab signed, at once and whatever becomes of the registry. Needs the lab's key in X-Lab-Key."""
         _require_key(request, service)
@@ -140,7 +152,7 @@ def _add_control(router: APIRouter, service: Service) -> None:
         await asyncio.to_thread(service.courier.settle, plan)
         return JSONResponse(_serving(service))
 
-    @router.put("/v1/faults", openapi_extra=_takes(FaultList))
+    @router.put("/v1/faults", tags=["operation"], summary="Faults for exercises", openapi_extra=_takes(FaultList))
     async def faults(request: Request) -> JSONResponse:
         """Do these faults to the features that the models see, or to the challenger, and no others. Needs the lab's key in X-Lab-Key."""
         _require_key(request, service)

@@ -1,12 +1,11 @@
 """L06: who answers is read from the log, the gate is asked about offers of known worth, the walk is made again from the sealed bundle."""
 
-import importlib.util
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -56,7 +55,7 @@ def who_answers(at: Workplace) -> Passed:
             f"The log holds by_hand_1 with version {answered_by}: an alias is a name, and the service follows no name.",
             "answers.toml: answered_by; `python by_hand.py` prints it, `lab status` too",
         )
-    if told.mlflow_named != _given(at, "by_hand").ALIAS_SET_TO:
+    if told.mlflow_named != at.given("by_hand.py").ALIAS_SET_TO:
         raise Incorrect("MLflow's alias champion named another version then.", "answers.toml: mlflow_named; the first line of by_hand.py's")
     if told.service_missed != "signature":
         raise Incorrect(
@@ -90,7 +89,7 @@ class Case(NamedTuple):
 
 
 def refuses_luck(at: Workplace) -> Passed:
-    offers, gate = _offers(at), at.load("gate.py")
+    offers, gate = at.given("offers.py").Offers(at.settings), at.load("gate.py")
 
     def asks(case: Case, logged: dict[str, float] | None = None) -> bool:
         answer = gate.call("promote", case.rows, logged or case.logged)
@@ -98,7 +97,7 @@ def refuses_luck(at: Workplace) -> Passed:
             raise Incorrect("promote answers neither True nor False.", "gate.py: what it returns")
         return bool(answer)
 
-    cases = list(_cases(offers))
+    cases, days = list(_cases(offers)), offers.by_day("1")
     verdicts = [asks(case) for case in cases]
     first, opposite = cases[0], {"champion": cases[0].logged["candidate"], "candidate": cases[0].logged["champion"]}
     luckiest = next(case for case in cases if case.kind == "seed")
@@ -106,12 +105,12 @@ def refuses_luck(at: Workplace) -> Passed:
     if asks(first, opposite) != verdicts[0] or asks(luckiest, modest) != verdicts[cases.index(luckiest)]:
         raise Incorrect(
             "The same payments and scores, other logged numbers, and another verdict: it believes what the runs logged.",
-            "gate.py: each run was measured on its own days; on one day the champion itself has 0.08 and on another 0.55",
+            "gate.py: each run was measured on its own days; "
+            f"on one day the champion itself has {min(days):.2f} and on another {max(days):.2f}",
         )
     _judge(cases, verdicts)
     if any(asks(case) != verdict for case, verdict in zip(cases[:3], verdicts, strict=False)):
         raise Incorrect("Asked twice about the same rows, it answers differently.", "gate.py: fix the seed of the draws")
-    days = offers.by_day("1")
     return Passed(
         {"worst_day": min(days), "best_day": max(days)}
         | {"challenger_lead": first.lead, "challenger_later": _later(offers, "2")}
@@ -122,8 +121,10 @@ def refuses_luck(at: Workplace) -> Passed:
 
 def _judge(cases: list[Case], verdicts: list[bool]) -> None:
     """Raise Incorrect for the first kind of case that it decides wrongly."""
-    wrong = {kind: [case for case, verdict in zip(cases, verdicts, strict=True) if case.kind == kind and case.better not in (None, verdict)]
-             for kind in ("reversed", "challenger", "seed", "days")}  # fmt: skip
+    wrong = defaultdict[str, list[Case]](list)
+    for case, verdict in zip(cases, verdicts, strict=True):
+        if case.better not in (None, verdict):
+            wrong[case.kind].append(case)
     if wrong["reversed"]:
         raise Incorrect(
             f"It promotes a model that is worse by {-wrong['reversed'][0].lead:.3f} on the same payments: newer is not better.",
@@ -241,7 +242,7 @@ def _around(load: pd.DataFrame, rollback: Entry) -> Around:
     late, followed = (new[new["model_version"] == version] for version in ("2", "1"))
     if min(len(run) - len(new), len(followed)) < AROUND:
         raise Incorrect(
-            f"{len(run) - len(new)} payments came before the order, and version 1 answered {len(followed)} after it: too few to tell.",
+            f"{len(run) - len(new)} payments before the order, {len(followed)} answered by version 1 after it: {AROUND} each are needed.",
             "Put version 2 back, and roll back in the middle of `python load.py`",
         )
     near = run[(run["event_time"] > ordered - pd.Timedelta("1s")) & (run["event_time"] < ordered + pd.Timedelta("2s"))]
@@ -265,7 +266,7 @@ def walked_back(at: Workplace) -> Passed:
         if not isinstance(found, dict):
             raise Incorrect("walk answers no dict.", "lineage.py: what it returns")
         _compare(at, row, found)
-    if _sealed(at, "2")["data_digest"] != _given(at, "data_hash").data_hash(at.stream):
+    if _sealed(at, "2")["data_digest"] != at.given("data_hash.py").data_hash(at.stream):
         raise CannotCheck("The days of history on disk are no longer those that version 2 learnt from.", "`lab doctor` lists the settings.")
     return Passed()
 
@@ -307,18 +308,3 @@ def _sealed(at: Workplace, version: str) -> dict[str, Any]:
         at.registry.download(version, folder := Path(name))
         verify_bundle(folder, key_folder=at.settings.home / "keys")
         return dict(json.loads((folder / FACTS).read_text()))
-
-
-# ---- the given files, as they were given
-
-
-def _offers(at: Workplace) -> Any:
-    return _given(at, "offers").Offers(at.settings)
-
-
-def _given(at: Workplace, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"given_{name}", at.start / f"{name}.py")
-    assert spec is not None and spec.loader is not None  # it is a Python file
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

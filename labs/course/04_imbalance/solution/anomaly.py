@@ -9,7 +9,7 @@ COLUMNS = ["terminal_count_1h", "terminal_count_1d"]  # many cards at one till w
 
 
 def scores(known, payments):
-    """How strange each row of `payments` (n, 57) is, higher is stranger: shape (n,). `known` (m, 57): ordinary days, unlabelled."""
+    """How strange each row of `payments` (n, features) is, higher is stranger: (n,). `known` (m, features): ordinary days, unlabelled."""
     places = [FEATURES.index(name) for name in COLUMNS]
     middle = np.nanmedian(known[:, places], axis=0)
 

@@ -4,5 +4,5 @@ import numpy as np
 
 
 def score(features):
-    """A score from 0 to 1 for each row of `features` (n, 57); from 0.5 on it is an alert. Answer: shape (n,)."""
+    """A score from 0 to 1 for each row of `features` (n, features); from 0.5 on it is an alert. Answer: shape (n,)."""
     return np.random.default_rng(0).random(len(features))

@@ -2,7 +2,7 @@
 
 
 def fill(known, rows):
-    """`rows` (n, 57) with every missing value (NaN) replaced. `known` (m, 57): the training rows.
+    """`rows` (n, features) with every missing value (NaN) replaced. `known` (m, features): the training rows.
 
     Used on the training rows and on the rows to be scored. In production `rows` may be a single payment.
     """

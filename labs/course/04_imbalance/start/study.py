@@ -47,6 +47,14 @@ GENUINE = 20_000  # genuine rows of a fit; all frauds stay, weights keep the fra
 TREES = LightGBMParameters(rounds=100, learning_rate=0.06, max_bin=255, num_leaves=8)  # small, so that a fit takes a second
 QUIET_DAYS = 10
 
+METHODS: tuple[Method, ...] = ("class_weights", "under_sampling", "smote")
+WEIGHTS = (4.0, 16.0, 64.0)  # of the sweep of scale_pos_weight
+FITS: dict[str, dict[str, Any]] = {  # name -> how it is fitted
+    **{method: {"method": method} for method in ("none", *METHODS)},
+    "smote_filled": {"method": "smote"},
+    **{f"weight_{weight:g}": {"method": "none", "weight": weight} for weight in WEIGHTS},
+}
+
 
 @dataclass(frozen=True)
 class Attack:
@@ -98,10 +106,13 @@ class Study:
         trees = fit_trees(chosen, chosen, replace(TREES, scale_pos_weight=weight), stop_after=TREES.rounds, seed=seed, threads=1)
         return margins(trees, filled(self.validation.features)), margins(trees, filled(self.test.features))
 
-    def measure(self, method: Method, seed: int, *, weight: float = 1.0, fill: Fill | None = None) -> dict[str, float]:
-        """One fit on the test rows. `promised`: frauds that its probabilities add up to, per real one. `saved`: EUR per thousand
-        payments when each is reviewed that pays for its review by its probability; `saved_calibrated`: the same after Platt."""
-        validation, test = self.fit(method, seed, weight=weight, fill=fill)
+    def measure(self, name: str, seed: int, fill: Fill) -> dict[str, float]:
+        """One of FITS on the test rows; only smote_filled uses `fill`.
+
+        `promised`: frauds that its probabilities add up to, per real one. `saved`: EUR per thousand payments when each is reviewed
+        that pays for its review by its probability; `saved_calibrated`: the same after Platt.
+        """
+        validation, test = self.fit(**FITS[name], seed=seed, fill=fill if name == "smote_filled" else None)
         y, amount = self.test.is_fraud, self.test.amount
         raw, calibrated = 1 / (1 + np.exp(-test)), fit_platt(validation, self.validation.is_fraud).probabilities(test)
         pays = [p * (amount + COSTS.chargeback_fee) > COSTS.review for p in (raw, calibrated)]
@@ -143,7 +154,7 @@ class Study:
 
     @cached_property
     def ordinary(self) -> Floats:
-        """Features of 20,000 payments of `train` drawn at random, card testing left out: (n, 57), unlabelled."""
+        """Features of 20,000 payments of `train` drawn at random, card testing left out, unlabelled: (n, features)."""
         chosen = np.flatnonzero(self._before_card_testing)
         return np.asarray(self._table.features[np.random.default_rng(0).choice(chosen, GENUINE, replace=False)])
 

@@ -5,11 +5,12 @@ from sklearn.ensemble import IsolationForest
 
 from data.features import FEATURES
 
-COLUMNS = list(FEATURES)  # a testing campaign tries stolen cards, one after another, at a shop of its own: where does that show?
+# data/features.py says what each column means. Card testing tries stolen cards, one after another, at one shop: where does that show?
+COLUMNS = list(FEATURES)
 
 
 def scores(known, payments):
-    """How strange each row of `payments` (n, 57) is, higher is stranger: shape (n,). `known` (m, 57): ordinary days, unlabelled."""
+    """How strange each row of `payments` (n, features) is, higher is stranger: (n,). `known` (m, features): ordinary days, unlabelled."""
     places = [FEATURES.index(name) for name in COLUMNS]
     middle = np.nanmedian(known[:, places], axis=0)
 

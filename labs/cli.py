@@ -135,6 +135,21 @@ def traffic(
 
 
 @app.command()
+def load(
+    requests: Annotated[int, typer.Option(help="How many payments.")] = 2_000,
+    workers: Annotated[int, typer.Option(help="Locust workers that share them; from 2 on, the stack's own.")] = 1,
+    json: Json = False,
+) -> None:
+    """Load the running lab with its next payments, and judge latency.
+
+    Locust sends them at the rate of tests/load/slo.toml, or LAB_LOAD_RATE. Exit status 1 when the objective is missed.
+    """
+    from labs.commands import load as loading
+
+    raise typer.Exit(0 if loading.load(requests, workers, as_json=json) else 1)
+
+
+@app.command()
 def work(
     once: Annotated[bool, typer.Option("--once", help="Do what is due now, without metrics, and end.")] = False,
     json: Json = False,

@@ -59,11 +59,13 @@ class Service:
         self.thread.start()
 
     def answer(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """To payments, or to labels."""
+        """To a payment, to payments, or to labels."""
         if "labels" in facts:
             self.labels += [str(label["transaction_id"]) for label in facts["labels"]]
             self.log.add_labels([Label.model_validate_json(json.dumps(label)) for label in facts["labels"]])
             return {"accepted": len(facts["labels"]), "unknown": []}
+        if "transactions" not in facts:
+            return dict(self.answer({"transactions": [facts]})["predictions"][0])
         payments = [Transaction.model_validate_json(json.dumps(one)) for one in facts["transactions"]]
         ids = [one.transaction_id for one in payments]
         decisions = {one: "decline" if one.endswith(DECLINED) else "review" if one.endswith(REVIEWED) else "approve" for one in ids}

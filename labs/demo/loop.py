@@ -16,11 +16,11 @@ from data.ledger import Entry, Ledger
 from data.registry import CHALLENGER, CHAMPION, Registry
 from data.scenarios import DEMO_SCENARIO, Injection, scenario
 from data.settings import Settings
-from labs.demo.load import run_load
 from labs.demo.schedule import Schedule
 from labs.demo.story import Story
 from labs.injecting import arm, require_possible
 from labs.live import LiveSource, hand_over
+from labs.load import run_load
 from labs.replay import Replay
 from labs.report.facts import LatencyFacts
 from labs.rollout import headline, is_verdict, promises, roll_out

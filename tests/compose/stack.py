@@ -14,7 +14,8 @@ from typing import Any
 from data.settings import REPOSITORY
 
 PROJECT = "fraudlab-test"
-_PORTS = ("LAB_SCORING_PORT", "LAB_MLFLOW_PORT", "LAB_PREFECT_PORT", "LAB_PROMETHEUS_PORT")
+_PORTS = ("LAB_SCORING_PORT", "LAB_MLFLOW_PORT", "LAB_PREFECT_PORT", "LAB_PROMETHEUS_PORT", "LAB_EVIDENTLY_PORT")
+_OBJECTIVE = "LAB_LOAD_OBJECTIVE=/app/tests/compose/slo.toml"
 _PATIENCE_S = 900
 
 
@@ -37,17 +38,17 @@ class Stack:
         self._secrets.write_text("\n".join(line + secrets.token_hex(16) if line.endswith("=") else line for line in lines))
         with ExitStack() as held:
             ports = {name: held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for name in _PORTS}
-        self._ports = {name: str(port) for name, port in ports.items()}
+        self._variables = {name: str(port) for name, port in ports.items()} | {"LAB_LOAD_RATE": "50"}
 
     def address(self, port: str) -> str:
-        """Where a published port answers; `port`: SCORING, MLFLOW, PREFECT or PROMETHEUS."""
-        return f"http://127.0.0.1:{self._ports[f'LAB_{port}_PORT']}"
+        """Where a published port answers; `port`: SCORING, MLFLOW, PREFECT, PROMETHEUS or EVIDENTLY."""
+        return f"http://127.0.0.1:{self._variables[f'LAB_{port}_PORT']}"
 
     def compose(self, *words: str, check: bool = True) -> str:
         """Run `docker compose <words>`; its standard output."""
         command = ["docker", "compose", "--project-name", PROJECT, "--env-file", str(self._secrets), *words]
         ran = subprocess.run(
-            command, cwd=REPOSITORY, env={**os.environ, **self._ports}, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+            command, cwd=REPOSITORY, env={**os.environ, **self._variables}, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
         )
         assert not check or ran.returncode == 0, f"{' '.join(words)}: {ran.returncode}\n{ran.stdout[-2_000:]}\n{ran.stderr[-2_000:]}"
         return ran.stdout
@@ -56,10 +57,10 @@ class Stack:
         """Everything, or the services named, until all is healthy."""
         self.compose("up", "--detach", "--wait", "--quiet-pull", *words)
 
-    def lab(self, *words: str) -> str:
-        """The `lab` command inside the stack; what it printed. A rollout's verdict is no failure."""
-        variables = ("COLUMNS=100", "LAB_LOAD_OBJECTIVE=/app/tests/compose/slo.toml")
-        return self.compose("run", "--rm", "--no-TTY", *(word for each in variables for word in ("--env", each)), "lab", *words)
+    def lab(self, *words: str, service: str = "lab") -> str:
+        """The `lab` command inside the stack; what it printed. Raises AssertionError for an exit status other than 0."""
+        variables = [word for each in ("COLUMNS=100", _OBJECTIVE) for word in ("--env", each)]
+        return self.compose("--profile", "*", "run", "--rm", "--no-TTY", "--use-aliases", *variables, service, *words)
 
     def containers(self, service: str = "") -> list[dict[str, Any]]:
         """Name, service, state and health of those that run."""

@@ -1,5 +1,6 @@
 """What the stack promises: the closed loop runs on it, and parts of it may die without a payment being lost."""
 
+import json
 import time
 from collections.abc import Callable
 from itertools import groupby
@@ -89,6 +90,21 @@ def test_prometheus_reaches_everything_that_it_is_to_watch(stack: Stack) -> None
 
 def _job(target: dict[str, dict[str, str]]) -> str:
     return target["labels"]["job"]
+
+
+def test_locust_and_its_workers_load_the_stack_with_payments_to_come(stack: Stack) -> None:
+    facts = json.loads(stack.lab("--requests", "600", "--workers", "2", "--json", service="load"))
+    assert (facts["requests"], facts["failures"], facts["met"]) == (600, 0, True), facts
+
+
+def test_evidently_shows_its_pages(stack: Stack) -> None:
+    stack.up("evidently")
+    assert httpx.get(stack.address("EVIDENTLY")).status_code == 200
+
+
+def test_tests_run_inside_the_image(stack: Stack) -> None:
+    words = ("tests/unit/test_rules.py", "tests/unit/test_history.py", "-q", "-p", "no:cacheprovider")
+    assert " passed" in stack.compose("run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", "pytest", "lab", *words)
 
 
 def test_a_replica_killed_under_load_costs_no_payment(stack: Stack) -> None:

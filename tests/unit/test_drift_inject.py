@@ -245,3 +245,42 @@ def test_traffic_keeps_to_the_rate_that_is_asked_for(send: Run, service: Service
 def test_traffic_of_nothing_is_refused(send: Run, service: Service, arguments: tuple[str, str]) -> None:
     assert refused(send(*arguments))[0] == "bad_input"
     assert service.count == 0
+
+
+@pytest.fixture
+def load(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`lab load`, by one connection: (exit status, facts of the JSON on standard output)."""
+    objective = tmp_path / "slo.toml"
+    objective.write_text("[objective]\np95_ms = 5e3\np99_ms = 5e3\nerror_ratio = 0.0\n[arrivals]\nrate_per_s = 50.0\nusers = 1\n")
+    monkeypatch.setenv("LAB_LOAD_OBJECTIVE", str(objective))
+
+    def invoke(*arguments: str) -> tuple[int, dict[str, Any]]:
+        result = CliRunner().invoke(app, ["load", *arguments, "--json"])
+        return result.exit_code, json.loads(result.stdout)
+
+    return invoke
+
+
+def test_load_sends_the_next_payments_each_once_over_as_many_days_as_it_takes(send: Run, load: Run, service: Service) -> None:
+    assert send("--days", "1.5")[0] == 0
+    before = dict(service.payments)
+    status, facts = load("--requests", "17")
+    assert (status, facts["met"], facts["requests"], facts["failures"]) == (0, True, 17, 0)
+    sent = [payment for key, payment in service.payments.items() if key not in before]
+    assert len(sent) == 17
+    assert min(payment.event_time for payment in sent) >= max(payment.event_time for payment in before.values())
+    assert send("--days", "1")[1]["failed"] == 0
+
+
+def test_load_that_misses_its_objective_fails(load: Run, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    strict = tmp_path / "strict.toml"
+    strict.write_text("[objective]\np95_ms = 1e-6\np99_ms = 1e-6\nerror_ratio = 0.0\n[arrivals]\nrate_per_s = 50.0\nusers = 1\n")
+    monkeypatch.setenv("LAB_LOAD_OBJECTIVE", str(strict))
+    status, facts = load("--requests", "5")
+    assert (status, facts["met"], service.count) == (1, False, 5)
+
+
+def test_load_of_nothing_is_refused(load: Run, service: Service) -> None:
+    assert refused(load("--requests", "0"))[0] == "bad_input"
+    assert refused(load("--workers", "0"))[0] == "bad_input"
+    assert service.count == 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from datetime import date
@@ -75,3 +76,29 @@ def test_locust_judges_by_the_objective_that_it_is_given(dataset: Path, tmp_path
     objective.write_text("[objective]\np95_ms = 1e6\np99_ms = 1e6\nerror_ratio = 1.0\n[arrivals]\nrate_per_s = 100.0\nusers = 4\n")
     done = run_locust("http://127.0.0.1:9", dataset, tmp_path / "summary.json", requests=20, objective=str(objective))
     assert json.loads((tmp_path / "summary.json").read_text())["slo_error_ratio"] == 1.0 and done.returncode == 0
+
+
+def test_two_workers_send_each_payment_once_between_them_and_the_master_judges(
+    lab: Settings, registry: FakeRegistry, dataset: Path, tmp_path: Path
+) -> None:
+    """Without LAB_LOAD_DAY and LAB_LOAD_REQUESTS: all that is there."""
+    with serve_ready(lab, registry) as client, socket.create_server(("127.0.0.1", 0)) as held:
+        port = str(held.getsockname()[1])
+        held.close()
+        environment = os.environ | {
+            "LAB_LOAD_DATASET": str(dataset),
+            "LAB_LOAD_WORKERS": "2",
+            "LAB_LOAD_RATE": "150",
+            "LAB_LOAD_SUMMARY": str(tmp_path / "all.json"),
+        }
+        locust = [sys.executable, "-m", "locust", "-f", "tests/load/locustfile.py", "--headless", "--host", str(client.base_url)]
+        roles = (["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", "2"],)
+        roles += (["--worker", "--master-host", "127.0.0.1", "--master-port", port],) * 2
+        started = [subprocess.Popen(locust + role, env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) for role in roles]
+        said = [process.communicate(timeout=120)[1] for process in started]
+    facts = json.loads((tmp_path / "all.json").read_text())
+    assert (facts["requests"], facts["failures"], facts["label_failures"]) == (432, 0, 0), said
+    assert started[0].returncode == (0 if facts["met"] else 1)
+    assert 0 < facts["requests_per_s"] <= 155
+    served = window_frame(lab.home / "predictions.db", START, START.replace(year=2027))
+    assert sorted(served["transaction_id"]) == [f"tx_{i:06d}" for i in range(0, 4_320, 10)]

@@ -20,6 +20,7 @@ from labs.engine.page import print_markdown, way
 from labs.engine.prepare import is_prepared, prepare
 from labs.engine.progress import changing
 from labs.terminal import console
+from services.signals import ending_signals_raise
 
 
 def check(asked: str | None, *, every: bool, only: str | None, form: str, trace: bool) -> int:
@@ -69,12 +70,13 @@ def check_lab(desk: Desk, lab: Lab, out: Console, *, trace: bool, wanted: list[C
     out.print(f"[bold]{lab.id}  {lab.title}[/]")
     before = desk.progress.of(lab).done(lab)
     results = []
-    for result in _results(desk, lab, out, wanted):
-        _print(result, lab, out, trace=trace)
-        results.append(result)
-        if desk.workspace.has(lab):
-            with changing(desk.workspace.root) as progress:  # at once: whoever stops the checks keeps what passed
-                progress.begun(lab).note([result])
+    with ending_signals_raise():  # what a check started ends with it
+        for result in _results(desk, lab, out, wanted):
+            _print(result, lab, out, trace=trace)
+            results.append(result)
+            if desk.workspace.has(lab):
+                with changing(desk.workspace.root) as progress:  # at once: whoever stops the checks keeps what passed
+                    progress.begun(lab).note([result])
     if not trace and any(result.trace for result in results):
         out.print(f"[dim]The stack trace: lab check {lab.short} --trace[/]")
     far = desk.progress.of(lab)

@@ -1,6 +1,8 @@
 """The commands of a course, as a learner meets them: one screen, four outcomes, graded hints, verdicts for CI."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ from time import monotonic
 from typing import Any
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +22,8 @@ from labs.engine.live_state import Mark
 from labs.engine.outcome import CheckResult
 from labs.engine.progress import FILE
 from labs.failures import INTERRUPTED
+from services.processes import has_ended
+from tests.integration.scoring.server import wait_until
 from tests.tiny_course import TINY, copied
 
 Run = Callable[..., tuple[int, str, str]]
@@ -341,3 +346,16 @@ def test_watch_checks_again_on_a_save_until_all_is_passed(run: Run, workspace: P
         (workspace / "01_total" / "total.py").write_text(RIGHT)
         watcher.join(0.5)
     assert done == [0]
+
+
+def test_a_check_that_is_ended_takes_the_learners_code_along(run: Run, workspace: Path) -> None:
+    run("start", "01")
+    pid = workspace / "pid"
+    code = f"import os, time\n\ndef total(amounts):\n    open({str(pid)!r}, 'w').write(f'{{os.getpid()}}\\n')\n    time.sleep(60)\n"
+    (workspace / "01_total" / "total.py").write_text(code)
+    checking = subprocess.Popen([sys.executable, "-c", "from labs.cli import main; main()", "check", "01"], stdout=subprocess.DEVNULL)
+    wait_until(lambda: pid.exists() and pid.read_text().endswith("\n"), "the learner's code runs")
+    checking.terminate()
+    assert checking.wait(20) != 0
+    left = int(pid.read_text())
+    wait_until(lambda: not psutil.pid_exists(left) or has_ended(psutil.Process(left)), "the learner's process is gone")

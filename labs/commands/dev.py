@@ -1,8 +1,11 @@
 """`lab dev check` and `lab dev new`: for authors of labs."""
 
+import fcntl
 import json
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
@@ -11,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
+from data.errors import BadInput
 from data.settings import Settings
 from labs.engine.course import NEEDS, Course, Lab
 from labs.engine.page import way
@@ -33,8 +37,16 @@ def new(name: str, title: str) -> None:
 
 
 def check(asked: list[str], *, jobs: int | None, times: int, keep: bool, last_failed: bool) -> int:
-    """Prove the named labs, or all; returns 0 when every promise of the contract is kept, 1 otherwise."""
+    """Prove the named labs, or all; returns 0 when every promise of the contract is kept, 1 otherwise.
+
+    Raises BadInput while another check runs in this home.
+    """
     settings = Settings.load()
+    with _alone(settings.home):
+        return _check(settings, asked, jobs=jobs, times=times, keep=keep, last_failed=last_failed)
+
+
+def _check(settings: Settings, asked: list[str], *, jobs: int | None, times: int, keep: bool, last_failed: bool) -> int:
     course = Course(settings.course)
     failed = settings.home / "dev" / "failed.json"
     if last_failed and not asked and failed.exists():
@@ -58,6 +70,20 @@ def check(asked: list[str], *, jobs: int | None, times: int, keep: bool, last_fa
     failed.write_text(json.dumps(sorted(course.lab(proof.lab).name for proof in proofs if not proof.kept)))
     out.print(f"\n{kept} of {len(proofs)} labs keep the authoring contract.")
     return 0 if kept == len(proofs) else 1
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Two checks in one home would delete each other's labs."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "dev.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInput(
+                "Another `lab dev check` runs in this home.", next_step="Wait for it, or give this one a LAB_HOME.", where="LAB_HOME"
+            ) from error
+        yield
 
 
 def prove_apart(name: str, settings: Settings, times: int, keep: bool) -> Proof:

@@ -1,5 +1,6 @@
 """The proof of the authoring contract finds every way to break it, and nothing in labs that keep it."""
 
+import fcntl
 from pathlib import Path
 
 import psutil
@@ -119,5 +120,8 @@ def test_the_command_proves_labs_side_by_side_and_leaves_nothing(tmp_path: Path,
     assert "1 of 2 labs keep the authoring contract" in result.stdout
     assert "wrong/zero draws its own message" in result.stdout
     assert {path.name for path in (tmp_path / "lab" / "dev").iterdir()} <= {"base", "failed.json"}
+    with (tmp_path / "lab" / "dev.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert CliRunner().invoke(app, ["--course", str(course.folder), "dev", "check"]).exit_code != 0
     again = CliRunner().invoke(app, ["--course", str(course.folder), "dev", "check", "--last-failed"])
     assert (again.exit_code, "0 of 1 labs keep the authoring contract" in again.stdout) == (1, True)

@@ -6,6 +6,7 @@ challenger's cards: a failure among them was answered by the champion.
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
 
 from data.errors import BadInput
@@ -23,6 +24,7 @@ LATENCY: Final[tuple[tuple[float, int, tuple[Result, ...]], ...]] = (
     (0.05, 160, ROLLED_BACK),
     (0.02, 1_400, STOPPED),
 )
+SLOW_BLEED_PLAN: Final = Path(__file__).with_name("slow_bleed.toml")
 
 CANARIES: Final[dict[str, Canary]] = {
     canary.name: canary
@@ -96,9 +98,9 @@ CANARIES: Final[dict[str, Canary]] = {
             "registry_away", "C13", "the registry is away for 30 seconds as a step begins", "same", "equal",
             Expectation(PROMOTED), Fault(registry_down_s=30),
         ),
-        Canary(
+        Canary(  # a running champion fails on none: a doubling of that is told at once, so a rarer failure under a stricter plan stands in
             "slow_bleed", "C14", "it fails on 0.4 % of payments, twice as often as both models do by chance", "same", "worse",
-            Expectation(STOPPED), Fault(fails=0.004),
+            Expectation(STOPPED), Fault(fails=0.004, fails_live=1e-4), plan=SLOW_BLEED_PLAN,
         ),
         Canary(
             "two_rollouts", "C15", "somebody starts a second rollout on the third day", "same", "equal",

@@ -17,7 +17,7 @@ def fault_of(canary: Canary) -> dict[str, Any]:
     fault = canary.fault
     asked: dict[str, Any] = {}
     if fault.fails or fault.poison:
-        asked |= {"fails": fault.fails, "poison": fault.poison}
+        asked |= {"fails": fault.fails if fault.fails_live is None else fault.fails_live, "poison": fault.poison}
     if fault.slow:
         asked |= {"slow": fault.slow, "slow_above_per_s": BUSY_PER_S if fault.slow_above_per_hour else 0.0}
     if canary.challenger == "skewed":

@@ -1,6 +1,7 @@
 """What a canary exercise is made of: who the challenger is, what is wrong with it or around it, and how the rollout must end."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 from pipelines.rollout.actions import Result
@@ -21,6 +22,7 @@ class Fault:
     """What goes wrong. Shares are of payments that the challenger scores or, where latency is concerned, answers."""
 
     fails: float = 0.0  # it raises; never less often than both models do anyway
+    fails_live: float | None = None  # in place of `fails` in a running lab, whose champion never fails
     poison: float = 0.0  # its score is no probability
     slow: float = 0.0  # its answers take longer than the objective allows; never less often than all do
     slow_above_per_hour: int | None = None  # only those beyond so many answers of its own in an hour
@@ -58,3 +60,4 @@ class Canary:
     worth: Worth
     expected: Expectation
     fault: Fault = field(default_factory=Fault)
+    plan: Path | None = None  # that its rollout over a running lab is to be judged by; None: the default

@@ -8,7 +8,7 @@ from data.errors import BadInput, MissingFile
 from data.ledger import Ledger
 from data.prediction_frames import logged_span
 from data.registry import Registry
-from data.settings import Settings
+from data.settings import REPOSITORY, Settings
 from labs.canaries.catalogue import chosen
 from labs.canaries.live import ask, fault_of
 from labs.canaries.scenario import Canary
@@ -38,10 +38,13 @@ def inject(name: str, *, as_json: bool) -> None:
         return
     out = console()
     out.print(f"[bold]{canary.name}[/] ({canary.catalogue_id}): version {challenger} is now a challenger of which {canary.mechanism}.")
-    if canary.fault.fails:
+    if canary.fault.fails_live is not None:
+        out.print(f"The running champion fails on none, so here it fails on {canary.fault.fails_live:.2%}: as hard to tell as that.")
+    elif canary.fault.fails:
         out.print("The running champion fails on none: this is told sooner than in the exercise, where both models also fail by chance.")
     out.print(f"A rollout must end: {expected_in_words(canary.expected)}.")
-    out.print("See what it makes of it: [bold]lab rollout start[/]; to end the fault: [bold]lab canary stop[/].")
+    plan = f" --plan {canary.plan.relative_to(REPOSITORY)}" if canary.plan else ""
+    out.print(f"See what it makes of it: [bold]lab rollout start{plan}[/]; to end the fault: [bold]lab canary stop[/].", soft_wrap=True)
 
 
 def stop(*, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from typer.testing import CliRunner
 from data.ledger import Ledger
 from data.prediction_log import PredictionLog
 from data.serving_plan import ServingPlan
+from labs.canaries.catalogue import SLOW_BLEED_PLAN
 from labs.cli import app
+from pipelines.rollout.plan import RolloutPlan
 from tests.fakes import FakeRegistry
 from tests.live_service import Service
 from tests.records import START, record
@@ -69,6 +72,13 @@ def test_of_an_id_the_first_level_that_a_running_challenger_can_have_is_injected
     assert run("inject", "C2")[1]["canary"] == "crash_on_first_request"
     assert run("inject", "C5")[1]["fault"]["slow_above_per_s"] > 0
     assert service.faults == []  # of features: none was asked for, and none is touched
+
+
+def test_a_slow_bleed_is_as_hard_to_tell_over_a_running_champion_and_has_a_plan_of_its_own(run: Run, service: Service) -> None:
+    assert run("inject", "C14")[1]["fault"]["fails"] == 1e-4
+    out = CliRunner().invoke(app, ["canary", "inject", "C14"]).stdout
+    assert "0.01%" in out and "--plan labs/canaries/slow_bleed.toml" in out
+    assert replace(RolloutPlan.load(), error_margin=1e-4) == RolloutPlan.load(SLOW_BLEED_PLAN)
 
 
 @pytest.mark.parametrize(("name", "next_step"), [("C13", "lab canary run"), ("gremlins", "lab canary list")])

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from data.serving_plan import card_position
 from tests.compose.caller import Caller
 from tests.compose.stack import Stack
+from tests.observe.expressions import expressions, is_excused
 from tests.records import transaction
 
 pytestmark = pytest.mark.timeout(1_800)  # the first brings the stack up and runs the demo on it
@@ -90,6 +92,23 @@ def test_prometheus_reaches_everything_that_it_is_to_watch(stack: Stack) -> None
 
 def _job(target: dict[str, dict[str, str]]) -> str:
     return target["labels"]["job"]
+
+
+def test_dashboards_and_rules_ask_prometheus_nothing_that_the_stack_has_no_answer_to(stack: Stack) -> None:
+    def ask(expression: str) -> list[dict[str, Any]]:
+        answer = httpx.get(stack.address("PROMETHEUS") + "/api/v1/query", params={"query": expression}).json()
+        assert answer["status"] == "success", (expression, answer)
+        return list(answer["data"]["result"])
+
+    left = [one for one in expressions() if not is_excused(one, "fraud_archive_")]
+    assert len(left) > 60
+
+    deadline = time.monotonic() + 120
+    with Caller(stack.address("SCORING"), "ask", transaction(0)):
+        while left and time.monotonic() < deadline:
+            time.sleep(1)
+            left = [one for one in left if not ask(one)]
+    assert left == []
 
 
 def test_locust_and_its_workers_load_the_stack_with_payments_to_come(stack: Stack) -> None:

@@ -2,7 +2,6 @@
 expression returns data. The tests are one story and run in order: each begins where the one before ended."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,17 +9,8 @@ import pytest
 
 from data.settings import REPOSITORY, Settings
 from tests.observe.compressed import compress
+from tests.observe.expressions import expressions, is_excused
 from tests.observe.stack import Stack, watched_lab
-from tests.unit.test_dashboards import alerts, panels, rules
-
-# Where a healthy embedded lab has nothing to show, and who shows it instead.
-EMPTY_BECAUSE = {
-    r"fraud_rollout_(payments|matured|e_value|cost|verdict|looked)": "only while a rollout is open; tests/unit/test_work.py",
-    r"fraud_matured_": "once 30 frauds of the window have matured; tests/unit/test_work.py",
-    r"fraud_(known|expected)_frauds": "the same",
-    r"fraud_archive_": "only where several processes share a log; tests/integration/test_archive.py",
-    r"absent\(": "what is not absent has no value; ScoringDown is made to fire below",
-}
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +31,9 @@ def test_nothing_is_heard_on_a_quiet_day(stack: Stack) -> None:
 
 
 def test_every_expression_returns_data_or_is_known_to_have_none(stack: Stack) -> None:
-    found = [compress(target["expr"].replace("$__rate_interval", "15s")) for panel in panels() for target in panel["targets"]]
-    found += [compress(rule["expr"]) for rule in rules() if "record" in rule]
-    found += [side for alert in alerts() for side in operands(compress(alert["expr"]))]
-    empty = [one for one in found if not any(re.search(known, one) for known in EMPTY_BECAUSE) and not stack.ask(one)]
+    found = expressions(compress)
     assert len(found) > 80
-    assert empty == []
-
-
-def operands(expression: str) -> list[str]:
-    """What an alert compares, without the comparison."""
-    return [re.split(r" (?:>|<|==) ", part)[0] for part in re.split(r" (?:and|or) ", expression)]
+    assert [one for one in found if not is_excused(one) and not stack.ask(one)] == []
 
 
 def test_cents_sent_as_euros_are_heard_at_once_and_by_monitoring(stack: Stack) -> None:

@@ -19,6 +19,7 @@ MOST_FEATURES = 20
 NOISE = 0.02  # of average precision over three seeds; all features reached 0.22 to 0.25 with other seeds
 ENOUGH = 3_000  # payments after a repair, half a day
 FASTER = 0.75  # of the CPU of counting a month anew; the solution needs 0.45 to 0.55
+TRIES = 3  # at being quicker, side by side: a machine may be busy
 
 
 class Finding(BaseModel, extra="forbid"):
@@ -247,18 +248,12 @@ def parity_is_zero(at: Workplace) -> Passed:
 
 def precomputed(at: Workplace) -> Passed:
     one = _live(at).stretch
-    found, spent = _played(at, one.events, one.asked, "nightly", [one.midnight])
+    found, _ = _played(at, one.events, one.asked, "nightly", [one.midnight])
     off = (found != one.again).any(axis=1)
     if off.any():
         raise Incorrect(
             f"{off.sum():,} of {len(off):,} payments get other totals than without the job.",
             "nightly.py, `python stream.py nightly`: which payments are in the window of the day's first payment and not of its last?",
-        )
-    plain = _played(at, one.events, one.asked)[1]
-    if spent.mean() > FASTER * plain.mean():
-        raise Incorrect(
-            f"Exact, and no quicker: {spent.mean():.0f} µs of CPU a payment, and {plain.mean():.0f} without the job.",
-            "nightly.py: what is still counted over the whole month? A card's month is short, a busy terminal's is not",
         )
     old, _ = _played(at, one.events, one.asked, "nightly", [one.midnight - 3 * DAY_S])
     off = (old != one.again).any(axis=1)
@@ -271,6 +266,15 @@ def precomputed(at: Workplace) -> Passed:
         raise Incorrect(
             f"After three nights without the job {off.sum():,} of {len(off):,} payments get totals of another day, and nobody is told.",
             "nightly.py: for how long are the rows of one midnight true?",
+        )
+    for _ in range(TRIES):
+        plain, spent = (_played(at, one.events, one.asked, *job)[1] for job in ((), ("nightly", [one.midnight])))
+        if spent.mean() <= FASTER * plain.mean():
+            break
+    else:
+        raise Incorrect(
+            f"Exact, and no quicker: {spent.mean():.0f} µs of CPU a payment, and {plain.mean():.0f} without the job.",
+            "nightly.py: what is still counted over the whole month? A card's month is short, a busy terminal's is not",
         )
     tails = {"p99_before": float(np.quantile(plain, 0.99)), "p99_after": float(np.quantile(spent, 0.99))}
     return Passed({"us_before": float(plain.mean()), "us_after": float(spent.mean())} | tails)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from data.errors import LabError
+from data.partial import partial_of
 
 # name -> its parameters: p an address, P the address of addresses, N the address of numbers, n a number. All return a number.
 ENTRY_POINTS: Final = {
@@ -88,7 +89,7 @@ def _object_code() -> bytes:
     if not writable:
         raise NotCompiled("The compiled features cannot be kept anywhere.", next_step=f"Make {folders[1]} writable.", where=name)
     kept = writable[0] / name
-    partial = kept.with_name(f"{name}.{os.getpid()}")
+    partial = partial_of(kept)
     done = subprocess.run(
         [sys.executable, "-m", "data.kernel_build", str(partial)], cwd=_HERE.parent, capture_output=True, text=True, check=False
     )

@@ -10,7 +10,6 @@ Days are written to a temporary name and renamed, so a killed writer leaves no h
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import DiskFull, EmptyWindow, MissingFile
+from data.partial import partial_of
 from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS, TRUTH_COLUMNS
 
 Kind = Literal["transactions", "labels", "truth"]
@@ -58,7 +58,7 @@ class Dataset:
         for kind in sorted(tables, key=lambda k: k == "transactions"):
             target = self.path(kind, day)
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_suffix(f".{os.getpid()}.partial")
+            partial = partial_of(target)
             try:
                 schema = arrow_schema(kind).with_metadata(tables[kind].schema.metadata)  # a maker may leave its mark
                 pq.write_table(tables[kind].cast(schema), partial, compression="zstd")

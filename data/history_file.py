@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from data.errors import BadInput, DiskFull
 from data.features import FEATURE_SCHEMA_HASH
 from data.history_layout import BY_SLOT, POOLS, State, empty_state, grown
+from data.partial import partial_of
 
 FORMAT: Final = 3
 _ROOM: Final = 1024  # letters of ids to come
@@ -26,7 +27,7 @@ _NEXT_STEP: Final = "Delete the file; the history is rebuilt from the prediction
 def write(path: Path, state: State) -> None:
     """Write the state. Raises DiskFull; an earlier file then stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     arrays: dict[str, Any] = {"format": np.array(FORMAT), "schema": np.array(FEATURE_SCHEMA_HASH)}
     arrays |= {f"{owner}_names": _letters(state, owner) for owner in BY_SLOT}
     arrays |= {f"{owner}_ends": getattr(state, f"{owner}_ends")[: _count(state, owner)] for owner in BY_SLOT}

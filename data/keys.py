@@ -14,6 +14,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from data.partial import partial_of
+
 _SIGNING, _VERIFYING, _LAB = "bundle_signing.pem", "bundle_signing.pub.pem", "lab.key"
 
 
@@ -47,7 +49,7 @@ def lab_key(key_folder: Path) -> str:
     """The key that allows changing who serves; made at first use. Of workers that start side by side, the first one makes it for all."""
     file = key_folder / _LAB
     if not file.exists():
-        mine = file.with_name(f"{_LAB}.{os.getpid()}")
+        mine = file.with_name(f"{partial_of(file).name}.key")
         _write_once(mine, secrets.token_urlsafe(32).encode())
         with suppress(FileExistsError):
             os.link(mine, file)
@@ -66,7 +68,7 @@ def _make_key_pair(key_folder: Path) -> None:
 def _write_once(file: Path, content: bytes) -> None:
     """Write whole or not at all, readable by the owner only from the first byte on."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    partial = partial_of(file)
     partial.touch(mode=0o600)
     partial.write_bytes(content)
     partial.replace(file)

@@ -7,7 +7,6 @@ their own. What is trained is kept under `experiments/` in LAB_HOME. No server i
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from data.costs import DECISIONS, DecisionCosts, Policy, decline_threshold
 from data.errors import BadInput, BundleRefused, MissingFile
 from data.features import FEATURE_SCHEMA_HASH
 from data.ids import are_among
+from data.partial import partial_of
 from data.rules import rule_severity
 from data.scenarios import scenario
 from data.settings import REPOSITORY, Settings
@@ -96,7 +96,7 @@ def from_world(settings: Settings) -> Scored:
     file = settings.home / "experiments" / f"{_digest(config)}.npz"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}.partial")
+        partial = partial_of(file)
         with partial.open("wb") as stream:
             np.savez(stream, **_arrays(_trained(config)))
         partial.replace(file)

@@ -6,7 +6,6 @@ reference is the two weeks before LIVE; a drift begins at ONSET, and END is the 
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from data.costs import DecisionCosts, Policy, decline_threshold
 from data.forest import Forest
 from data.history import build_features
 from data.ids import are_among
+from data.partial import partial_of
 from labs.exercises.source import Days, PaymentSource
 from pipelines.monitoring.profile import Floats, Mask
 from pipelines.monitoring.reference import Reference, WatchPlan, freeze_reference, reference_frame
@@ -82,7 +82,7 @@ def kept_model(features: Floats, is_fraud: Mask, home: Path) -> bytes:
     file = home / "exercises" / f"{digest[:32]}.lgb"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}.partial")
+        partial = partial_of(file)
         partial.write_text(train(features, is_fraud))
         partial.replace(file)
     return file.read_bytes()

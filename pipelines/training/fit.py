@@ -5,7 +5,6 @@ disk: the directory's name is the digest of all that decides them.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from data.partial import partial_of
 from pipelines.metrics import average_precision
 from pipelines.training.baselines import fit_logistic, logistic_margin, rules_margin
 from pipelines.training.boost import Trial, fit_best, gain_shares, margins, search
@@ -73,7 +73,7 @@ def load_or_fit(folder: Path, parts: dict[str, TrainingTable], recipe: Recipe, t
 
 
 def _save(folder: Path, fitted: Fitted) -> None:
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    partial = partial_of(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / "model.lgb").write_text(fitted.booster_text)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from data.bundle import Manifest, Model, sealed_sequence, verify_bundle
 from data.errors import BadInput, BundleRefused
+from data.partial import partial_of
 from data.serving_plan import ServingPlan
 
 MOST_LOADED = 4  # those of a rollout, the one before, and one to spare: 0.8 MB each with 300 trees of 31 leaves
@@ -52,7 +53,8 @@ class ModelStore:
         folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             for left_over in folder.glob("*.partial"):
-                shutil.rmtree(left_over)
+                if left_over.is_dir():  # a plan's own is a worker's that is writing it now, or a few bytes
+                    shutil.rmtree(left_over)
 
     def model(self, version: str, download: Callable[[Path], None] | None = None) -> Model:
         """The model of one version, from memory, disk or through `download`. Raises BundleRefused, and what `download` raises."""
@@ -71,7 +73,7 @@ class ModelStore:
         with self._noting:
             if plan.epoch < self._noted:
                 return
-            partial = self._folder / f"{_LAST_GOOD}.new"
+            partial = partial_of(self._folder / _LAST_GOOD)
             partial.write_text(json.dumps({"plan": plan.to_json(), "confirmed_at": at.isoformat()}) + "\n")
             _sync(partial)
             partial.replace(self._folder / _LAST_GOOD)
@@ -107,7 +109,7 @@ class ModelStore:
         with suppress(BundleRefused):
             verify_bundle(self._folder / version, key_folder=self._key_folder)
             return
-        partial = self._folder / f"{version}.{os.getpid()}.partial"
+        partial = partial_of(self._folder / version)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:

@@ -8,7 +8,6 @@ it, and a process that does not have it refuses to score. Processes on one machi
 """
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from data.errors import BadInput, LogUnavailable
 from data.history import History
+from data.partial import partial_of
 from data.prediction_store import Payment
 from data.shared_history import SharedHistory
 from data.shared_log import LogIdentity, SharedLog
@@ -70,7 +70,7 @@ class SharedSnapshots:
         if not training.exists():
             return _NOTHING
         self._of(identity).mkdir(parents=True, exist_ok=True)
-        copy = self._of(identity) / f"training.{os.getpid()}.partial"  # workers begin side by side
+        copy = partial_of(self._of(identity) / "training")  # workers begin side by side
         shutil.copyfile(training, copy)
         with copy.open("rb") as file:
             origin = hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,12 +1,17 @@
 """Verified models by version: what is loaded when, and what stays."""
 
+import os
+import platform
 from collections.abc import Callable
+from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from shutil import copytree
 
 import pytest
 
 from data.bundle import Model
+from data.serving_plan import ServingPlan
 from services.scoring import model_store
 from services.scoring.model_store import ModelStore
 
@@ -44,3 +49,24 @@ def test_only_the_versions_asked_for_last_stay_loaded(
     for version in ("1", "2", "1", "3", "1", "2"):
         fetch(version)
     assert loaded == ["1", "2", "3", "2"]
+
+
+def note_plans(folder: Path, container: str, plans: int) -> None:
+    """A replica in a container of its own, where process ids are those of all others, notes plan after plan."""
+    platform.node = lambda: container
+    os.getpid = lambda: 7
+    store = ModelStore(folder, key_folder=folder, trial=lambda _: None)
+    for epoch in range(plans):
+        store.remember(ServingPlan(epoch, "1"), datetime(2026, 1, 5, tzinfo=UTC))
+
+
+def test_replicas_that_share_a_folder_note_the_plan_side_by_side_and_one_that_begins_meanwhile_disturbs_nobody(tmp_path: Path) -> None:
+    context = get_context("spawn")
+    replicas = [context.Process(target=note_plans, args=(tmp_path, name, 40)) for name in ("one", "two")]
+    for replica in replicas:
+        replica.start()
+    while any(replica.is_alive() for replica in replicas):
+        store = ModelStore(tmp_path, key_folder=tmp_path, trial=lambda _: None)
+    assert [replica.exitcode for replica in replicas] == [0, 0]
+    noted = store.last_good()
+    assert noted is not None and noted.plan.epoch == 39

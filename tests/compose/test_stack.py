@@ -77,7 +77,7 @@ def test_the_canary_was_exact_over_all_replicas(stack: Stack) -> None:
 
 def test_pages_answer_under_their_published_addresses(stack: Stack) -> None:
     for port, path in (("SCORING", "/docs"), ("MLFLOW", "/"), ("PREFECT", "/dashboard"), ("PROMETHEUS", "/")):
-        answer = httpx.get(stack.address(port) + path, follow_redirects=True)
+        answer = httpx.get(stack.address(port) + path, headers={"accept": "text/html"}, follow_redirects=True)
         assert (answer.status_code, "html" in answer.headers["content-type"]) == (200, True), (port, answer)
 
 

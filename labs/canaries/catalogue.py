@@ -100,7 +100,7 @@ CANARIES: Final[dict[str, Canary]] = {
         ),
         Canary(  # a running champion fails on none: a doubling of that is told at once, so a rarer failure under a stricter plan stands in
             "slow_bleed", "C14", "it fails on 0.4 % of payments, twice as often as both models do by chance", "same", "worse",
-            Expectation(STOPPED), Fault(fails=0.004, fails_live=1e-4), plan=SLOW_BLEED_PLAN,
+            Expectation(STOPPED), Fault(fails=0.004, fails_live=4e-5), plan=SLOW_BLEED_PLAN,
         ),
         Canary(
             "two_rollouts", "C15", "somebody starts a second rollout on the third day", "same", "equal",

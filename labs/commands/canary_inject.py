@@ -39,7 +39,7 @@ def inject(name: str, *, as_json: bool) -> None:
     out = console()
     out.print(f"[bold]{canary.name}[/] ({canary.catalogue_id}): version {challenger} is now a challenger of which {canary.mechanism}.")
     if canary.fault.fails_live is not None:
-        out.print(f"The running champion fails on none, so here it fails on {canary.fault.fails_live:.2%}: as hard to tell as that.")
+        out.print(f"The running champion fails on none, so here it fails on {canary.fault.fails_live:.3%}: as hard to tell as that.")
     elif canary.fault.fails:
         out.print("The running champion fails on none: this is told sooner than in the exercise, where both models also fail by chance.")
     out.print(f"A rollout must end: {expected_in_words(canary.expected)}.")

@@ -75,10 +75,10 @@ def test_of_an_id_the_first_level_that_a_running_challenger_can_have_is_injected
 
 
 def test_a_slow_bleed_is_as_hard_to_tell_over_a_running_champion_and_has_a_plan_of_its_own(run: Run, service: Service) -> None:
-    assert run("inject", "C14")[1]["fault"]["fails"] == 1e-4
+    assert run("inject", "C14")[1]["fault"]["fails"] == 4e-5
     out = CliRunner().invoke(app, ["canary", "inject", "C14"]).stdout
-    assert "0.01%" in out and "--plan labs/canaries/slow_bleed.toml" in out
-    assert replace(RolloutPlan.load(), error_margin=1e-4) == RolloutPlan.load(SLOW_BLEED_PLAN)
+    assert "0.004%" in out and "--plan labs/canaries/slow_bleed.toml" in out
+    assert replace(RolloutPlan.load(), error_margin=2e-5) == RolloutPlan.load(SLOW_BLEED_PLAN)
 
 
 @pytest.mark.parametrize(("name", "next_step"), [("C13", "lab canary run"), ("gremlins", "lab canary list")])

@@ -152,7 +152,11 @@ def _margins(learned: Learned, plan: RolloutPlan, step: Step) -> list[str]:
     """Which upper limits are not under their margins yet: an e-process against "over the margin" is that limit, read the other way."""
     found, alpha, slow = [], plan.promotion_alpha, learned.latency.slow
     if not rejects(learned.failures.no_more.log_e, alpha):
-        found.append(f"not yet shown to fail on at most {plan.error_margin:.1%} of payments more than the champion")
+        least = math.log(1 / alpha) / math.log1p(plan.error_margin)  # no bet grows faster than by all it has, payment for payment
+        found.append(
+            f"not yet shown to fail on at most {100 * plan.error_margin:g}% of payments more than the champion: "
+            f"that takes more than {math.floor(least):,} without a failure"
+        )
     if not rejects(learned.alerts.bearable, alpha):
         found.append(f"not yet shown to alert no more than can be reviewed: {learned.alerts.told()}")
     if step.mode != "shadow" and not rejects(learned.latency.no_slower.log_e, alpha):

@@ -73,7 +73,9 @@ def test_other_alerts_wait_for_labels_and_labels_that_show_their_worth_end_the_w
 
 
 def test_a_challenger_whose_failures_may_still_be_too_many_goes_no_further() -> None:
-    assert verdict(look(served(900)), EASY).reasons == ("not yet shown to fail on at most 0.5% of payments more than the champion",)
+    assert verdict(look(served(900)), EASY).reasons == (
+        "not yet shown to fail on at most 0.5% of payments more than the champion: that takes more than 600 without a failure",
+    )
     failing = np.where(np.arange(1_200) % 400 == 0, np.nan, 0.004)  # not shown to be too many, nor to be few enough
     assert verdict(look(served(1_200, challenger_score=failing)), EASY).verdict == "hold"
     assert verdict(look(served(1_200)), EASY).verdict == "advance"

@@ -71,7 +71,7 @@ CANARIES: Final[dict[str, Canary]] = {
         ),
         Canary(
             "lost_calibrator", "C9", "its scores are three times too high, their ranking intact", "uncalibrated", "worse",
-            Expectation(STOPPED, "alerts", pauses=True, exposed_at_most=0),
+            Expectation(STOPPED, "recalibrate", exposed_at_most=0),
         ),
         Canary(
             "wide_router", "C10", "the router gives it a fifth more cards than the plan says", "better", "better",

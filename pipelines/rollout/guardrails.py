@@ -7,6 +7,7 @@
 | latency | do slow answers prefer it? are too many of its answers slow, or of the champion's? | traffic share; Bernoulli |
 | sample ratio | do the cards seen in each arm fit the declared share? | coin per card |
 | money | does it cost more, or provably not, on matured labels? | `money.py` |
+| calibration | do its scores, added up, come to the frauds that matured labels hold? | `calibrated.py` |
 
 The first three compare both models on every payment (`paired.py`), the next two the arms that answered (`split.py`). Evidence
 carries over from step to step.
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from data.costs import DecisionCosts
 from data.serving_plan import ServingPlan
+from pipelines.rollout.calibrated import Calibrated
 from pipelines.rollout.evidence import Evidence, Served
 from pipelines.rollout.money import Money
 from pipelines.rollout.paired import Alerts, Failures, Scores
@@ -41,6 +43,7 @@ class Learned:
     costs: DecisionCosts
     alerts: Alerts
     money: Money
+    calibrated: Calibrated
     failures: Failures = field(default_factory=Failures)
     scores: Scores = field(default_factory=Scores)
     latency: Latency = field(default_factory=Latency)
@@ -63,6 +66,7 @@ def begin(serving: ServingPlan, plan: RolloutPlan, costs: DecisionCosts, at: dat
         costs=costs,
         alerts=Alerts.start(plan),
         money=Money.start(plan, costs),
+        calibrated=Calibrated.start(plan),
     )
 
 
@@ -87,8 +91,9 @@ def _observe_labels(learned: Learned, evidence: Evidence, plan: RolloutPlan) -> 
     if newest + plan.maturity > evidence.now:
         raise ValueError("a label was to be used before its payment reached the age of maturity")
     usable = _of_this_rollout(settled, learned.serving) & _scored_by_both(settled)
-    money = learned.money.add(settled.where(usable), evidence.settled_fraud[usable], plan, learned.costs)
-    return replace(learned, money=money, label_watermark=max(learned.label_watermark, newest))
+    rows, fraud = settled.where(usable), evidence.settled_fraud[usable]
+    money, calibrated = learned.money.add(rows, fraud, plan, learned.costs), learned.calibrated.add(rows, fraud, plan)
+    return replace(learned, money=money, calibrated=calibrated, label_watermark=max(learned.label_watermark, newest))
 
 
 def _observe_fresh(learned: Learned, fresh: Served, plan: RolloutPlan) -> Learned:

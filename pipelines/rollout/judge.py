@@ -126,12 +126,12 @@ def unexplained(learned: Learned, plan: RolloutPlan) -> list[str]:
     if _champion_slow(learned, plan):
         share = _share(learned.latency.champion_slow)
         found.append(f"{share} of the champion's own answers took more than {plan.slow_ms:g} ms: too little machine for two models")
-    if _worth_shown(learned, plan):  # what it does otherwise is known to be worth it
-        return found
-    if rejects(_other_alerts(learned), plan.budgets.alerts / 2):
+    worth_it = _worth_shown(learned, plan)
+    if rejects(_other_alerts(learned), plan.budgets.alerts / 2) and not worth_it:
         found.append(f"it alerts on other payments, {learned.alerts.told()}: labels must say whether they are worth it")
-    if rejects(learned.scores.log_e, plan.budgets.scores):
-        found.append(f"its scores are {learned.scores.told()} on the same payments: recalibrate it, or let labels say that it is right")
+    if rejects(learned.scores.log_e, plan.budgets.scores) and not (worth_it and rejects(learned.calibrated.log_e, plan.promotion_alpha)):
+        right = f"labels must say that they are right and worth it ({learned.calibrated.told()})"
+        found.append(f"its scores are {learned.scores.told()} on the same payments: recalibrate it, or {right}")
     return found
 
 
@@ -234,6 +234,7 @@ def _judgement(learned: Learned, plan: RolloutPlan, step: Step, verdict: Verdict
         "alerts_no_more": learned.alerts.bearable,
         "slow_no_more": latency.no_slower.log_e,
         "costs_no_more": learned.money.not_worse.log_e,
+        "calibrated": learned.calibrated.log_e,
     }
     per_thousand = learned.money.per_thousand(plan.promotion_alpha)
     return Judgement(

@@ -91,7 +91,7 @@ class CardDays(NamedTuple):
 
 def card_days(settled: Served, fraud: NDArray[np.bool_], plan: RolloutPlan, costs: DecisionCosts) -> CardDays:
     """What the payments of each card and UTC day cost under either model's decisions, capped; `fraud`, shape (n,)."""
-    unknown, unit = settled.decision == DECLINE, _units(settled)
+    unknown, unit = settled.decision == DECLINE, card_day_of_each(settled)
     outcomes = fraud & ~unknown, fraud | unknown  # declined payments taken as genuine, then as fraud
     both = settled.champion_decision, settled.challenger_decision
 
@@ -109,7 +109,7 @@ def card_days(settled: Served, fraud: NDArray[np.bool_], plan: RolloutPlan, cost
     return CardDays(np.minimum(*more), np.minimum(*more_alike), np.minimum(*gain), (more[0] + more[1]) / 2, old[0])
 
 
-def _units(settled: Served) -> NDArray[np.intp]:
+def card_day_of_each(settled: Served) -> NDArray[np.intp]:
     """Number of each payment's card and day, shape (n,), in a fixed order."""
     _, card = np.unique(settled.card_id.astype(str), return_inverse=True)
     day = settled.event_time_s // DAY_S

@@ -108,26 +108,35 @@ class Alerts:
 
 @dataclass(frozen=True)
 class Scores:
-    """Whether the challenger's scores on the same payments are of another magnitude, by the sign test at fixed quantiles.
+    """Whether the challenger's scores on the same payments are of another magnitude: payment by payment, and all together.
 
-    Above the quantiles of the champion's first scores: is the challenger's more than `score_factor` times the champion's on more
-    than half of them, or less than that part of it? Below the ninth decile two sound models differ by twice and more (0.4 times,
-    measured on our world), which changes no decision. The first payments only fix the quantiles.
+    Payment by payment, the sign test at fixed quantiles. Above the quantiles of the champion's first scores: is the challenger's more
+    than `score_factor` times the champion's on more than half of them, or less than that part of it? Below the ninth decile two
+    sound models differ by twice and more (0.4 times, measured on our world), which changes no decision. The first payments
+    only fix the quantiles.
+
+    All together, a paired mean: does it expect more than `expected_factor` times the frauds that the champion expects, or less
+    than one part in so many? Two calibrated models expect the same number, however differently they rank. This finds three times
+    the scores of a *better* model too, which is surer of fewer payments and so not higher on most of those that the champion ranks high.
     """
 
     first: tuple[float, ...] = ()
     higher: tuple[OddsTest, ...] = (_MORE,) * len(QUANTILES)
     lower: tuple[OddsTest, ...] = (_MORE,) * len(QUANTILES)
-    champion: float = 0.0  # sums
+    more_frauds: MeanTest = _MEAN  # than `expected_factor` allows, of the champion's
+    fewer_frauds: MeanTest = _MEAN
+    champion: float = 0.0  # sums: frauds expected
     challenger: float = 0.0
 
     def add(self, rows: Served, plan: RolloutPlan) -> "Scores":
         """After more payments that both models scored."""
         champion, challenger = np.clip(rows.champion_score, 0, 1), np.clip(rows.challenger_score, 0, 1)
-        fixing = FIRST_SCORES - len(self.first)
+        fixing, factor = FIRST_SCORES - len(self.first), plan.expected_factor
         known = replace(
             self,
             first=self.first + tuple(champion[:fixing].tolist()),
+            more_frauds=self.more_frauds.add(challenger / factor - champion),
+            fewer_frauds=self.fewer_frauds.add(champion / factor - challenger),
             champion=self.champion + float(champion.sum()),
             challenger=self.challenger + float(challenger.sum()),
         )
@@ -146,7 +155,8 @@ class Scores:
     @property
     def log_e(self) -> float:
         """Log e-value against "of the same magnitude everywhere": any of the tests is one, and so is their mean."""
-        return log_mean([test.log_e for test in (*self.higher, *self.lower)])
+        together = (self.more_frauds.log_e, self.fewer_frauds.log_e)
+        return log_mean([*(test.log_e for test in (*self.higher, *self.lower)), *together])
 
     def told(self) -> str:
         return f"{self.challenger / max(self.champion, 1e-9):.2g} times the champion's"

@@ -70,7 +70,10 @@ class RolloutPlan:
     alert_ratio: float = 1.25  # of the champion's alerts on the same payments; more, or fewer by it, waits for labels,
     alert_ceiling_per_thousand: float = 20.0  # and above this (twice what the team can review) there is no reason for more
     alert_floor_per_thousand: float = 0.5  # a model that alerts on less than a tenth of the usual frauds is mute
-    score_factor: float = 2.0  # between scores of the same payment: a lost calibrator makes it 3 and more; waits for labels too
+    score_factor: float = 2.0  # between scores of the same payment: a lost calibrator makes it 3 and more
+    expected_factor: float = 1.5  # between the frauds that both models expect: two calibrated ones expect the same number
+    reported_factor: float = 2.0  # what differs by either waits until labels show that it is worth it, and that it expects at most this
+    # many times the frauds reported and no fewer than one in so many; on our world 3 in 10 are reported after the age of maturity
 
     silence_hours: float = 24.0  # without payments: pause; three times as long: roll back
     label_silence_days: float = 3.0  # the same for labels

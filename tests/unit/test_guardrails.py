@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from data.ledger import Ledger
+from pipelines.rollout.calibrated import Calibrated
 from pipelines.rollout.controller import RolloutOutcome, run_rollout
-from pipelines.rollout.evidence import APPROVE, REVIEW
+from pipelines.rollout.evidence import APPROVE, DECLINE, REVIEW
 from pipelines.rollout.guardrails import begin, enter, observe
 from pipelines.rollout.judge import judge
 from pipelines.rollout.paired import FIRST_SCORES, Failures, Scores
@@ -42,6 +43,70 @@ def test_a_lost_calibrator_pauses_within_two_thousand_payments_and_a_mild_one_do
     judgement = verdict(look(served(2_000, champion_score=scores, challenger_score=scores * factor)), EASY)
     assert (judgement.verdict == "pause") == paused
     assert ("recalibrate it" in "".join(judgement.reasons)) == paused
+
+
+def test_three_times_the_scores_of_a_surer_model_are_found_although_most_payments_are_not_higher() -> None:
+    """A better model is sure of fewer payments: it is the higher one on none but those, and what it expects in all is what tells."""
+    sure, scores = np.arange(20_000) % 100 == 0, spread_scores(20_000)
+    rest = np.where(sure, 0.0, 0.6 * scores)
+    rows = served(20_000, champion_score=scores, challenger_score=np.where(sure, (3 * scores.sum() - rest.sum()) / sure.sum(), rest))
+    higher = rows.challenger_score > 2 * rows.champion_score
+    assert higher[rows.champion_score > np.quantile(rows.champion_score, 0.9)].mean() < 0.5
+    assert rejects(Scores().add(rows, PLAN).log_e, PLAN.budgets.scores)
+
+
+def test_another_model_that_expects_as_many_frauds_is_of_the_same_magnitude() -> None:
+    scores, otherwise = spread_scores(20_000), np.random.default_rng(2).lognormal(-0.125, 0.5, 20_000)  # of mean 1
+    assert Scores().add(served(20_000, champion_score=scores, challenger_score=scores * otherwise), PLAN).log_e < 0
+
+
+@pytest.mark.parametrize(("expected_per_fraud", "verdict_then"), [(3.0, "pause"), (1.0, "advance"), (0.2, "pause")])
+def test_other_scores_wait_for_labels_that_agree_with_them_and_money_does_not_end_the_wait(
+    expected_per_fraud: float, verdict_then: str
+) -> None:
+    """The challenger catches every fraud and the champion none, so money is on its side each time."""
+    fraud = np.arange(12_000) % 100 == 0
+    facts = {"challenger_decision": np.where(fraud, REVIEW, APPROVE), "challenger_score": 0.01 * expected_per_fraud}
+    facts["champion_score"] = facts["challenger_score"] / 4 if expected_per_fraud >= 1 else 0.01
+    before = observe(begin(SHADOW, EASY, COSTS, AT), look(served(12_000, **facts), days=9), EASY)
+    waiting, judgement = judge(before, look(served(1, event_time_s=int((AT + timedelta(days=9)).timestamp())), days=9.1), EASY)
+    assert "labels must say that they are right and worth it (no labels have matured)" in "".join(judgement.reasons)
+    labelled = look(served(0), served(12_000, **facts), fraud, days=16)
+    judgement = judge(replace(waiting, last_payment=AT + timedelta(days=16)), labelled, EASY)[1]
+    assert judgement.verdict == verdict_then
+    assert judgement.e_values["costs_no_more"] > 3
+    found = f"they expected {120 * expected_per_fraud:,.0f} frauds where 120 were reported"
+    assert (found in judgement.reasons[0]) == (verdict_then == "pause")
+
+
+def test_other_scores_that_labels_agree_with_wait_for_money_too() -> None:
+    """A stale model may expect as many frauds as there are and see them elsewhere."""
+    fraud = np.arange(12_000) % 500 == 0  # 24: fewer than money is judged on
+    facts = {"challenger_score": 24 / 12_000, "champion_score": 6 / 12_000}
+    rows = served(12_000, **facts)
+    fresh = replace(rows, event_time_s=rows.event_time_s + 7 * 86_400)
+    judgement = verdict(look(fresh, rows, fraud, days=16), EASY)
+    assert judgement.e_values["calibrated"] > np.log10(1 / PLAN.promotion_alpha)
+    assert "right and worth it" in judgement.reasons[0]
+
+
+@pytest.mark.parametrize("expected_per_fraud", [2.0, 0.5])  # the edges of what `reported_factor` takes for right
+def test_scores_that_are_wrong_are_called_right_no_more_often_than_promised(expected_per_fraud: float) -> None:
+    random, score, called = np.random.default_rng(5), 0.01, 0
+    for _ in range(300):
+        known = Calibrated.start(PLAN)
+        for _ in range(10):
+            known = known.add(served(500, challenger_score=score), random.random(500) < score / expected_per_fraud, PLAN)
+            if rejects(known.log_e, PLAN.promotion_alpha):
+                called += 1
+                break
+    assert called <= 15 + 10  # of 300 at 5 %, and three standard errors
+
+
+def test_a_declined_payment_says_nothing_about_calibration() -> None:
+    assert Calibrated.start(PLAN).add(served(50, decision=DECLINE, challenger_score=0.9), np.zeros(50, dtype=bool), PLAN) == (
+        Calibrated.start(PLAN)
+    )
 
 
 def test_two_models_that_differ_only_on_payments_nobody_would_look_at_have_the_same_scores() -> None:

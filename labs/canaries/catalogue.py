@@ -1,7 +1,8 @@
 """The catalogue of canaries, C0 to C15: named, seeded challengers with a known fault, and the end that each rollout must come to.
 
 Ids are those of the canary catalogue; where several exercises share one, they are its levels. Bounds of exposure count payments of the
-challenger's cards: a failure among them was answered by the champion.
+challenger's cards: a failure among them was answered by the champion. They hold for one rollout, near the most that any of 16 seeds needed;
+the medians are judged by `make bench-canary` (H2, H3).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,8 @@ STOPPED: Final = ("inconclusive", "rolled_back")  # an honest end too, where evi
 # Slow share, exposure at most, end. The default plan's 1 % step sees some 300 answers at 4,000 payments a day, and 2 % slow is told
 # from the 1 % allowed after some 1,300.
 LATENCY: Final[tuple[tuple[float, int, tuple[Result, ...]], ...]] = (
-    (0.20, 20, ROLLED_BACK),
-    (0.05, 160, ROLLED_BACK),
+    (0.20, 80, ROLLED_BACK),
+    (0.05, 300, ROLLED_BACK),
     (0.02, 1_400, STOPPED),
 )
 SLOW_BLEED_PLAN: Final = Path(__file__).with_name("slow_bleed.toml")
@@ -44,7 +45,7 @@ CANARIES: Final[dict[str, Canary]] = {
                 f"errors_{share:.0%}".rstrip("%"), "C3", f"it raises on {share:.0%} of payments from its first answer on",
                 "better", "worse", Expectation(ROLLED_BACK, "failures", exposed_at_most=most), Fault(fails=share, in_canary=True),
             )
-            for share, most in ((0.30, 10), (0.05, 70), (0.01, 1_000))
+            for share, most in ((0.30, 15), (0.05, 70), (0.01, 1_000))
         ),
         *(
             Canary(
@@ -55,7 +56,7 @@ CANARIES: Final[dict[str, Canary]] = {
         ),
         Canary(
             "slow_under_load", "C5", "its answers beyond 30 an hour take longer than the objective allows", "better", "worse",
-            Expectation(ROLLED_BACK, "slow", exposed_at_most=1_400), Fault(slow=1.0, slow_above_per_hour=30),
+            Expectation(ROLLED_BACK, "slow", exposed_at_most=3_600), Fault(slow=1.0, slow_above_per_hour=30),
         ),
         Canary(
             "poisoned_score", "C6", "one score in 10,000 is no probability", "better", "worse",

@@ -234,7 +234,7 @@ def _judgement(learned: Learned, plan: RolloutPlan, step: Step, verdict: Verdict
         "alerts_no_more": learned.alerts.bearable,
         "slow_no_more": latency.no_slower.log_e,
         "costs_no_more": learned.money.not_worse.log_e,
-        "calibrated": learned.calibrated.log_e,
+        "miscalibrated_no_more": learned.calibrated.log_e,
     }
     per_thousand = learned.money.per_thousand(plan.promotion_alpha)
     return Judgement(

@@ -86,7 +86,7 @@ def test_other_scores_that_labels_agree_with_wait_for_money_too() -> None:
     rows = served(12_000, **facts)
     fresh = replace(rows, event_time_s=rows.event_time_s + 7 * 86_400)
     judgement = verdict(look(fresh, rows, fraud, days=16), EASY)
-    assert judgement.e_values["calibrated"] > np.log10(1 / PLAN.promotion_alpha)
+    assert judgement.e_values["miscalibrated_no_more"] > np.log10(1 / PLAN.promotion_alpha)
     assert "right and worth it" in judgement.reasons[0]
 
 

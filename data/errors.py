@@ -241,6 +241,12 @@ class RolloutInterrupted(LabError):
     code, exit_status, http_status = "rollout_interrupted", 75, 503  # EX_TEMPFAIL
 
 
+class ClusterFailed(LabError):
+    """The Dask workers that were to fit a model are not there, or lost the fit."""
+
+    code, exit_status, http_status = "cluster_failed", 69, 503
+
+
 class LedgerBroken(LabError):
     """The hash chain of the ledger does not hold: a line was changed, removed or put in."""
 

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     mlflow_address: str = _address("MLflow")
     prefect_address: str = _address("Prefect's server")
     archive_address: str = _address("the shared log's archive")
+    dask_address: str = Field(
+        "",
+        pattern=r"^((tcp|tls)://\S+:\d+)?$",
+        description="Dask scheduler whose workers `lab train --workers` fits on, as in tcp://127.0.0.1:8786; empty: processes of its own",
+    )
     work_port: int = Field(8605, ge=1024, le=65535, description="metrics of `lab work`: verdicts, drift, labels, rollout")
     work_every_s: float = Field(60.0, ge=1, le=86_400, description="how often `lab work` looks whether something is due")
     work_retrains: bool = Field(False, description="whether `lab work` trains a challenger when a verdict asks for one; the gate decides")

@@ -188,12 +188,14 @@ def doctor(json: Json = False) -> None:
 def train(
     data: Data = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="On what was served since, judged against the champion.")] = False,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Dask workers that fit the model together; 0: this process.")] = 0,
+    all_rows: Annotated[bool, typer.Option("--all-rows", help="Fit on every genuine payment, not on 60,000 weighted ones.")] = False,
     json: Json = False,
 ) -> None:
     """Train a model; the gate decides whether it is registered."""
     from labs.commands import training
 
-    training.train(data, retrain=retrain, as_json=json)
+    raise typer.Exit(training.train(data, retrain=retrain, workers=workers, all_rows=all_rows, as_json=json))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """`lab train` and `lab reproduce`: the training flow by hand, and the same training again from its run id."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from labs.archive import readable_log
 from labs.live import LiveSource
 from labs.stream import midnight, open_stream
 from labs.terminal import console, print_json, table
-from pipelines.training.request import LogSource, Recipe, TrainingOutcome, TrainingRequest
+from pipelines.training.request import EVERY_ROW, LogSource, Recipe, TrainingOutcome, TrainingRequest
 from pipelines.training.split import SplitPlan
 from services.supervisor import Supervisor
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _SHOWN = {"average_precision": 3, "roc_auc": 3, "card_precision_at_100": 3, "recall_at_capacity": 2, "saved_per_thousand": 0}
 
 
-def train(data: Path | None, *, retrain: bool, as_json: bool) -> None:
-    """Train, judge and register; with `retrain`, on what was served since the history ended.
+def train(data: Path | None, *, retrain: bool, workers: int, all_rows: bool, as_json: bool) -> int:
+    """Train, judge and register; with `retrain`, on what was served since the history ended; with `workers`, on so many of Dask.
 
-    MLflow and Prefect are started for the time of the training where they do not run. Raises GateRefused with the
-    gate's reasons, and what the steps raise.
+    MLflow and Prefect are started for the time of the training where they do not run. Returns the exit status. Raises GateRefused
+    with the gate's reasons (JSON holds them already: 1 is returned), and what the steps raise.
     """
     settings = Settings.load()
     use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
@@ -38,19 +38,22 @@ def train(data: Path | None, *, retrain: bool, as_json: bool) -> None:
         supervisor.launch(("mlflow", "prefect"))
         status.update("making the days of payments")
         request = _request(settings, data, retrain=retrain)
+        recipe = replace(request.recipe, workers=workers, genuine_rows=EVERY_ROW if all_rows else request.recipe.genuine_rows)
+        request = replace(request, recipe=recipe)
         supervisor.wait(("mlflow", "prefect"))
         status.update("retraining" if retrain else "training")
         outcome = _run(request, settings)
     if as_json:
         print_json(outcome.to_json())
-    else:
-        _print_outcome(outcome)
+        return 0 if outcome.version is not None else GateRefused.exit_status
+    _print_outcome(outcome)
     if outcome.version is None:
         raise GateRefused(
             f"The gate refused the model: {'; '.join(outcome.gate.reasons)}",
             next_step="Nothing was registered; the run with its plots is in MLflow (`lab up mlflow`).",
             where=outcome.run_id,
         )
+    return 0
 
 
 def retrain(settings: Settings) -> TrainingOutcome:

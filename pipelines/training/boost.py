@@ -1,8 +1,9 @@
-"""Fit LightGBM: early stopping on the validation rows, and a small seeded search. The only file that imports lightgbm.
+"""Fit LightGBM: early stopping on the validation rows, and a small seeded search. On one machine; `dask_fit` takes several.
 
 Deterministic for one seed and one number of threads; both are recorded with the run.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,11 +60,13 @@ def search(train: TrainingTable, validation: TrainingTable, recipe: Recipe, *, t
     return tuple(sorted(trials, key=lambda trial: -trial.average_precision))
 
 
-def fit_best(train: TrainingTable, validation: TrainingTable, parameters: LightGBMParameters, recipe: Recipe, *, threads: int) -> Any:
-    """The model of the recipe with the settings the search chose."""
+def fit_best(
+    train: TrainingTable, validation: TrainingTable, parameters: LightGBMParameters, recipe: Recipe, fit: Callable[..., Any]
+) -> Any:
+    """The model of the recipe with the settings the search chose. `fit`: `fit_trees` here, or on workers, told who fits."""
     rows = rebalance(thin_genuine(train, recipe.genuine_rows, recipe.seed), recipe.resampling, recipe.seed)
     judge = thin_genuine(validation, recipe.genuine_rows, recipe.seed)
-    return fit_trees(rows, judge, parameters, stop_after=recipe.early_stopping_rounds, seed=recipe.seed, threads=threads)
+    return fit(rows, judge, parameters, stop_after=recipe.early_stopping_rounds, seed=recipe.seed)
 
 
 def margins(booster: Any, features: Floats) -> Floats:

@@ -43,13 +43,17 @@ class Reproduction:
 def reproduce(run_id: str, settings: Settings) -> Reproduction:
     """Train again as the run did, registering nothing. Raises UnknownRun, RegistryUnavailable and what ingest raises."""
     then = Tracker(settings.mlflow_url).facts(run_id)
-    now = _train_again(TrainingRequest.from_json(then["request"]), int(then["provenance"]["threads"]), settings)
+    request = TrainingRequest.from_json(then["request"])
+    now = _train_again(request, int(then["provenance"]["threads"]), settings)
     pairs = tuple(
         MetricPair(model, name, value, now["metrics"][model][name])
         for model, metrics in then["metrics"].items()
         for name, value in metrics.items()
     )
-    return Reproduction(run_id, all(pair.then == pair.now for pair in pairs), pairs, differences(then, now))
+    equal, found = all(pair.then == pair.now for pair in pairs), differences(then, now)
+    if not equal and request.recipe.workers:
+        found += (f"workers: {request.recipe.workers} of them fitted the model, and sum in an order of their own each time",)
+    return Reproduction(run_id, equal, pairs, found)
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> tuple[str, ...]:
@@ -69,7 +73,7 @@ def _train_again(request: TrainingRequest, threads: int, settings: Settings) -> 
     with tempfile.TemporaryDirectory(dir=scratch, prefix="reproduce-") as folder:
         dataset = ingest(request.source, Path(folder) / "dataset", label_delay_days=settings.label_delay_days)
         prepared = prepare(request, dataset, Path(folder), settings.log_place)
-    fitted = fit_models(prepared.parts, request.recipe, threads=threads)
+    fitted = fit_models(prepared.parts, request.recipe, threads=threads, dask_address=settings.dask_address)
     training = Training(
         request,
         prepared.split,

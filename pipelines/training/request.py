@@ -7,7 +7,7 @@ the console or a lab shows of a training is in the outcome.
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
@@ -19,6 +19,7 @@ from pipelines.training.gate import GateRule, GateVerdict
 from pipelines.training.parameters import LightGBMParameters
 from pipelines.training.split import Split, SplitPlan
 
+EVERY_ROW: Final = 10**12  # for `Recipe.genuine_rows`: leave out none
 ModelName = Literal["rules", "logistic", "lightgbm"]
 Resampling = Literal["none", "class_weights", "smote", "under_sampling"]
 
@@ -64,6 +65,7 @@ class Recipe:
     resampling: Resampling = "none"
     early_stopping_rounds: int = 40
     bootstrap_resamples: int = 100
+    workers: int = 0  # Dask workers that fit the model together; 0: this process does
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from data.registry import CHAMPION, Registry
 from data.schema import event_seconds
 from data.settings import Settings
 from pipelines.training.assess import Assessment, assess
+from pipelines.training.dask_fit import Cluster, check_cluster
 from pipelines.training.fit import Fitted, load_or_fit
 from pipelines.training.ingest import ingest
 from pipelines.training.learnable import check_labels_arrive, check_labels_cover, check_rows
@@ -59,7 +60,8 @@ def train_model(
 ) -> TrainingOutcome:
     """Train, judge and register. Raises BadBatch, NotEnoughLabels, OneClass, EmptyWindow, RegistryUnavailable, what ingest raises.
 
-    A retraining also raises PoisonedRows and LabelsMissing, when the log or its labels cannot be trusted.
+    A retraining also raises PoisonedRows and LabelsMissing, when the log or its labels cannot be trusted, and a fit on workers
+    ClusterFailed.
 
     `run` calls each step; by default it just calls. A refusal by the gate is an outcome, not an error.
     """
@@ -68,6 +70,8 @@ def train_model(
             return train_model(request, settings, registry=own, run=run)
     steps = _Steps(run or _call)
     threads = settings.threads or os.cpu_count() or 1
+    if request.recipe.workers:
+        check_cluster(Cluster(request.recipe.workers, threads, settings.dask_address))
     dataset = steps("ingest", ingest_source, request, settings)
     steps("validate", validate_days, dataset, date.min, _dataset_end(request).date(), settings.home / "quarantine")
     prepared: Prepared = steps("features", prepare, request, dataset, settings.home, settings.log_place)
@@ -76,7 +80,7 @@ def train_model(
     known = known_outcome(cache, registry, inputs)
     if known is not None:
         return known
-    fitted: Fitted = steps("fit", load_or_fit, cache / "fitted", prepared.parts, request.recipe, threads)
+    fitted: Fitted = steps("fit", load_or_fit, cache / "fitted", prepared.parts, request.recipe, threads, settings.dask_address)
     assessment: Assessment = steps("assess", assess_against_champion, fitted, prepared, request, registry, settings.home / "keys", inputs)
     training = Training(
         request, prepared.split, prepared.parts, prepared.data_digest, inputs, provenance(threads), fitted, assessment, prepared.excluded

@@ -43,6 +43,7 @@ BENCHES: Mapping[str, Bench] = {
     "canaries": Bench("the catalogue of canaries as CI runs it: how each ended, equal bytes, time", ("--quick",), ("--full",)),
     "rollout": Bench("how soon a rollback is felt, fuzzed scores, a controller killed at random", ("--quick",)),
     "experiments": Bench("plans kept, A/A, peeking, pairs against splits, people and bandits", ("--quick",), ("--full",)),
+    "distributed": Bench("a fit that one Dask worker has no memory for, on several, beside one machine", ("--quick",), ("--full",)),
     "selective": Bench("what declining hides from recall and average precision, and what a random hold-out tells", ("--seeds", "3")),
 }
 

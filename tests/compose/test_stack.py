@@ -116,6 +116,34 @@ def test_locust_and_its_workers_load_the_stack_with_payments_to_come(stack: Stac
     assert (facts["requests"], facts["failures"], facts["met"]) == (600, 0, True), facts
 
 
+def test_dask_workers_fit_the_model_of_the_same_flow(stack: Stack) -> None:
+    def ask(what: str, **which: str) -> dict[str, Any]:
+        answer = httpx.get(f"{stack.address('MLFLOW')}/api/2.0/mlflow/{what}/get", params=which)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def run(run_id: str) -> tuple[dict[str, str], dict[str, float]]:
+        data = ask("runs", run_id=run_id)["run"]["data"]
+        return tuple({one["key"]: one["value"] for one in data[kind]} for kind in ("params", "metrics"))
+
+    stack.up("dask-worker")
+    try:
+        outcome = json.loads(stack.lab("train", "--workers", "2", "--json", check=False))  # the gate may refuse it: another is champion
+    finally:
+        stack.compose("stop", "--timeout", "5", "dask-worker", "dask")
+    params, reached = run(outcome["run_id"])
+    assert params["recipe.workers"] == "2"
+    _, alone = run(ask("model-versions", name="fraud", version="1")["model_version"]["run_id"])  # the demo's first, on the same rows
+    assert reached["rows_test"] > 0
+    assert alone["average_precision_low"] < reached["average_precision"] < alone["average_precision_high"], (alone, reached)
+
+
+def test_without_their_profile_a_fit_on_workers_says_what_to_start(stack: Stack) -> None:
+    error = json.loads(stack.lab("train", "--workers", "2", "--json", check=False))["error"]
+    assert error["code"] == "cluster_failed"
+    assert "--profile dask up" in error["next_step"]
+
+
 def test_evidently_shows_its_pages(stack: Stack) -> None:
     stack.up("evidently")
     assert httpx.get(stack.address("EVIDENTLY")).status_code == 200

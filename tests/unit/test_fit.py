@@ -1,6 +1,7 @@
 """Fitting the three models: determinism, what each resampling does, and what is kept on disk."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from data.features import FEATURE_INDEX
 from pipelines.metrics import average_precision
 from pipelines.training.baselines import fit_logistic, logistic_margin, rules_margin
-from pipelines.training.boost import fit_best, gain_shares, load_booster, margins, search
+from pipelines.training.boost import fit_best, fit_trees, gain_shares, load_booster, margins, search
 from pipelines.training.fit import fit_models, load_or_fit
 from pipelines.training.imbalance import compare_resampling
 from pipelines.training.parameters import LightGBMParameters
@@ -22,12 +23,13 @@ RECIPE = Recipe(
     parameters=LightGBMParameters(rounds=40, learning_rate=0.1, max_bin=63), candidates=2, genuine_rows=3_000, search_genuine_rows=1_000
 )
 PARTS = {"train": signal_table(seed=1), "validation": signal_table(2_000, seed=2), "test": signal_table(2_000, seed=3)}
+ON_ONE = partial(fit_trees, threads=1)
 ROWS = thin_genuine(PARTS["train"], 10**9, 0)
 
 
 def test_the_same_seed_makes_the_same_trees_and_another_seed_does_not() -> None:
     texts = [
-        fit_best(PARTS["train"], PARTS["validation"], RECIPE.parameters, replace(RECIPE, seed=seed), threads=1).model_to_string()
+        fit_best(PARTS["train"], PARTS["validation"], RECIPE.parameters, replace(RECIPE, seed=seed), ON_ONE).model_to_string()
         for seed in (7, 7, 8)
     ]
     assert texts[0] == texts[1]
@@ -35,7 +37,7 @@ def test_the_same_seed_makes_the_same_trees_and_another_seed_does_not() -> None:
 
 
 def test_a_model_survives_its_text_to_the_last_bit() -> None:
-    booster = fit_best(PARTS["train"], PARTS["validation"], RECIPE.parameters, RECIPE, threads=1)
+    booster = fit_best(PARTS["train"], PARTS["validation"], RECIPE.parameters, RECIPE, ON_ONE)
     again = load_booster(booster.model_to_string())
     assert np.array_equal(margins(booster, PARTS["test"].features), margins(again, PARTS["test"].features))
 
@@ -47,7 +49,7 @@ def test_the_search_tries_different_settings_and_puts_the_best_first() -> None:
 
 
 def test_the_features_that_carry_the_signal_lead_the_importances() -> None:
-    booster = fit_best(PARTS["train"], PARTS["validation"], RECIPE.parameters, RECIPE, threads=1)
+    booster = fit_best(PARTS["train"], PARTS["validation"], RECIPE.parameters, RECIPE, ON_ONE)
     shares = gain_shares(booster)
     assert shares[0][0] == "card_count_1h"
     assert sum(share for _, share in shares) == pytest.approx(1)

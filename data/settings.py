@@ -48,7 +48,9 @@ class Settings(BaseSettings):
         description="Dask scheduler whose workers `lab train --workers` fits on, as in tcp://127.0.0.1:8786; empty: processes of its own",
     )
     work_port: int = Field(8605, ge=1024, le=65535, description="metrics of `lab work`: verdicts, drift, labels, rollout")
-    work_every_s: float = Field(60.0, ge=1, le=86_400, description="how often `lab work` looks whether something is due")
+    work_every_s: float = Field(
+        60.0, ge=1, le=86_400, description="how often `lab work` does its duties, by Prefect's schedule where Prefect is"
+    )
     work_retrains: bool = Field(False, description="whether `lab work` trains a challenger when a verdict asks for one; the gate decides")
     allowed_hosts: str = Field(
         "",

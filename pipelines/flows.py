@@ -4,21 +4,29 @@ The only file that imports Prefect. Each flow is thin: `pipelines/training/train
 server is in the environment (`data.environment.use_servers`).
 """
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
+import httpx
 import pandas as pd
 from prefect import flow, tags, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.context import TagsContext
-from prefect.states import Crashed
+from prefect.exceptions import PrefectException
+from prefect.flow_engine import run_flow
+from prefect.states import Cancelled, Crashed, Pending
 
 from data.bundle import Model
+from data.errors import ServiceDown
 from data.settings import Settings
 from pipelines.batch.scoring import BatchRequest, BatchSummary, score_table
 from pipelines.lease import is_running, this_process
@@ -30,6 +38,7 @@ from pipelines.training.imbalance import ResamplingEffect, compare_resampling
 from pipelines.training.request import TrainingOutcome, TrainingRequest
 from pipelines.training.train import ingest_source, prepare, train_model
 
+DEPLOYMENT: Final = "lab work"  # of every scheduled duty
 _LEASE: Final = "process:"
 # Requests are values of our own, checked where they are made; results stay in this process.
 _PLAIN: Final[dict[str, Any]] = {"validate_parameters": False, "persist_result": False}
@@ -81,15 +90,72 @@ def batch_scoring_flow(load: Callable[[], Model], request: BatchRequest, on_prog
     return summary
 
 
-def duty_flow(name: str, duty: Callable[[], str]) -> str:
-    """A duty of `lab work` as the flow of that name; returns its line for people. Raises what it raises."""
+class Schedule:
+    """Duties deployed on Prefect's server, each due every so often there. What its page does to them (pause, run now) counts.
 
-    @flow(name=name, **_PLAIN)
+    Their runs are performed in this process: `due`, then `duty_flow`. A method raises ServiceDown when the server does not answer.
+    """
+
+    def __init__(self, names: Sequence[str], every_s: float) -> None:
+        """Deploy each anew: `every_s` may have changed since."""
+        every = IntervalSchedule(interval=timedelta(seconds=every_s))
+        with _server() as client:
+            self._names = {
+                client.create_deployment(
+                    client.create_flow_from_name(_duty(name)),
+                    DEPLOYMENT,
+                    schedules=[DeploymentScheduleCreate(schedule=every)],
+                    description="Performed by `lab work`, which does what is due by event time and nothing twice.",
+                ): name
+                for name in names
+            }
+
+    def due(self, now: datetime) -> dict[str, UUID]:
+        """The latest run of each duty that was to begin by `now`. Earlier ones, which nobody performed, are cancelled: it does it all."""
+        with _server() as client:
+            runs: list[Any] = client.get_scheduled_flow_runs_for_deployments(list(self._names), scheduled_before=now)
+            latest: dict[str, UUID] = {}
+            for run in sorted(runs, key=lambda run: run.expected_start_time):
+                name = self._names[run.deployment_id]
+                if name in latest:
+                    client.set_flow_run_state(latest[name], Cancelled(message="a later run did what was due"), force=True)
+                latest[name] = run.id
+        return latest
+
+
+def duty_flow(name: str, duty: Callable[[], str], run_id: UUID | None = None) -> str:
+    """A duty of `lab work` as a flow, in the scheduled run of that id if there is one; returns its line. Raises what it raises."""
+
+    @flow(name=_duty(name), **_PLAIN)
     def perform() -> str:
         return duty()
 
-    said: str = _run(perform)
-    return said
+    said: Any
+    if run_id is None:
+        said = _run(perform)
+        return str(said)
+    close_interrupted_flows()
+    with _server() as client:
+        client.update_flow_run(run_id, tags=[f"{_LEASE}{this_process()}"])
+        client.set_flow_run_state(run_id, Pending())
+        run = client.read_flow_run(run_id)
+    said = run_flow(perform, flow_run=run)
+    return str(said)
+
+
+def _duty(name: str) -> str:
+    return f"work: {name}"
+
+
+@contextmanager
+def _server() -> Iterator[SyncPrefectClient]:
+    try:
+        with get_client(sync_client=True) as client:
+            yield client
+    except (httpx.HTTPError, PrefectException) as error:
+        raise ServiceDown(
+            f"Prefect's server did not do what was asked ({type(error).__name__}).", next_step="Look at its log.", where="prefect"
+        ) from error
 
 
 def as_task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,35 +1,37 @@
-"""Goes through the duties every so often, each as a Prefect flow where Prefect answers, and without it where it does not.
+"""Does the duties when they are due: by Prefect's schedule, as its flows, where Prefect answers, and by an own clock where it does not.
 
-The rounds keep a clock of their own: Prefect 3.8's scheduler inserts its runs in a way that SQLAlchemy 2.1 refuses, so that a served
-deployment is never run. Monitoring should not stop with its page either.
+Monitoring should not stop with Prefect. A schedule that is paused on Prefect's page is paused.
 """
 
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 import httpx
 
-from data.errors import LabError
+from data.clock import SystemClock
+from data.errors import LabError, ServiceDown
 from data.settings import Settings
 from labs.work.duties import DUTIES, perform
 
+if TYPE_CHECKING:
+    from pipelines.flows import Schedule
+
+LOOK_S: Final = 5.0  # how often Prefect is asked what is due
 Tell = Callable[[str, str], None]  # a duty, and what came of it
 
 
 def go_round(settings: Settings, tell: Tell) -> int:
     """Do what is due now, in order; returns how many duties failed. What fails is told, and is due again in the next round."""
-    failed, seen = 0, prefect_answers(settings)
-    for name in DUTIES:
-        try:
-            tell(name, as_flow(name, settings) if seen else perform(name, settings))
-        except LabError as error:
-            failed += 1
-            tell(name, f"{error.code}: {error}")
-    return failed
+    seen = prefect_answers(settings)
+    return sum(not _do(name, settings, tell, partial(as_flow, name, settings) if seen else None) for name in DUTIES)
 
 
 def keep_going(settings: Settings, leaving: threading.Event, tell: Tell) -> None:
-    """Round after round until `leaving` is set. A line is told when it differs from the last one of its duty."""
+    """Duty after duty, as they fall due, until `leaving` is set. A line is told when it differs from the last one of its duty."""
     last: dict[str, str] = {}
 
     def tell_news(name: str, said: str) -> None:
@@ -37,16 +39,46 @@ def keep_going(settings: Settings, leaving: threading.Event, tell: Tell) -> None
             tell(name, said)
         last[name] = said
 
+    schedule, own_round = None, 0.0
     while not leaving.is_set():
-        go_round(settings, tell_news)
-        leaving.wait(settings.work_every_s)
+        if prefect_answers(settings):
+            try:
+                schedule = schedule or deploy(settings)
+                due = schedule.due(SystemClock().now())
+            except ServiceDown as error:  # it went between two questions; it is asked again soon
+                tell_news("schedule", str(error))
+                due = {}
+            for name in (name for name in DUTIES if name in due):
+                _do(name, settings, tell_news, partial(as_flow, name, settings, due[name]))
+        elif time.monotonic() >= own_round:
+            for name in DUTIES:
+                _do(name, settings, tell_news)
+            own_round = time.monotonic() + settings.work_every_s
+        leaving.wait(min(LOOK_S, settings.work_every_s))
 
 
-def as_flow(name: str, settings: Settings) -> str:
-    """One duty in sight of Prefect. Its import takes seconds, once."""
+def _do(name: str, settings: Settings, tell: Tell, how: Callable[[], str] | None = None) -> bool:
+    """Whether it went well; what came of it is told."""
+    try:
+        tell(name, how() if how else perform(name, settings))
+    except LabError as error:
+        tell(name, f"{error.code}: {error}")
+        return False
+    return True
+
+
+def deploy(settings: Settings) -> "Schedule":
+    """The duties on Prefect's server, as deployments with a schedule. Prefect's import takes seconds, once."""
+    from pipelines.flows import Schedule
+
+    return Schedule(list(DUTIES), settings.work_every_s)
+
+
+def as_flow(name: str, settings: Settings, run_id: UUID | None = None) -> str:
+    """One duty in sight of Prefect; `run_id`: the run that its schedule asked for."""
     from pipelines.flows import duty_flow
 
-    return duty_flow(f"work: {name}", lambda: perform(name, settings))
+    return duty_flow(name, lambda: perform(name, settings), run_id)
 
 
 def prefect_answers(settings: Settings) -> bool:

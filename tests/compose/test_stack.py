@@ -94,6 +94,19 @@ def _job(target: dict[str, dict[str, str]]) -> str:
     return target["labels"]["job"]
 
 
+def test_prefect_has_the_duties_on_a_schedule_and_their_runs_are_performed(stack: Stack) -> None:
+    def ask(what: str, **body: Any) -> list[dict[str, Any]]:
+        return list(httpx.post(f"{stack.address('PREFECT')}/api/{what}/filter", json=body).raise_for_status().json())
+
+    flows = {flow["id"]: flow["name"] for flow in ask("flows")}
+    deployed = {each["id"]: each for each in ask("deployments")}
+    assert {flows[each["flow_id"]] for each in deployed.values()} == {"work: monitoring", "work: rollout", "work: retraining"}
+    assert all(schedule["active"] for each in deployed.values() for schedule in each["schedules"])
+    assert {each["status"] for each in deployed.values()} == {"READY"}
+    runs = ask("flow_runs", flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}}, limit=200)
+    assert {run["deployment_id"] for run in runs} >= deployed.keys()
+
+
 def test_dashboards_and_rules_ask_prometheus_nothing_that_the_stack_has_no_answer_to(stack: Stack) -> None:
     def ask(expression: str) -> list[dict[str, Any]]:
         answer = httpx.get(stack.address("PROMETHEUS") + "/api/v1/query", params={"query": expression}).json()

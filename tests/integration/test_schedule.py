@@ -1,0 +1,133 @@
+"""The duties of `lab work` on a real Prefect server's schedule: performed when due, once; what was missed is not caught up run by run."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from data.clock import SystemClock
+from data.errors import NoModel, ServiceDown
+from data.settings import Settings
+from labs.work import duties, rounds
+from pipelines.flows import DEPLOYMENT, Schedule, duty_flow
+from services.supervisor import Supervisor
+
+EVERY_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """With Prefect's server running."""
+    made = Settings.load().model_copy(update={"home": tmp_path_factory.mktemp("home"), "prefect_port": 28762, "work_every_s": EVERY_S})
+    with Supervisor(made).owning() as supervisor:
+        supervisor.start(("prefect",))
+        with temporary_settings({PREFECT_API_URL: f"{made.prefect_url}/api", PREFECT_HOME: made.home / "prefect"}):
+            yield made
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def until(seen: Callable[[], object], within_s: float = 60) -> None:
+    deadline = time.monotonic() + within_s
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def due(schedule: Schedule) -> dict[str, UUID]:
+    return schedule.due(SystemClock().now())
+
+
+def runs(client: SyncPrefectClient, name: str) -> list[FlowRun]:
+    deployment = client.read_deployment_by_name(f"work: {name}/{DEPLOYMENT}")
+    return [run for run in client.read_flow_runs() if run.deployment_id == deployment.id]
+
+
+def states(client: SyncPrefectClient, name: str) -> list[str]:
+    return [str(run.state_name) for run in runs(client, name) if run.state_name != "Scheduled"]
+
+
+def test_a_run_that_was_due_is_performed_in_place_of_all_that_were_missed(settings: Settings, client: SyncPrefectClient) -> None:
+    schedule = Schedule(["looking"], EVERY_S)
+    until(lambda: runs(client, "looking"))
+    time.sleep(3 * EVERY_S)  # nobody works
+    newest = due(schedule)["looking"]
+    assert duty_flow("looking", lambda: "seen", newest) == "seen"
+    assert client.read_flow_run(newest).state_name == "Completed"
+    others = [run for run in runs(client, "looking") if run.id != newest and run.state_name != "Scheduled"]
+    assert len(others) >= 2 and {run.state_name for run in others} == {"Cancelled"}
+    assert not due(Schedule(["another"], 3600.0))
+
+
+def test_a_duty_that_fails_is_a_failed_run_and_an_error_here(settings: Settings, client: SyncPrefectClient) -> None:
+    def fails() -> str:
+        raise NoModel("No model serves yet.", next_step="Train one.")
+
+    schedule = Schedule(["failing"], EVERY_S)
+    until(lambda: due(schedule))
+    run = due(schedule)["failing"]
+    with pytest.raises(NoModel):
+        duty_flow("failing", fails, run)
+    assert client.read_flow_run(run).state_name == "Failed"
+
+
+def test_a_schedule_that_was_paused_on_the_page_is_paused_and_a_run_by_hand_is_performed(
+    settings: Settings, client: SyncPrefectClient
+) -> None:
+    schedule = Schedule(["pausing"], EVERY_S)
+    until(lambda: due(schedule))
+    deployment = client.read_deployment_by_name(f"work: pausing/{DEPLOYMENT}")
+    client.pause_deployment(deployment.id)
+    for late in due(schedule).values():
+        duty_flow("pausing", lambda: "done", late)
+    time.sleep(2 * EVERY_S)
+    assert not due(schedule)
+    by_hand = client.create_flow_run_from_deployment(deployment.id)
+    assert due(schedule) == {"pausing": by_hand.id}
+
+
+def test_rounds_go_by_the_schedule_while_prefect_answers_and_by_themselves_while_it_does_not(
+    settings: Settings, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    performed: list[float] = []
+
+    def duty(_: Settings) -> str:
+        performed.append(time.monotonic())
+        return "done"
+
+    made = {"round": duty}
+    monkeypatch.setattr(duties, "DUTIES", made)
+    monkeypatch.setattr(rounds, "DUTIES", made)
+    answers, leaving = [True], threading.Event()
+    monkeypatch.setattr(rounds, "prefect_answers", lambda _: answers[0])
+    here = copy_context()  # Prefect's settings of this test
+    working = threading.Thread(target=here.run, args=(rounds.keep_going, settings, leaving, lambda *_: None))
+    working.start()
+    try:
+        until(lambda: len(performed) >= 3)
+        scheduled = states(client, "round").count("Completed")
+        answers[0] = False
+        alone = len(performed)
+        until(lambda: len(performed) >= alone + 3)
+    finally:
+        leaving.set()
+        working.join()
+    assert scheduled >= 2
+    assert len(performed) > states(client, "round").count("Completed")
+
+
+def test_a_server_that_is_away_is_told(settings: Settings, tmp_path: Path) -> None:
+    schedule = Schedule(["alone"], EVERY_S)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), pytest.raises(ServiceDown, match="Prefect's server"):
+        due(schedule)

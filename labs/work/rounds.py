@@ -5,7 +5,8 @@ Monitoring should not stop with Prefect. A schedule that is paused on Prefect's 
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -39,22 +40,30 @@ def keep_going(settings: Settings, leaving: threading.Event, tell: Tell) -> None
             tell(name, said)
         last[name] = said
 
-    schedule, own_round = None, 0.0
+    schedule, own_round, hands = None, 0.0, threading.Thread()
     while not leaving.is_set():
+        due: dict[str, Callable[[], str] | None] = {}
         if prefect_answers(settings):
             try:
                 schedule = schedule or deploy(settings)
-                due = schedule.due(SystemClock().now())
+                due = {name: partial(as_flow, name, settings, run) for name, run in schedule.due(SystemClock().now()).items()}
             except ServiceDown as error:  # it went between two questions; it is asked again soon
                 tell_news("schedule", str(error))
-                due = {}
-            for name in (name for name in DUTIES if name in due):
-                _do(name, settings, tell_news, partial(as_flow, name, settings, due[name]))
         elif time.monotonic() >= own_round:
-            for name in DUTIES:
-                _do(name, settings, tell_news)
+            due = dict.fromkeys(DUTIES)
+        if due and not hands.is_alive():  # a long duty is done while we go on asking: Prefect takes who does not ask for gone
+            hands = threading.Thread(target=copy_context().run, args=(_do_all, due, settings, tell_news), name="duties", daemon=True)
+            hands.start()
             own_round = time.monotonic() + settings.work_every_s
         leaving.wait(min(LOOK_S, settings.work_every_s))
+    if hands.is_alive():
+        hands.join()
+
+
+def _do_all(due: Mapping[str, Callable[[], str] | None], settings: Settings, tell: Tell) -> None:
+    for name in DUTIES:
+        if name in due:
+            _do(name, settings, tell, due[name])
 
 
 def _do(name: str, settings: Settings, tell: Tell, how: Callable[[], str] | None = None) -> bool:

@@ -102,7 +102,7 @@ def test_prefect_has_the_duties_on_a_schedule_and_their_runs_are_performed(stack
     deployed = {each["id"]: each for each in ask("deployments")}
     assert {flows[each["flow_id"]] for each in deployed.values()} == {"work: monitoring", "work: rollout", "work: retraining"}
     assert all(schedule["active"] for each in deployed.values() for schedule in each["schedules"])
-    assert {each["status"] for each in deployed.values()} == {"READY"}
+    wait_until(lambda: {each["status"] for each in ask("deployments")} == {"READY"}, "somebody asks for their runs")
     runs = ask("flow_runs", flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}}, limit=200)
     assert {run["deployment_id"] for run in runs} >= deployed.keys()
 

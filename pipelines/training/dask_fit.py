@@ -8,6 +8,7 @@ A worker needs some three times its share: the rows as they came, once more in o
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -84,6 +85,7 @@ def connected(cluster: Cluster) -> Iterator[Any]:
         if not address:
             ours = dask.config.merge(dask.config.config, *dask.config.collect_yaml([str(_CONFIGURATION)]))
             stack.enter_context(dask.config.set(distributed=ours["distributed"]))
+            logging.getLogger("distributed").setLevel(logging.ERROR)  # else it tells of its own end
             local = LocalCluster(
                 n_workers=cluster.workers,
                 threads_per_worker=max(1, cluster.threads // cluster.workers),
@@ -96,6 +98,8 @@ def connected(cluster: Cluster) -> Iterator[Any]:
         try:
             client = stack.enter_context(Client(address, timeout=_CONNECT_S, set_as_default=False))
             client.wait_for_workers(cluster.workers, timeout=_CONNECT_S)
+            if not cluster.address:
+                client.run(_print_nothing)
         except OSError as error:  # TimeoutError is one
             raise ClusterFailed(
                 f"No Dask cluster with {cluster.workers} workers answers at {address} within {_CONNECT_S} s.",
@@ -118,9 +122,9 @@ def _require_dask() -> None:
 
 def _fit(client: Any, train: Rows, parameters: LightGBMParameters, seed: int, workers: int) -> Any:
     """All rounds, fitted on the client's first `workers`; whatever one of them dies of is a ClusterFailed."""
-    from lightgbm import DaskLGBMClassifier
+    from lightgbm import DaskLGBMClassifier, register_logger
 
-    _hush(client)
+    register_logger(_quiet())  # it prints how it looks for ports, and what is printed here may be somebody's JSON
     settings = parameters.to_lightgbm(seed=seed)
     del settings["num_threads"]  # each worker's own
     model = DaskLGBMClassifier(client=client, n_estimators=parameters.rounds, **settings)
@@ -132,22 +136,22 @@ def _fit(client: Any, train: Rows, parameters: LightGBMParameters, seed: int, wo
             return model.booster_
     except Exception as error:  # a dozen kinds: Dask's, LightGBM's, the network's
         raise ClusterFailed(
-            f"The fit on {workers} workers failed: {_first_line(error)}",
+            f"The fit on workers ({workers} of them) failed: {_first_line(error)}",
             next_step="Most often a worker ran out of memory; its log says so (on the stack: docker compose logs dask-worker). "
             "More --workers have smaller shares.",
             where="fit",
         ) from error
 
 
-def _hush(client: Any) -> None:
-    """LightGBM prints how it connects; what is printed here may be somebody's JSON. Errors still reach the workers' logs."""
-    from lightgbm import register_logger
-
+def _quiet() -> logging.Logger:
     logger = logging.getLogger("lightgbm")
     logger.setLevel(logging.ERROR)
-    register_logger(logger)
-    client.run(logger.setLevel, logging.ERROR)
-    client.run(register_logger, logger)
+    return logger
+
+
+def _print_nothing() -> None:
+    """On a worker of this machine, whose standard output is ours: LightGBM's library writes there how it connects."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _first_line(error: Exception) -> str:

@@ -89,7 +89,7 @@ def test_a_worker_that_dies_ends_the_fit_with_a_sentence() -> None:
         victim = client.run(os.getpid)[sorted(client.ncores())[0]]
         killer = threading.Thread(target=_kill_when_busy, args=(client, victim))
         killer.start()
-        with pytest.raises(ClusterFailed, match="fit on 2 workers failed"):
+        with pytest.raises(ClusterFailed, match=r"fit on workers \(2 of them\) failed"):
             fit_on_workers(TRAIN, JUDGE, long, cluster=Cluster(2, 2, client.scheduler.address), **HOW)
         killer.join()
 

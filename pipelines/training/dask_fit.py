@@ -85,14 +85,14 @@ def connected(cluster: Cluster) -> Iterator[Any]:
         if not address:
             ours = dask.config.merge(dask.config.config, *dask.config.collect_yaml([str(_CONFIGURATION)]))
             stack.enter_context(dask.config.set(distributed=ours["distributed"]))
-            logging.getLogger("distributed").setLevel(logging.ERROR)  # else it tells of its own end
+            logging.getLogger("distributed").setLevel(logging.WARNING)  # else it tells of its own end
             local = LocalCluster(
                 n_workers=cluster.workers,
                 threads_per_worker=max(1, cluster.threads // cluster.workers),
                 memory_limit=cluster.memory_limit,
                 host="127.0.0.1",
                 dashboard_address=":0",
-                silence_logs=logging.CRITICAL,
+                silence_logs=logging.WARNING,
             )
             address = stack.enter_context(local).scheduler_address
         try:
@@ -184,5 +184,5 @@ def _at(client: Any, values: NDArray[Any], worker: str) -> Any:
     import dask
     import dask.array
 
-    kept = client.scatter(values, workers=[worker], hash=False)
+    kept = client.scatter(values, workers=[worker], hash=False, direct=True)  # not by way of the scheduler
     return dask.array.from_delayed(dask.delayed(kept), shape=values.shape, dtype=values.dtype)

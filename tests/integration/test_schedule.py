@@ -1,5 +1,8 @@
 """The duties of `lab work` on a real Prefect server's schedule: performed when due, once; what was missed is not caught up run by run."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +16,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from data.clock import SystemClock
+from data.environment import DEFAULTS
 from data.errors import NoModel, ServiceDown
-from data.settings import Settings
+from data.settings import REPOSITORY, Settings
 from labs.work import duties, rounds
 from pipelines.flows import DEPLOYMENT, Schedule, duty_flow
 from services.supervisor import Supervisor
@@ -79,7 +83,30 @@ def test_a_duty_that_fails_is_a_failed_run_and_an_error_here(settings: Settings,
     run = due(schedule)["failing"]
     with pytest.raises(NoModel):
         duty_flow("failing", fails, run)
-    assert client.read_flow_run(run).state_name == "Failed"
+    state = client.read_flow_run(run).state
+    assert state and (state.name, "No model serves yet" in str(state.message)) == ("Failed", True)
+
+
+def test_a_step_that_fails_prints_no_stack(settings: Settings) -> None:
+    program = """
+from data.environment import prepare_environment, use_servers
+prepare_environment()
+use_servers("", %r, %r)
+from data.errors import NoModel
+from pipelines.flows import as_task, duty_flow
+
+def fails():
+    raise NoModel("No model serves yet.", next_step="Train one.")
+
+try:
+    duty_flow("printing", lambda: as_task("step", fails))
+except NoModel:
+    print("told")
+"""
+    code = program % (settings.prefect_url, str(settings.home / "prefect"))
+    bare = {name: value for name, value in os.environ.items() if name not in DEFAULTS}
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=bare, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("told\n", "")
 
 
 def test_a_schedule_that_was_paused_on_the_page_is_paused_and_a_run_by_hand_is_performed(

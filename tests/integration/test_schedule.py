@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -36,6 +35,14 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
             yield made
 
 
+@pytest.fixture(scope="module")
+def schedules(settings: Settings) -> dict[str, Schedule]:
+    """Each of one duty, its first run due. All at once: Prefect looks for new ones every five seconds."""
+    made = {name: Schedule([name], EVERY_S) for name in ("looking", "failing", "pausing")}
+    until(lambda: all(due(schedule) for schedule in made.values()))
+    return made
+
+
 @pytest.fixture
 def client(settings: Settings) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
@@ -62,9 +69,10 @@ def states(client: SyncPrefectClient, name: str) -> list[str]:
     return [str(run.state_name) for run in runs(client, name) if run.state_name != "Scheduled"]
 
 
-def test_a_run_that_was_due_is_performed_in_place_of_all_that_were_missed(settings: Settings, client: SyncPrefectClient) -> None:
-    schedule = Schedule(["looking"], EVERY_S)
-    until(lambda: runs(client, "looking"))
+def test_a_run_that_was_due_is_performed_in_place_of_all_that_were_missed(
+    schedules: dict[str, Schedule], client: SyncPrefectClient
+) -> None:
+    schedule = schedules["looking"]
     time.sleep(3 * EVERY_S)  # nobody works
     newest = due(schedule)["looking"]
     assert duty_flow("looking", lambda: "seen", newest) == "seen"
@@ -74,13 +82,11 @@ def test_a_run_that_was_due_is_performed_in_place_of_all_that_were_missed(settin
     assert not due(Schedule(["another"], 3600.0))
 
 
-def test_a_duty_that_fails_is_a_failed_run_and_an_error_here(settings: Settings, client: SyncPrefectClient) -> None:
+def test_a_duty_that_fails_is_a_failed_run_and_an_error_here(schedules: dict[str, Schedule], client: SyncPrefectClient) -> None:
     def fails() -> str:
         raise NoModel("No model serves yet.", next_step="Train one.")
 
-    schedule = Schedule(["failing"], EVERY_S)
-    until(lambda: due(schedule))
-    run = due(schedule)["failing"]
+    run = due(schedules["failing"])["failing"]
     with pytest.raises(NoModel):
         duty_flow("failing", fails, run)
     state = client.read_flow_run(run).state
@@ -110,10 +116,9 @@ except NoModel:
 
 
 def test_a_schedule_that_was_paused_on_the_page_is_paused_and_a_run_by_hand_is_performed(
-    settings: Settings, client: SyncPrefectClient
+    schedules: dict[str, Schedule], client: SyncPrefectClient
 ) -> None:
-    schedule = Schedule(["pausing"], EVERY_S)
-    until(lambda: due(schedule))
+    schedule = schedules["pausing"]
     deployment = client.read_deployment_by_name(f"work: pausing/{DEPLOYMENT}")
     client.pause_deployment(deployment.id)
     for late in due(schedule).values():
@@ -154,7 +159,6 @@ def test_rounds_go_by_the_schedule_while_prefect_answers_and_by_themselves_while
     assert len(performed) > states(client, "round").count("Completed")
 
 
-def test_a_server_that_is_away_is_told(settings: Settings, tmp_path: Path) -> None:
-    schedule = Schedule(["alone"], EVERY_S)
+def test_a_server_that_is_away_is_told(schedules: dict[str, Schedule]) -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), pytest.raises(ServiceDown, match="Prefect's server"):
-        due(schedule)
+        due(schedules["looking"])

@@ -127,6 +127,7 @@ def dev_check(
     times: Annotated[int, typer.Option(min=1, help="How often each solution must pass.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the homes of the labs, to look at what went wrong.")] = False,
     last_failed: Annotated[bool, typer.Option("--last-failed", help="Those that failed last time; all when none did.")] = False,
+    patience: Annotated[float, typer.Option(min=1, help="How many of its time budgets a lab may take: a shared machine is slow.")] = 1.0,
 ) -> None:
     """Prove that labs keep the authoring contract.
 
@@ -134,4 +135,4 @@ def dev_check(
     """
     from labs.commands import dev
 
-    raise typer.Exit(dev.check(which or [], jobs=jobs, times=times, keep=keep, last_failed=last_failed))
+    raise typer.Exit(dev.check(which or [], jobs=jobs, times=times, keep=keep, last_failed=last_failed, patience=patience))

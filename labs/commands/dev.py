@@ -36,17 +36,17 @@ def new(name: str, title: str) -> None:
     out.print(f"Prove it: [bold]lab{elsewhere} dev check {name}[/]", soft_wrap=True)
 
 
-def check(asked: list[str], *, jobs: int | None, times: int, keep: bool, last_failed: bool) -> int:
+def check(asked: list[str], *, jobs: int | None, times: int, keep: bool, last_failed: bool, patience: float) -> int:
     """Prove the named labs, or all; returns 0 when every promise of the contract is kept, 1 otherwise.
 
     Raises BadInput while another check runs in this home.
     """
     settings = Settings.load()
     with _alone(settings.home):
-        return _check(settings, asked, jobs=jobs, times=times, keep=keep, last_failed=last_failed)
+        return _check(settings, asked, jobs=jobs, times=times, keep=keep, last_failed=last_failed, patience=patience)
 
 
-def _check(settings: Settings, asked: list[str], *, jobs: int | None, times: int, keep: bool, last_failed: bool) -> int:
+def _check(settings: Settings, asked: list[str], *, jobs: int | None, times: int, keep: bool, last_failed: bool, patience: float) -> int:
     course = Course(settings.course)
     failed = settings.home / "dev" / "failed.json"
     if last_failed and not asked and failed.exists():
@@ -60,7 +60,7 @@ def _check(settings: Settings, asked: list[str], *, jobs: int | None, times: int
     _make_base(settings, labs, out)
     proofs = []
     with ProcessPoolExecutor(min(jobs or cpu_count() or 1, len(labs)), mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(prove_apart, lab.name, settings, times, keep) for lab in labs]
+        running = [pool.submit(prove_apart, lab.name, settings, times, keep, patience) for lab in labs]
         with out.status("proving") as status:
             for done in as_completed(running):
                 proofs.append(done.result())
@@ -86,11 +86,11 @@ def _alone(home: Path) -> Iterator[None]:
         yield
 
 
-def prove_apart(name: str, settings: Settings, times: int, keep: bool) -> Proof:
+def prove_apart(name: str, settings: Settings, times: int, keep: bool, patience: float) -> Proof:
     """Prove one lab in a home of its own, which is deleted afterwards unless it is to be kept."""
     own = home_for(settings, name)
     try:
-        return prove(name, own, times)
+        return prove(name, own, times, patience)
     finally:
         if not keep:
             shutil.rmtree(own.home.parent, ignore_errors=True)

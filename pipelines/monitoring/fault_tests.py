@@ -39,6 +39,8 @@ from pipelines.monitoring.window_checks import Finding
 MAY_BE_NULL: Final = ("latitude", "device_id")  # longitude goes with latitude
 UNIT_FACTOR: Final = 30.0  # over the terminal's usual amount: no honest shop sees it often, a unit error always does
 MINIMUM_UNIT_SHARE: Final = 0.001
+FEWEST_FAR: Final = 5  # rows of one terminal
+UNDIMINISHED: Final = 0.8  # of the rows that a terminal is expected to have
 # Times as many rows as before, at least: where prices halve, rounding alone makes half as many again far from usual (the Handbook's file).
 MINIMUM_UNIT_RISE: Final = 2.0
 ABOVE, BELOW = 1, 2
@@ -55,7 +57,8 @@ class Usual:
 
     terminals: pd.Index
     log_amount: Floats  # (terminals,) mean
-    far: Profile  # rows not far from their terminal's usual amount, far above it, far below it, (none)
+    far_at: Integers  # (terminals, 3) rows of each: not far from its usual amount, far above it, far below it
+    far: Profile  # the same of all terminals together, and (none)
     far_effect: float  # how much more those vary from day to day than independent rows would
     channels: pd.Index
     nulls: Mapping[str, Floats]  # per column that may be null: its rate in each channel, then overall (channels + 1,)
@@ -66,11 +69,13 @@ class Usual:
     def of(cls, frame: pd.DataFrame) -> "Usual":
         """Of the reference's rows."""
         terminals, log_amount, far = pd.Index([]), np.empty(0), np.zeros(len(frame), dtype=np.int64)
+        far_at = np.empty((0, 3), dtype=np.int64)
         if {"amount", "terminal_id"} <= set(frame):
             terminals = pd.Index(frame["terminal_id"].astype(object).unique())
             place, paid = places(frame["terminal_id"], terminals), _log_amount(frame)
             log_amount = np.bincount(place, weights=paid, minlength=len(terminals)) / np.bincount(place, minlength=len(terminals))
             far = _far(paid - log_amount[place])
+            far_at = _far_at(place, far, len(terminals))
         channels = pd.Index(frame["channel"].astype(object).dropna().unique() if "channel" in frame else [])
         channel = places(frame["channel"], channels) if len(channels) else np.full(len(frame), -1)
         nulls, effects = {}, {}
@@ -81,7 +86,7 @@ class Usual:
                 effects[name] = _excess_variation(null, nulls[name][channel], day_numbers(frame["event_time"]))
         profile = Profile.of(far, frame["event_time"], 4)
         effect = design_effect(profile.days, ordered=False, quantile=SURE)
-        return cls(terminals, log_amount, profile, effect, channels, nulls, effects, len(frame))
+        return cls(terminals, log_amount, far_at, profile, effect, channels, nulls, effects, len(frame))
 
     def log_ratio(self, frame: pd.DataFrame) -> Floats:
         """Log of each amount over its terminal's usual one, less a general rise of prices; 0 at terminals not known."""
@@ -138,14 +143,16 @@ def _null_p_value(null: Floats, usual: Floats, reference_rows: float, effect: fl
     """Of no more nulls than their channels explain; `reference_rows` per row of the window.
 
     Where a channel is always or never null, it adds nothing to the variance of the sum: a z-test on what the others leave.
-    Where that is too little for the normal law, the test of rare marks.
+    Where that is too little for the normal law, the test of rare marks, over the rows whose channel has the value more often
+    than not: the nulls of the others are no marks of anything.
     """
     from scipy.special import ndtr
 
-    rows, spread = len(null), float((usual * (1 - usual)).sum())
+    spread = float((usual * (1 - usual)).sum())
     if spread / effect < COMMON_ROWS:
-        n, m = rows / effect, rows * reference_rows / effect
-        return rate_p_value(float(null.mean()) * n, n, float(usual.mean()) * m, m)
+        present = usual < 0.5
+        n, m = float(present.sum()) / effect, float(present.sum()) * reference_rows / effect
+        return rate_p_value(float(null[present].mean()) * n, n, float(usual[present].mean()) * m, m) if n else 1.0
     return float(2 * ndtr(-abs(float((null - usual).sum())) / np.sqrt(spread * effect * (1 + 1 / reference_rows))))
 
 
@@ -170,14 +177,21 @@ def unseen_findings(pair: Pair, binnings: Sequence[Binning]) -> list[Finding]:
 
 
 def unit_finding(pair: Pair) -> list[Finding]:
-    """Amounts far from their terminal's usual one: another unit where the same terminals repeat it, else out of range."""
-    off = pair.usual.log_ratio(pair.current)
+    """Amounts far from their terminal's usual one: another unit where the same terminals repeat it, else out of range.
+
+    Asked of all rows together, and of each terminal alone: one of many that bills in another unit is little of all rows.
+    """
+    off, place = pair.usual.log_ratio(pair.current), places(pair.current["terminal_id"], pair.usual.terminals)
     code, effect = _far(off), pair.noise.get("unit:amount", pair.usual.far_effect)
+    now = _far_at(place, code, len(pair.usual.terminals))
     for side in (ABOVE, BELOW):
-        far, rows = code == side, len(code)
-        rate = compare_marks(pair.usual.far, float(far.sum()), rows, ANY_HOUR, pair.level / 2, effect, mark=side)
+        on_top = _on_top(now, pair.usual.far_at, side)
+        now[on_top, side] = 0
+        far, rows, level = (code == side) & ~np.append(on_top, False)[place], len(code), pair.level / 4  # two sides, two ways to ask
+        rate = compare_marks(pair.usual.far, float(far.sum()), rows, ANY_HOUR, level, effect, mark=side)
         few = rate.value - rate.before < MINIMUM_UNIT_SHARE or rate.value < MINIMUM_UNIT_RISE * rate.before
-        if few or rate.p_value >= pair.level / 2:
+        p = min(1.0 if few else rate.p_value, _terminal_p_value(now, pair.usual.far_at, side))
+        if p >= level:
             continue
         hits = pair.current.loc[far, "terminal_id"].astype(object).value_counts()
         repeated = hits[hits >= 3]  # a unit error hits a terminal each time; a rare large purchase does not
@@ -185,13 +199,41 @@ def unit_finding(pair: Pair) -> list[Finding]:
         size = f"{factor:.0f} times" if side == ABOVE else f"1/{1 / factor:.0f} of"
         if repeated.sum() < 0.5 * far.sum():
             text = f"Amounts are {size} what is usual at their terminals on {rate.value:.2%} of rows, {rate.before:.2%} before."
-            return [Finding("range", "amount", text, int(far.sum()), rate.value, rate.p_value)]
+            return [Finding("range", "amount", text, int(far.sum()), rate.value, p)]
+        where = f"{len(repeated)} terminals, {repeated.index[0]} first," if len(repeated) > 1 else f"terminal {repeated.index[0]}"
         text = (
-            f"Amounts at {len(repeated)} terminals, {repeated.index[0]} first, are {size} what is usual there:"
+            f"Amounts at {where} are {size} what is usual there:"
             f" {rate.value:.2%} of rows, {rate.before:.2%} before. Cents taken for euros, or the reverse?"
         )
-        return [Finding("unit", "amount", text, int(far.sum()), rate.value, rate.p_value)]
+        return [Finding("unit", "amount", text, int(far.sum()), rate.value, p)]
     return []
+
+
+def _on_top(now: Integers, usual: Integers, side: int) -> Mask:
+    """Terminals, (terminals,), whose far rows come on top of the usual number of rows; both counts (terminals, 3).
+
+    Thieves who try out cards add tiny payments to what a terminal has anyway; another unit adds none.
+    """
+    rows, expected = now.sum(axis=1), usual.sum(axis=1) * (now.sum() / max(usual.sum(), 1))
+    undiminished = rows - now[:, side] >= UNDIMINISHED * expected
+    on_top: Mask = (now[:, side] >= FEWEST_FAR) & undiminished & (rows > expected + 2 * np.sqrt(expected))
+    return on_top
+
+
+def _terminal_p_value(now: Integers, usual: Integers, side: int) -> float:
+    """Of no terminal with more far rows than its own reference lets expect; both (terminals, 3). Paid for by their number.
+
+    A binomial tail at the rate of Laplace's rule of succession: too high a rate where the reference has few rows. Only of
+    terminals with most of their rows far: it is all of them that another unit makes so.
+    """
+    from scipy.special import bdtrc
+
+    rows = now.sum(axis=1)
+    asked = np.flatnonzero((now[:, side] >= FEWEST_FAR) & (2 * now[:, side] > rows))
+    if len(asked) == 0:
+        return 1.0
+    rate = (usual[asked, side] + 1) / (usual[asked].sum(axis=1) + 2)
+    return min(1.0, float(bdtrc(now[asked, side] - 1, rows[asked], rate).min()) * int((rows >= FEWEST_FAR).sum()))
 
 
 def far_from_usual(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[Mask, Mask, Floats]:
@@ -235,6 +277,12 @@ def _far(off: Floats) -> Integers:
     """0, ABOVE or BELOW for each log ratio, (n,)."""
     limit = np.log(UNIT_FACTOR)
     return np.where(off > limit, ABOVE, np.where(off < -limit, BELOW, 0)).astype(np.int64)
+
+
+def _far_at(place: Integers, far: Integers, terminals: int) -> Integers:
+    """Rows of each terminal by `far`, (terminals, 3); those at terminals not known, -1, are left out."""
+    known = place >= 0
+    return np.bincount(place[known] * 3 + far[known], minlength=terminals * 3).reshape(terminals, 3)
 
 
 def _log_amount(frame: pd.DataFrame) -> Floats:

@@ -81,6 +81,13 @@ def test_nulls_are_judged_given_the_channel() -> None:
     assert [(f.kind, f.column) for f in judge(lost).findings] == [("null_rate", "latitude")]
 
 
+def test_few_nulls_are_seen_where_a_channel_never_has_any_though_another_always_has_them() -> None:
+    window = served(3, 700, seed=1, first_day=14)
+    lost = window.assign(latitude=window["latitude"].where(np.arange(len(window)) % 50 > 0))
+    assert [(f.kind, f.column) for f in judge(lost).findings if f.is_fault] == [("null_rate", "latitude")]
+    assert not [f for f in judge(window).findings if f.is_fault]
+
+
 def test_a_burst_of_nulls_that_is_over_is_dated_to_its_first_day() -> None:
     window = served(7, 700, seed=1, first_day=14)
     burst = window["event_time"].between(START + timedelta(days=15), START + timedelta(days=18)).to_numpy() & (
@@ -97,6 +104,28 @@ def test_cents_for_euros_at_a_few_terminals_are_a_unit_fault_and_a_price_rise_is
     result = judge(window.assign(amount=window["amount"] * np.where(hit, 100, 1)))
     assert [f.kind for f in result.findings] == ["unit"]
     assert not judge(window.assign(amount=window["amount"] * 1.5)).findings
+
+
+def test_one_terminal_of_hundreds_that_bills_in_cents_is_a_unit_fault() -> None:
+    window = served(7, 700, seed=1, first_day=14)
+    there = (window["terminal_id"] == "term_004").to_numpy()
+    result = judge(window.assign(amount=window["amount"] * np.where(there, 100, 1)))
+    assert [f.kind for f in result.findings] == ["unit"]
+    assert "term_004" in result.findings[0].message
+
+
+@pytest.mark.parametrize("rows", [700, 3000])
+def test_thieves_who_try_out_cards_at_a_dear_terminal_are_no_unit_fault(rows: int) -> None:
+    def dear(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(amount=frame["amount"] * np.where(frame["terminal_id"] == "term_004", 100, 1))
+
+    window = served(7, rows, seed=1, first_day=14)
+    tried_out = window[window["terminal_id"] == "term_004"]
+    tried_out = tried_out.assign(transaction_id=tried_out["transaction_id"] + "_t", amount=tried_out["amount"] / 2)
+    sent = pd.concat([dear(window), tried_out], ignore_index=True).sort_values("event_time")
+    reference = freeze_reference(dear(REFERENCE), labels(REFERENCE), PLAN)
+    result = watch(sent, reference, labels(sent), now=START + timedelta(days=21), plan=PLAN)
+    assert not [f for f in result.findings if f.column == "amount"]
 
 
 def test_a_level_never_seen_is_found() -> None:

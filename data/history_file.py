@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data.errors import BadInput, DiskFull
 from data.features import FEATURE_SCHEMA_HASH
-from data.history_layout import BY_SLOT, POOLS, State, empty_state, grown
+from data.history_layout import BY_SLOT, POOLS, State, empty_state, run_capacity, with_room
 from data.partial import partial_of
 
 FORMAT: Final = 3
@@ -104,7 +104,10 @@ def _compact(state: State, cards: NDArray[np.int64], terminals: NDArray[np.int64
 
 
 def _expand(arrays: dict[str, NDArray[Any]]) -> State:
-    """A state with a little room, from what `write` made of it. A terminal's marks are found again at its next payment."""
+    """A state with room in every run, from what `write` made of it. A terminal's marks are found again at its next payment.
+
+    Without that room the first payments after a start would move nearly every run, and copy the pools that fill up with them.
+    """
     counts = {owner: len(arrays[f"{owner}_ends"]) for owner in BY_SLOT}
     state = empty_state(*(count + count // 8 + 1 for count in counts.values()))
     for owner, count in counts.items():
@@ -113,12 +116,13 @@ def _expand(arrays: dict[str, NDArray[Any]]) -> State:
         state = state._replace(**{f"{owner}_letters": np.append(arrays[f"{owner}_names"], np.empty(_ROOM, np.uint8))})
     for pool, (used, owners) in POOLS.items():
         for owner in owners:
-            runs, entries, taken = arrays[owner], arrays[f"{owner}_entries"], int(state.control[used][0])
-            runs["start"] += taken
-            if taken + len(entries) > len(getattr(state, pool)):
-                state = state._replace(**{pool: grown(getattr(state, pool), (taken + len(entries)) * 5 // 4)})
-            getattr(state, pool)[taken : taken + len(entries)] = entries
+            runs, entries = arrays[owner], arrays[f"{owner}_entries"]
+            runs["capacity"] = run_capacity(runs["size"])
+            state = with_room(state, pool, 2 * int(runs["capacity"].sum()))
+            before, taken = runs["start"].copy(), int(state.control[used][0])
+            runs["start"] = taken + np.cumsum(runs["capacity"]) - runs["capacity"]
+            getattr(state, pool)[np.repeat(runs["start"] - before, runs["size"]) + np.arange(len(entries))] = entries
             getattr(state, owner)[: len(runs)] = runs
-            state.control[used] += len(entries)
+            state.control[used] += runs["capacity"].sum()
     state.marks[: counts["terminal"]] = arrays["terminals"]["dropped"][:, None]
     return state

@@ -131,16 +131,27 @@ def grown(array: NDArray[Any], length: int) -> NDArray[Any]:
     return longer
 
 
+def run_capacity(size: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The room of runs of these sizes, (n,), with a place free behind: FIRST_RUN, or twice that, and so on; none for empty ones."""
+    doublings = np.frexp(size // FIRST_RUN)[1].astype(np.int64)  # the length of the quotient in bits
+    capacity: NDArray[np.int64] = np.where(size > 0, FIRST_RUN << doublings, 0)
+    return capacity
+
+
 def with_room(state: State, pool: str, entries: int) -> State:
-    """The state with room for that many more entries in a pool; runs that were left behind are cleared away when they are many."""
+    """The state with room for that many more entries in a pool; runs that were left behind are cleared away when they are many.
+
+    Copying a pool takes tens of milliseconds in which nobody is answered, so it is rare: twice the room is made, which costs
+    memory only where it is written.
+    """
     field, owners = POOLS[pool]
     used = int(state.control[field][0])
     if used + entries <= len(getattr(state, pool)):
         return state
     live = sum(int(getattr(state, owner)["capacity"].sum()) for owner in owners)
     if live + live // 4 > used:
-        return state._replace(**{pool: grown(getattr(state, pool), used + used // 4 + entries)})
-    longer = _zeros((live + live // 4 + entries,), getattr(state, pool).dtype)
+        return state._replace(**{pool: grown(getattr(state, pool), 2 * used + entries)})
+    longer = _zeros((2 * live + entries,), getattr(state, pool).dtype)
     used = 0
     for owner in owners:
         used = _move(getattr(state, owner), getattr(state, pool), longer, used)

@@ -88,7 +88,7 @@ def _load(server: Server, variant: Variant, number: int, material: Material, cor
         before = server.cpu_seconds()
         with pinned(cores.load):
             done = run_wrk(url, bodies, connections=connections, seconds=length, first=sent, span_s=SPAN_S)
-        sent += done.requests + connections  # those on their way when the time was up have used their numbers too
+        sent += done.requests + done.refused + connections  # those on their way when the time was up have used their numbers too
         return done, (server.cpu_seconds() - before) / done.requests * 1e6
 
     load(max(CONCURRENCIES), WARM_UP_S)

@@ -9,6 +9,7 @@ import pytest
 
 from data.errors import BadInput, DiskFull
 from data.history import History, build_features
+from data.history_layout import POOLS, run_capacity
 from data.settings import REPOSITORY
 from tests.unit.feature_reference import Payment, tables
 
@@ -27,6 +28,23 @@ def saved(tmp_path: Path) -> Path:
 
 def test_a_saved_history_comes_back_the_same(saved: Path) -> None:
     assert History.load(saved).digest() == build_features(*tables(PAYMENTS))[1].digest()
+
+
+def test_the_first_payments_after_a_start_copy_no_pool(tmp_path: Path) -> None:
+    """Copying one takes tens of milliseconds, in which nobody is answered."""
+    cards, first = 300, PAYMENTS[0].time
+    before = [Payment(f"tx_{i}", first + i, f"card_{i % cards}", f"term_{i % 20}", 100) for i in range(6 * cards)]
+    build_features(*tables(before))[1].save(tmp_path / "snapshot")
+    history = History.load(tmp_path / "snapshot")
+    pools = [id(getattr(history._state, pool)) for pool in POOLS]
+    for i in range(2 * cards):
+        history.advance(f"card_{i % cards}", f"term_{i % 20}", first + 6 * cards + i, 100, "chip", "grocery", None, None, None)
+    assert [id(getattr(history._state, pool)) for pool in POOLS] == pools
+
+
+@pytest.mark.parametrize(("size", "room"), [(0, 0), (1, 8), (7, 8), (8, 16), (15, 16), (16, 32), (1000, 1024), (1024, 2048)])
+def test_a_run_that_comes_from_a_file_has_a_place_free(size: int, room: int) -> None:
+    assert run_capacity(np.array([size], np.int32)).tolist() == [room]
 
 
 def test_the_digest_does_not_depend_on_the_order_in_which_cards_are_met() -> None:

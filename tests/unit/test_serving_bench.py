@@ -34,8 +34,13 @@ def test_wrks_report_is_the_line_that_the_script_adds_to_its_summary() -> None:
     assert load.generator_share == pytest.approx(1 / 2.007669)
 
 
-@pytest.mark.parametrize("output", [SUMMARY, SUMMARY + REPORT % (1, 0), SUMMARY + REPORT % (0, 1)])
-def test_a_load_with_one_failed_request_or_no_report_gives_no_figures(output: str) -> None:
+def test_what_was_refused_now_and_then_is_not_counted_as_answered() -> None:
+    load = read_report(SUMMARY + REPORT % (9, 0), cpu_s=1.0)
+    assert (load.requests, load.refused) == (9483, 9)
+
+
+@pytest.mark.parametrize("output", [SUMMARY, SUMMARY + REPORT % (10, 0), SUMMARY + REPORT % (0, 1)])
+def test_a_load_with_many_refused_or_one_failed_request_or_no_report_gives_no_figures(output: str) -> None:
     with pytest.raises(StepFailed):
         read_report(output, cpu_s=1.0)
 

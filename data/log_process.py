@@ -8,6 +8,7 @@ Only `data/prediction_log.py` uses this.
 """
 
 import fcntl
+import marshal
 import os
 import signal
 import sqlite3
@@ -21,15 +22,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
-
 from data.group_commit import DirectCommit, unavailable
 from data.id_index import IdIndex
-from data.log_writer import FEATURES_AT, LogWriter, Row
+from data.log_writer import LogWriter, Row
 
 GATHER_S: Final = 0.02  # between two groups: a row of many costs half of a row of few, and nobody waits for it
 PIPE_BYTES: Final = 1 << 20  # what Linux gives anybody: two thousand payments, a tenth of a second at full load
-_LENGTH: Final = 4
+_LENGTH: Final = 4  # bytes
 
 
 class ProcessCommit:
@@ -58,8 +57,7 @@ class ProcessCommit:
             self._sent += 1
             self._waiting[self._sent] = outcome
             reopens, self._reopens = self._reopens, False
-            plain, features = _without_features(items)
-            self._unsent += packed((self._sent, reopens, plain), features)
+            self._unsent += packed((self._sent, reopens, items))
             self._send()
         return outcome
 
@@ -111,7 +109,7 @@ class ProcessCommit:
         """The life of a thread: pass on what became of each group, until the process ends."""
         assert self._child.stdout is not None
         for answers in messages(self._child.stdout.fileno()):
-            for (number, refused, why), _ in answers:
+            for number, refused, why in answers:
                 outcome = self._waiting.pop(number)
                 if why:
                     self._failed = why
@@ -140,55 +138,34 @@ def serve(requests: int, answers: int, writer: LogWriter) -> None:
     """Commit what comes in at one descriptor, and tell the other what became of it, until nothing more can come."""
     commit: DirectCommit[sqlite3.Connection, Row, frozenset[str]] = DirectCommit(writer.connect, writer.write)
     for gathered in messages(requests):
-        if any(reopens for (_, reopens, _), _ in gathered):  # nothing was sent between the failure and this
+        if any(reopens for _, reopens, _ in gathered):  # nothing was sent between the failure and this
             commit.reopen()
-        outcome = commit.submit([row for (_, _, plain), features in gathered for row in _with_features(plain, features)])
+        outcome = commit.submit([row for _, _, rows in gathered for row in rows])
         error = outcome.exception()
         said = ((), str(error)) if error else (tuple(outcome.result()), "")
         with suppress(BrokenPipeError):  # the service is gone; what it sent is stored all the same
-            os.write(answers, b"".join(packed((number, *said)) for (number, _, _), _ in gathered))
+            os.write(answers, b"".join(packed((number, *said)) for number, _, _ in gathered))
         time.sleep(GATHER_S)
     commit.close()
 
 
-def _without_features(rows: Sequence[Row]) -> tuple[list[Row], bytes]:
-    """Rows as JSON can have them, a prediction's features being only their length, and those features one after the other."""
-    features = [row[FEATURES_AT] for row in rows if len(row) > FEATURES_AT]
-    plain = [(*row[:FEATURES_AT], len(row[FEATURES_AT]), *row[FEATURES_AT + 1 :]) if len(row) > FEATURES_AT else row for row in rows]
-    return plain, b"".join(features)
+def packed(message: tuple[Any, ...]) -> bytes:
+    """A message for `messages`: its length, and plain values as Python itself writes them. Both ends are one interpreter's."""
+    body = marshal.dumps(message)
+    return len(body).to_bytes(_LENGTH, "little") + body
 
 
-def _with_features(plain: Sequence[Sequence[Any]], features: bytes) -> Iterator[Row]:
-    """The reverse."""
-    at = 0
-    for row in plain:
-        if len(row) > FEATURES_AT:
-            end = at + row[FEATURES_AT]
-            yield (*row[:FEATURES_AT], features[at:end], *row[FEATURES_AT + 1 :])
-            at = end
-        else:
-            yield tuple(row)
-
-
-def packed(message: tuple[Any, ...], behind: bytes = b"") -> bytes:
-    """A message for `messages`: two lengths, JSON, and the bytes behind it."""
-    body = to_json(message)
-    whole = len(body) + len(behind)
-    return whole.to_bytes(_LENGTH, "little") + len(body).to_bytes(_LENGTH, "little") + body + behind
-
-
-def messages(pipe: int) -> Iterator[list[tuple[Any, bytes]]]:
+def messages(pipe: int) -> Iterator[list[Any]]:
     """What has come out of a pipe, time after time, until its other end is closed; a message that is not whole is none."""
     held = b""
     while some := os.read(pipe, PIPE_BYTES):
         held += some
         whole, start = [], 0
-        while len(held) >= (body := start + 2 * _LENGTH):
-            end = body + int.from_bytes(held[start : start + _LENGTH], "little")
+        while len(held) >= (body := start + _LENGTH):
+            end = body + int.from_bytes(held[start:body], "little")
             if len(held) < end:
                 break
-            behind = body + int.from_bytes(held[start + _LENGTH : body], "little")
-            whole.append((from_json(held[body:behind]), held[behind:end]))
+            whole.append(marshal.loads(held[body:end]))
             start = end
         held = held[start:]
         yield whole

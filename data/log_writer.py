@@ -51,7 +51,6 @@ LABEL_COLUMNS: Final = {
     "source": "TEXT NOT NULL",
     "payment": "INTEGER",  # its place in predictions; NULL: one of before this log
 }
-FEATURES_AT: Final = 12  # in a row of predictions
 _BODY: Final = slice(2, 12)  # of a row: the same as FACTS
 _HELD: Final = f"SELECT {FACTS} FROM predictions WHERE sequence = ?"
 _ONE_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"

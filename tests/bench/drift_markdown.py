@@ -6,6 +6,13 @@ from tests.bench.drift_card import Card
 from tests.bench.drift_goals import Goal
 from tests.bench.drift_page import Measured
 
+_NOTES = (
+    "G8 and G9 are judged as served: the usual rate is known from two weeks of reference only. `rate known` is how the targets",
+    "were published; `information` is about what the best detector of this run length needs then (Lorden 1971). G11 counts any",
+    "alarm in a week without an injected drift, those of scores included that rise by themselves: a card's age, and the days",
+    "since a report, begin with the first day on record.",
+)
+
 
 def document(measured: Measured) -> str:
     """labs/exercises/REPORT.md, as text."""
@@ -21,6 +28,8 @@ def document(measured: Measured) -> str:
             "## Goals",
             "",
             *_table(("", "goal", "target", "measured", ""), ((g.name, g.what, g.target, g.measured, _mark(g)) for g in measured.goals)),
+            "",
+            *_NOTES,
             "",
             "## Scenarios",
             "",

@@ -8,7 +8,6 @@ Only `data/prediction_log.py` uses this.
 """
 
 import fcntl
-import marshal
 import os
 import signal
 import sqlite3
@@ -20,7 +19,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
+
+from msgspec import msgpack
 
 from data.group_commit import DirectCommit, unavailable
 from data.id_index import IdIndex
@@ -29,6 +30,9 @@ from data.log_writer import LogWriter, Row
 GATHER_S: Final = 0.02  # between two groups: a row of many costs half of a row of few, and nobody waits for it
 PIPE_BYTES: Final = 1 << 20  # what Linux gives anybody: two thousand payments, a tenth of a second at full load
 _LENGTH: Final = 4  # bytes
+_Sent: TypeAlias = tuple[int, bool, tuple[Row, ...]]  # number of the group, whether to commit again after a failed one, rows
+_Answer: TypeAlias = tuple[int, tuple[str, ...], str]  # number of the group, ids that another body holds, why it failed
+_Message = TypeVar("_Message", _Sent, _Answer)
 
 
 class ProcessCommit:
@@ -54,10 +58,11 @@ class ProcessCommit:
             if self._failed:
                 outcome.set_exception(unavailable(self._failed))
                 return outcome
+            message = packed((self._sent + 1, self._reopens, items))
             self._sent += 1
             self._waiting[self._sent] = outcome
-            reopens, self._reopens = self._reopens, False
-            self._unsent += packed((self._sent, reopens, items))
+            self._reopens = False
+            self._unsent += message
             self._send()
         return outcome
 
@@ -108,7 +113,7 @@ class ProcessCommit:
     def _read(self) -> None:
         """The life of a thread: pass on what became of each group, until the process ends."""
         assert self._child.stdout is not None
-        for answers in messages(self._child.stdout.fileno()):
+        for answers in messages(self._child.stdout.fileno(), msgpack.Decoder(_Answer)):
             for number, refused, why in answers:
                 outcome = self._waiting.pop(number)
                 if why:
@@ -137,7 +142,7 @@ class ProcessCommit:
 def serve(requests: int, answers: int, writer: LogWriter) -> None:
     """Commit what comes in at one descriptor, and tell the other what became of it, until nothing more can come."""
     commit: DirectCommit[sqlite3.Connection, Row, frozenset[str]] = DirectCommit(writer.connect, writer.write)
-    for gathered in messages(requests):
+    for gathered in messages(requests, msgpack.Decoder(_Sent)):
         if any(reopens for _, reopens, _ in gathered):  # nothing was sent between the failure and this
             commit.reopen()
         outcome = commit.submit([row for _, _, rows in gathered for row in rows])
@@ -150,12 +155,12 @@ def serve(requests: int, answers: int, writer: LogWriter) -> None:
 
 
 def packed(message: tuple[Any, ...]) -> bytes:
-    """A message for `messages`: its length, and plain values as Python itself writes them. Both ends are one interpreter's."""
-    body = marshal.dumps(message)
+    """A message for `messages`: its length, and MessagePack."""
+    body = msgpack.encode(message)
     return len(body).to_bytes(_LENGTH, "little") + body
 
 
-def messages(pipe: int) -> Iterator[list[Any]]:
+def messages(pipe: int, decoder: msgpack.Decoder[_Message]) -> Iterator[list[_Message]]:
     """What has come out of a pipe, time after time, until its other end is closed; a message that is not whole is none."""
     held = b""
     while some := os.read(pipe, PIPE_BYTES):
@@ -165,7 +170,7 @@ def messages(pipe: int) -> Iterator[list[Any]]:
             end = body + int.from_bytes(held[start:body], "little")
             if len(held) < end:
                 break
-            whole.append(marshal.loads(held[body:end]))
+            whole.append(decoder.decode(held[body:end]))
             start = end
         held = held[start:]
         yield whole

@@ -26,11 +26,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FEWEST_DIGITS: Final = 13
 # Digits in a row, or in the groups of four that are printed on a card, whatever stands between them.
 _CARD_NUMBER = re.compile(r"(?:\d[ -]?){13,19}|\d{4}([._:])\d{4}\1\d{4}(?:\1\d{1,4}){1,2}")
+_AS_BOTH_BEGIN = re.compile(r"\d[\d ._:-]{12}")
 
 
 def looks_like_card_number(text: str) -> bool:
     """Whether `text` holds 13 to 19 digits that pass the Luhn check (ISO/IEC 7812-1)."""
-    if _CARD_NUMBER.search(text) is None:  # as nearly always; to begin to iterate takes as long again
+    if _AS_BOTH_BEGIN.search(text) is None:  # as nearly always; to look for the two themselves takes three times as long
         return False
     for match in _CARD_NUMBER.finditer(text):
         digits = [int(c) for c in match.group() if c.isdigit()]

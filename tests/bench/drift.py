@@ -2,7 +2,7 @@
 
 python -m tests.bench.drift --ci            # two seeds: what continuous integration runs, in two minutes
 python -m tests.bench.drift --quick         # ten seeds
-python -m tests.bench.drift --nightly       # a hundred
+python -m tests.bench.drift --nightly       # a hundred; with --resume it goes on where the last run was cut off
 python -m tests.bench.drift --data <file>   # and what a retraining wins back on recorded payments too (the Handbook's, say)
 
 Prints the goals of the drift catalogue beside what was reached, and writes bench/drift.json and bench/drift.html (one page,
@@ -38,6 +38,7 @@ from tests.bench.drift_power import judge_power, measure_power
 from tests.bench.drift_quiet import judge_quiet, measure_days, measure_rows
 from tests.bench.drift_recovery import recovery
 from tests.bench.drift_streams import judge_streams, measure_streams
+from tests.bench.parts import Parts
 from tests.bench.table import conclude, publish
 
 
@@ -61,9 +62,10 @@ LENGTHS = {
 }
 CERTAIN = frozenset({"G3", "G4", "G7", "G14", "P8"})  # what two seeds can tell: the others are rates, printed but not judged
 FIRST_SEED = 101  # seeds on which nothing was tuned
+SEEDS_AT_ONCE = 10  # of the catalogue: what a run that is cut off may lose
 
 
-def run_catalogue(seeds: Sequence[int], home: Path) -> Card:
+def run_catalogue(seeds: Sequence[int], home: Path, parts: Parts) -> Card:
     """Every scenario with every seed, a dot for each exercise."""
     tasks = [Task(one, seed, catalogue_review(one)) for seed in seeds for one in SCENARIOS.values()]
 
@@ -71,9 +73,12 @@ def run_catalogue(seeds: Sequence[int], home: Path) -> Card:
         sys.stderr.write({"as expected": ".", "unexpected": "x", "inconclusive": "?"}[outcome.result])
         sys.stderr.flush()
 
-    outcomes = run_tasks(tasks, home, on_outcome=dot)
-    sys.stderr.write("\n")
-    return Card(tuple(outcomes))
+    def run(some: Sequence[Task]) -> list[Outcome]:
+        outcomes = run_tasks(some, home, on_outcome=dot)
+        sys.stderr.write("\n")
+        return outcomes
+
+    return Card(tuple(parts.measured("catalogue", run, tasks, at_once=SEEDS_AT_ONCE * len(SCENARIOS))))
 
 
 def print_card(card: Card) -> None:
@@ -90,13 +95,13 @@ def print_card(card: Card) -> None:
     publish("drift_catalogue", "The catalogue", columns, rows, card.to_json())
 
 
-def measure(length: str, seeds: Sequence[int], home: Path) -> Measured:
+def measure(length: str, seeds: Sequence[int], home: Path, parts: Parts) -> Measured:
     """Everything but what a retraining wins back."""
     asked = LENGTHS[length]
-    card = run_catalogue(seeds, home)
+    card = run_catalogue(seeds, home, parts)
     quiet, powered = seeds[: asked.quiet_seeds], seeds[: asked.power_seeds]
-    rows, (days, weeks) = measure_rows(quiet, asked.references, home), measure_days(quiet, asked.chains, home)
-    points, streams = measure_power(powered, home), measure_streams(asked.stream_runs)
+    rows, (days, weeks) = measure_rows(quiet, asked.references, home, parts), measure_days(quiet, asked.chains, home, parts)
+    points, streams = measure_power(powered, home, parts), measure_streams(asked.stream_runs)
     goals = [
         *judge_quiet(rows, days, weeks),
         *judge_power(points),
@@ -121,10 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, help="more or fewer exercises of each scenario")
     parser.add_argument("--data", type=Path, help="recorded payments to retrain on too")
     parser.add_argument("--document", action="store_true", help="also write labs/exercises/REPORT.md")
+    parser.add_argument("--resume", action="store_true", help="go on with a run of the same length and code that was cut off")
     asked = parser.parse_args(arguments)
     prepare_environment()
     home, began = Settings.load().home, time.monotonic()
-    measured = measure(asked.length, range(FIRST_SEED, FIRST_SEED + (asked.seeds or LENGTHS[asked.length].seeds)), home)
+    seeds = range(FIRST_SEED, FIRST_SEED + (asked.seeds or LENGTHS[asked.length].seeds))
+    parts = Parts(home / "bench" / "drift-parts", (LENGTHS[asked.length], seeds), resume=asked.resume)
+    measured = measure(asked.length, seeds, home, parts)
     print_card(measured.card)
     print_goals(measured.goals)
     misses = [] if asked.length == "ci" else recovered(asked.data, home)

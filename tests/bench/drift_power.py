@@ -6,6 +6,7 @@ counts is any alarm of the window's own tests, at the portfolio's budget. No lab
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,8 @@ from labs.exercises.deployment import ONSET, Deployment
 from labs.exercises.serve import serve
 from pipelines.monitoring.portfolio import detections, examine
 from tests.bench.drift_goals import Goal, Rate
-from tests.bench.drift_quiet import OF_ROWS, in_processes
+from tests.bench.drift_quiet import JOBS_AT_ONCE, OF_ROWS, in_processes
+from tests.bench.parts import Parts
 
 SIZES: Final = (2_000, 10_000)
 DRAWS: Final = {2_000: 10, 10_000: 4}  # windows of each size per seed; a week holds 24,500 payments
@@ -54,11 +56,12 @@ class Point:
     seen: Rate
 
 
-def measure_power(seeds: Sequence[int], home: Path) -> list[Point]:
+def measure_power(seeds: Sequence[int], home: Path, parts: Parts) -> list[Point]:
     """Every point of CURVES, over all seeds."""
     jobs = [(seed, name, strength, home) for seed in seeds for name, strengths in CURVES.items() for strength in strengths]
     points: dict[tuple[str, float, int], Rate] = {}
-    for (_, name, strength, _), found in zip(jobs, in_processes(_point, jobs), strict=True):
+    measured = parts.measured("power", partial(in_processes, _point), jobs, at_once=JOBS_AT_ONCE)
+    for (_, name, strength, _), found in zip(jobs, measured, strict=True):
         for rows, rate in found.items():
             key = (name, strength, rows)
             points[key] = points.get(key, Rate(0, 0)) + rate

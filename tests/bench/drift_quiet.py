@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -27,6 +27,7 @@ from pipelines.monitoring.portfolio import detections, examine, sequential
 from pipelines.monitoring.profile import WATCHED
 from pipelines.monitoring.reference import freeze_reference, reference_frame
 from tests.bench.drift_goals import Goal, Rate
+from tests.bench.parts import Parts
 
 T = TypeVar("T")
 POOL_WEEKS: Final = 18
@@ -41,6 +42,7 @@ OF_ROWS: Final = frozenset(
 )
 ENOUGH_WINDOWS: Final = 2_000  # in each cell of G2
 ENOUGH_PAYMENTS: Final = 1_000_000  # for G4
+JOBS_AT_ONCE: Final = 60  # a few minutes of work
 WEEK: Final = pd.Timedelta(days=7)
 
 
@@ -132,22 +134,23 @@ class Quiet:
         return Rate(dict(self.by_detector).get(detector, 0), self.windows)
 
 
-def measure_days(seeds: Sequence[int], chains: int, home: Path) -> tuple[Quiet, Quiet]:
+def measure_days(seeds: Sequence[int], chains: int, home: Path, parts: Parts) -> tuple[Quiet, Quiet]:
     """Weeks looked at by all detectors, those that remember included: so many chains of days drawn for each seed, and weeks in order.
 
     No bootstrap has what grows from week to week: that shows in the second only.
     """
     drawn = [(seed, number, None, home) for seed in seeds for number in range(chains)]
     every = sorted([*drawn, *((seed, 0, first, home) for seed in seeds for first in STRETCHES)], key=lambda job: job[0])
-    found = list(zip(every, in_processes(_chain, every), strict=True))
+    found = list(zip(every, parts.measured("days", partial(in_processes, _chain), every, at_once=JOBS_AT_ONCE), strict=True))
     resampled, in_order = (sum((q for job, q in found if (job[2] is None) == kind), Quiet()) for kind in (True, False))
     return resampled, in_order
 
 
-def measure_rows(seeds: Sequence[int], references: int, home: Path) -> dict[tuple[int, int], Quiet]:
+def measure_rows(seeds: Sequence[int], references: int, home: Path, parts: Parts) -> dict[tuple[int, int], Quiet]:
     """Independent rows: (rows of the reference, of the window) -> what its windows gave; so many references for each seed."""
     cells: dict[tuple[int, int], Quiet] = {}
-    for found in in_processes(_rows, [(seed, number, home) for seed in seeds for number in range(references)]):
+    jobs = [(seed, number, home) for seed in seeds for number in range(references)]
+    for found in parts.measured("rows", partial(in_processes, _rows), jobs, at_once=JOBS_AT_ONCE):
         for cell, quiet in found.items():
             cells[cell] = cells.get(cell, Quiet()) + quiet
     return cells

@@ -36,7 +36,7 @@ def black_holed(lab: Lab) -> Iterator[None]:
 def test_without_the_registry_it_answers_as_before(
     lab: Lab, scoreboard: Scoreboard, tier: Callable[[int, int], int], outage: Outage, name: str
 ) -> None:
-    rounds, requests = tier(5, 25), tier(2_000, 24_000)  # with and without the registry in turn
+    rounds, requests = tier(5, 25), tier(1_000, 24_000)  # with and without the registry in turn
     lab.settings = {"LAB_REGISTRY_POLL_S": "0.25", "LAB_HTTP_TIMEOUT_S": "0.5"}
     lab.start()
     up: list[float] = []

@@ -20,11 +20,12 @@ class Parts:
     """The parts of one run, in a folder of their own. Only what the same code measured for the same question is taken up again."""
 
     def __init__(self, folder: Path, question: object, *, resume: bool) -> None:
-        """Without `resume` everything is measured anew, and parts of earlier runs are forgotten."""
-        if not resume:
-            shutil.rmtree(folder, ignore_errors=True)
-        asked = hashlib.sha256(repr((question, sys.version, code_digest())).encode()).hexdigest()[:16]
-        self._folder = folder / asked
+        """Without `resume` everything is measured anew. What was kept for the same question otherwise is forgotten, of others nothing."""
+        kept, code = folder / _short(repr(question)), _short(sys.version + code_digest())
+        self._folder = kept / code
+        for earlier in kept.glob("*"):
+            if not resume or earlier != self._folder:
+                shutil.rmtree(earlier)
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def measured(self, name: str, work: Callable[[Sequence[Job]], list[Found]], jobs: Sequence[Job], *, at_once: int) -> list[Found]:
@@ -46,6 +47,10 @@ class Parts:
         unfinished.replace(file)
         sys.stderr.write(f"{name}: {len(jobs)} measured in {time.monotonic() - began:.0f} s\n")
         return found
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def code_digest() -> str:

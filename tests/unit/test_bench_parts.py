@@ -52,6 +52,13 @@ def test_other_code_is_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert again.asked == list(range(7))
 
 
+def test_a_shorter_run_in_between_costs_a_longer_one_nothing(tmp_path: Path) -> None:
+    measured(tmp_path, Work())
+    measured(tmp_path, Work(), question="a few squares", resume=False)
+    again = Work()
+    assert measured(tmp_path, again) == [0, 1, 4, 9, 16, 25, 36] and again.asked == []
+
+
 def test_a_run_that_does_not_resume_forgets_the_earlier_ones(tmp_path: Path) -> None:
     measured(tmp_path, Work())
     again, after = Work(), Work(bad=0)

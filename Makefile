@@ -23,8 +23,8 @@ up: $(READY) ## start MLflow, Prefect and the scoring service
 down: $(READY) ## stop them
 	@$(BIN)/lab down
 
-test: lint ## lint, types, import contracts and tests
-	@$(BIN)/pytest $(ARGS)
+test: lint ## lint, types, import contracts and tests, on up to four cores (ARGS=-n0 runs them in turn)
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(READY) ## lint, format, types and import contracts only
 	@$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from pathlib import Path
 from data.errors import StepFailed
 
 SCRIPT = Path(__file__).with_name("score.lua")
-MOST_REFUSED = 0.001  # of the requests of a run; they are not counted as answered
+MOST_REFUSED = 0.01  # of the requests of a run; they are not counted as answered
 TIMEOUT_S = 30  # the slowest server needs 0.7 s at 64 connections on a machine of its own
 
 
@@ -67,7 +67,8 @@ def run_wrk(url: str, bodies: Path, *, connections: int, seconds: int, first: in
 def read_report(output: str, cpu_s: float) -> Load:
     """What score.lua printed after wrk's own summary; `cpu_s` is what wrk itself used. Raises StepFailed without it, or for errors.
 
-    A service that refuses what it would answer late refuses one now and then on a machine that stands still for milliseconds.
+    A service that refuses what it would answer late refuses all who wait when the machine stands still for milliseconds, and
+    those with 64 connections ask again at once: one pause costs a run of seconds a thousandth of its requests, or several.
     """
     line = next((line for line in reversed(output.splitlines()) if line.startswith("{")), None)
     if line is None:

@@ -15,10 +15,12 @@ from data.ledger import Ledger
 from data.registry import Registry
 from data.tracking import Tracking
 from pipelines.rollout.controller import run_rollout
-from pipelines.rollout.record import EXPERIMENT, ROLLOUT_TAG, STATE_TAG, recorder
+from pipelines.rollout.record import ROLLOUT_TAG, STATE_TAG, recorder
 from tests.bench.rollout_kills import PLAN
 from tests.simulated_service import START, Model, SimulatedService
 from tests.unit.test_rollout_controller import registry_with_two_versions
+
+EXPERIMENT = "recorded rollouts"  # other tests' rollouts on the same server have the same ids
 
 
 @pytest.fixture

@@ -66,6 +66,6 @@ def test_a_lease_ends_with_its_process() -> None:
     assert not is_running(child.stdout.strip())
 
 
-@pytest.mark.parametrize("lease", ["", "nonsense", f"{os.getpid()}@0.00"])
+@pytest.mark.parametrize("lease", ["", "nonsense", pytest.param(f"{os.getpid()}@0.00", id="earlier")])
 def test_a_lease_of_nobody_or_of_an_earlier_process_with_this_id_is_over(lease: str) -> None:
     assert not is_running(lease)

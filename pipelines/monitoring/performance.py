@@ -154,8 +154,11 @@ class _Judge:
         order = np.argsort(-rows.score, kind="stable")
         self._card = rows.card[order]
         self._weight = rows.weight[order]
-        self._fraud = (rows.weight * rows.y)[order]
-        self._ends = np.append(np.flatnonzero(np.diff(rows.score[order])), len(order) - 1)
+        self._found = np.flatnonzero(fraud := (rows.weight * rows.y)[order])  # the few rows that may be frauds
+        self._fraud = fraud[self._found]
+        self._ends = np.append(np.flatnonzero(np.diff(rows.score[order])), len(order) - 1)  # of each run of equal scores
+        self._before = np.searchsorted(self._found, self._ends, side="right")  # how many of the few stand up to there
+        self._steps = np.flatnonzero(np.diff(self._before, prepend=0))  # runs that hold some
         self._capacity = per_thousand / 1000
         self.cards = int(rows.card.max()) + 1
         self.even = np.full(self.cards, 1 / self.cards)
@@ -166,21 +169,29 @@ class _Judge:
 
     def metrics(self, times: Floats) -> Floats:
         """In the order of Performance, (6,); NaN where a draw holds no fraud."""
-        drawn = times[self._card]
-        fraud = np.cumsum(self._fraud * drawn)[self._ends]
-        rows = np.cumsum(self._weight * drawn)[self._ends]
         payments, frauds, alerts, hits, gain = self._sums @ times
         if frauds <= 0:
             return np.full(6, np.nan)
-        precision = fraud / np.maximum(rows, 1e-12)
-        genuine = rows - fraud
+        rows = np.cumsum(self._weight * times[self._card])[self._ends]
+        fraud = np.append(0.0, np.cumsum(self._fraud * times[self._card[self._found]]))[self._before]
+        found = fraud[self._steps]
+        precision = found / np.maximum(rows[self._steps], 1e-12)
         return np.array(
             [
-                float(np.diff(fraud, prepend=0.0) @ precision) / frauds,
-                np.interp(payments * self._capacity, np.append(0.0, rows), np.append(0.0, fraud)) / frauds,
-                np.interp((payments - frauds) * self._capacity, np.append(0.0, genuine), np.append(0.0, fraud)) / frauds,
+                float(np.diff(found, prepend=0.0) @ precision) / frauds,
+                _along(payments * self._capacity, rows, fraud) / frauds,
+                _along((payments - frauds) * self._capacity, rows - fraud, fraud) / frauds,
                 hits / frauds,
                 hits / alerts if alerts > 0 else 0.0,
                 1000 * gain / payments,
             ]
         )
+
+
+def _along(x: float, at: Floats, value: Floats) -> float:
+    """`value` at `x`, linear between the points (`at`, `value`) and from the origin; `at` never falls."""
+    place = int(np.searchsorted(at, x, side="right"))
+    if place == len(at):
+        return float(value[-1])
+    x0, v0 = (at[place - 1], value[place - 1]) if place else (0.0, 0.0)
+    return float(v0 + (value[place] - v0) / (at[place] - x0) * (x - x0))

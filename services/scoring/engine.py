@@ -374,7 +374,8 @@ class Engine:
             if key not in refused and error is None:
                 self._asked.pop(key, None)
                 self._metrics.answered(record)
-                asked.end(record.answer)
+                if not asked.ended:
+                    asked.end(record.answer)
             elif error is not None and self._answers_without_log:
                 self._asked.pop(key, None)
                 asked.end(self._unlogged(record))

@@ -14,9 +14,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from data.errors import BadInput
 from data.partial import partial_of
 
 _SIGNING, _VERIFYING, _LAB = "bundle_signing.pem", "bundle_signing.pub.pem", "lab.key"
+_FEWEST_LETTERS = 16
 
 
 def sign(key_folder: Path, message: bytes) -> bytes:
@@ -46,7 +48,10 @@ def is_signed(key_folder: Path, message: bytes, signature: bytes) -> bool:
 
 
 def lab_key(key_folder: Path) -> str:
-    """The key that allows changing who serves; made at first use. Of workers that start side by side, the first one makes it for all."""
+    """The key that allows changing who serves; made at first use. Of workers that start side by side, the first one makes it for all.
+
+    Raises BadInput for a file that holds none.
+    """
     file = key_folder / _LAB
     if not file.exists():
         mine = file.with_name(f"{partial_of(file).name}.key")
@@ -54,7 +59,14 @@ def lab_key(key_folder: Path) -> str:
         with suppress(FileExistsError):
             os.link(mine, file)
         mine.unlink()
-    return file.read_text()
+    key = file.read_text().strip()
+    if len(key) < _FEWEST_LETTERS:
+        raise BadInput(
+            f"{_LAB} is too short to be a key, which anybody could guess.",
+            next_step=f"Delete {_LAB} in {key_folder}; the next start makes one.",
+            where=_LAB,
+        )
+    return key
 
 
 def _make_key_pair(key_folder: Path) -> None:

@@ -72,7 +72,7 @@ class ProcessCommit:
             return
         wait(list(self._waiting.values()))
         with self._turn:
-            if not self._reader.is_alive():
+            if self._gone:
                 self._end()
                 self._start()
             self._reopens, self._failed = True, ""
@@ -97,7 +97,7 @@ class ProcessCommit:
         os.set_blocking(self._pipe, False)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._unsent = b""
+        self._unsent, self._gone = b"", False
         self._reader = threading.Thread(target=self._read, name="prediction log answers", daemon=True)
         self._reader.start()
 
@@ -125,6 +125,7 @@ class ProcessCommit:
                 if self._unsent:
                     self._send()
         with self._turn:  # nobody is left to answer who submits from now on
+            self._gone = True
             self._failed = "the process that writes it has ended"
             lost = list(self._waiting.values())
             self._waiting.clear()

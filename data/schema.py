@@ -47,6 +47,8 @@ def _refuse_card_number(text: str) -> str:
     return text
 
 
+# What the features' state can hold: whole seconds since 1970 in 32 bits. Beyond it lies a broken clock.
+Moment = Annotated[AwareDatetime, Field(ge=_EPOCH, lt=datetime(2106, 2, 7, 6, 28, 15, tzinfo=UTC))]
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$"), AfterValidator(_refuse_card_number)]
 Level = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$"), AfterValidator(_refuse_card_number)]
 
@@ -61,7 +63,7 @@ class Transaction(Message):
     """One card payment as the authorisation message carries it."""
 
     transaction_id: Token = Field(description="unique and idempotent: the same id is the same payment", examples=["tx_20260105_000017"])
-    event_time: AwareDatetime = Field(description="when the payment was made", examples=["2026-01-05T09:30:00Z"])
+    event_time: Moment = Field(description="when the payment was made", examples=["2026-01-05T09:30:00Z"])
     card_id: Token = Field(description="card token", examples=["card_004211"])
     terminal_id: Token = Field(description="terminal token (a shop's till, or an online shop)", examples=["term_00317"])
     amount_minor: int = Field(ge=1, le=1_000_000_000, description="amount in minor units: 1234 is 12.34 EUR", examples=[1234])
@@ -77,7 +79,7 @@ class Label(Message):
     """What became known of a payment, and when. Labels are late, partial and sometimes wrong."""
 
     transaction_id: Token
-    report_time: AwareDatetime = Field(description="when the label became known")
+    report_time: Moment = Field(description="when the label became known")
     is_fraud: bool
     source: Literal["chargeback", "alert", "dispute", "investigation"] = "chargeback"
 

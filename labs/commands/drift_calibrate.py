@@ -8,19 +8,19 @@ from labs.commands.drift import champion_at_work
 from labs.terminal import console, print_json, table
 
 if TYPE_CHECKING:
-    from pipelines.monitoring.noise_floor import Calibration, Share
+    from pipelines.monitoring.noise_floor import Asked, Calibration, Share
 
 EVIDENTLY_WINDOWS = 40  # its own tests take a quarter of a second a window
 BURN_IN_DAYS = 7  # of the history: its first payments have no card or till with a past
 
 
 def calibrate(windows: int, *, as_json: bool) -> None:
-    """Measure, save, print. Raises what `champion_at_work` and `calibration.calibrate` raise."""
+    """Measure, save, print. Raises what `champion_at_work` and `noise_floor.calibrate` raise."""
     import pandas as pd
 
     from labs.watching import scored_history, watch_plan
     from pipelines.monitoring.noise_floor import calibrate as measure
-    from pipelines.monitoring.report import default_alarm
+    from pipelines.monitoring.report import calibrated_alarm, default_alarm, thresholds_of
 
     settings = Settings.load()
     model, dataset, live, _ = champion_at_work(settings)
@@ -29,9 +29,13 @@ def calibrate(windows: int, *, as_json: bool) -> None:
     quiet = frame[frame["event_time"] >= frame["event_time"].min().floor("D") + pd.Timedelta(days=BURN_IN_DAYS)]
     if not as_json:
         sys.stderr.write(f"Drawing {windows} windows from the quiet days before {live:%Y-%m-%d}; a minute or so.\n")
+    evidently: dict[str, Asked] = {
+        "Evidently default": lambda now, before, tests: default_alarm(now, before, [test.column for test in tests]),
+        "Evidently calibrated": lambda now, before, tests: calibrated_alarm(now, before, thresholds_of(tests)),
+    }
     found = measure(
         quiet.reset_index(drop=True), labels, plan, version=model.version, windows=windows, seed=settings.seed,
-        defaults=default_alarm, default_windows=min(EVIDENTLY_WINDOWS, windows),
+        evidently=evidently, evidently_windows=min(EVIDENTLY_WINDOWS, windows),
     )  # fmt: skip
     file = found.save(settings.home)
     if as_json:
@@ -52,6 +56,11 @@ def _print(found: "Calibration") -> None:
     for drift, seen in found.power.items():
         rows.add_row(f"sees: {drift}", *(f"{share.alarms / share.windows:.0%}" for share in seen.values()))
     out.print(rows)
+    if not found.within_budget:
+        out.print(
+            "[yellow]The portfolio alarms more often than its budget on your quiet days.[/] Look for a drift among them, or set a higher"
+        )
+        out.print("LAB_DRIFT_FALSE_ALARMS_PER_THOUSAND; until then expect that rate.")
 
 
 def _false(share: "Share") -> str:

@@ -167,7 +167,8 @@ def unseen_findings(pair: Pair, binnings: Sequence[Binning]) -> list[Finding]:
         share = float(new.mean())
         if share < MINIMUM_UNSEEN:
             continue
-        p = rate_p_value(float(new.sum()), len(new), 0.0, pair.usual.rows)
+        effect = pair.noise.get(f"unseen_level:{binning.column}", 1.0)
+        p = rate_p_value(float(new.sum()) / effect, len(new) / effect, 0.0, pair.usual.rows / effect)
         if p < pair.level:
             top = values[new].astype(str).value_counts().index[0]
             count = values[new].nunique()
@@ -182,7 +183,7 @@ def unit_finding(pair: Pair) -> list[Finding]:
     Asked of all rows together, and of each terminal alone: one of many that bills in another unit is little of all rows.
     """
     off, place = pair.usual.log_ratio(pair.current), places(pair.current["terminal_id"], pair.usual.terminals)
-    code, effect = _far(off), pair.noise.get("unit:amount", pair.usual.far_effect)
+    code, effect = _far(off), max(pair.noise.get("unit:amount", pair.usual.far_effect), pair.noise.get("range:amount", 1.0))
     now = _far_at(place, code, len(pair.usual.terminals))
     for side in (ABOVE, BELOW):
         on_top = _on_top(now, pair.usual.far_at, side)
@@ -255,7 +256,8 @@ def clock_finding(pair: Pair, current: Floats, reference: Floats) -> list[Findin
     profile; only a wrong clock turns it whole.
     """
     p, q = current / max(current.sum(), 1), reference / max(reference.sum(), 1e-9)
-    chance = homogeneity_p_value(p, q, float(current.sum()), float(pair.usual.rows))
+    effect = pair.noise.get("clock:event_time", 1.0)
+    chance = homogeneity_p_value(p, q, float(current.sum()) / effect, float(pair.usual.rows) / effect)
     if float(np.abs(p - q).sum() / 2) < CLOCK_DISTANCE or chance >= pair.level:
         return []
     best, fit, part = 0, 0.0, 0.0

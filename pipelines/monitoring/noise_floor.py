@@ -5,6 +5,9 @@ of a day share its weather, paydays and campaigns. Fourteen days make a referenc
 same quiet span, so every alarm is a false one. Design effects measured on all days replace those guessed from a reference's
 fourteen, and a detector that still alarms more often than the budget allows has its own raised. `labs/watching.py` gives them
 to `watch`. Called by `lab drift calibrate`.
+
+Drawn days have no order, so the detectors that remember are not drawn: their half of the budget is a guaranteed run length. The
+champion learned from some of the days, on which its scores are surer than on the others: that widens the noise, never narrows it.
 """
 
 import json
@@ -19,6 +22,7 @@ import pandas as pd
 
 from data.errors import EmptyWindow
 from pipelines.metrics import exact_share
+from pipelines.monitoring.column_tests import ColumnTest
 from pipelines.monitoring.detectors import Detection
 from pipelines.monitoring.portfolio import Examined, detections, examine, test_level
 from pipelines.monitoring.profile import Profile, day_numbers, design_effect, fit_binning, watched_columns
@@ -32,10 +36,10 @@ REFERENCE_WEEKS: Final = 2
 REFERENCES: Final = 8
 RAISE: Final = 1.25  # factor on the design effect of a detector that alarmed too often
 ROUNDS: Final = 5
-MONITORS: Final = ("Evidently default", "Evidently calibrated", "portfolio")
+PORTFOLIO: Final = "portfolio"
 
 Alter = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
-Defaults = Callable[[pd.DataFrame, pd.DataFrame, Sequence[str]], bool]
+Asked = Callable[[pd.DataFrame, pd.DataFrame, Sequence[ColumnTest]], bool]  # a window, its reference's rows, our tests of it -> drifted
 
 
 def _dearer(frame: pd.DataFrame, _rng: np.random.Generator) -> pd.DataFrame:
@@ -81,6 +85,7 @@ class Calibration:
     last: str
     payments_per_window: int
     noise: dict[str, float]  # design effect by "detector:column"
+    within_budget: bool  # whether raising what alarmed too often brought the portfolio's window tests to the budget
     quiet: dict[str, Share]  # false alarms by monitor
     power: dict[str, dict[str, Share]]  # by drift and monitor
 
@@ -110,40 +115,39 @@ def calibrate(
     version: str,
     windows: int,
     seed: int,
-    defaults: Defaults,
-    default_windows: int,
+    evidently: Mapping[str, Asked],
+    evidently_windows: int,
 ) -> Calibration:
     """Measure on `frame`, quiet rows of whole days in the columns of a reference, and their `labels`.
 
-    `defaults`: whether any column drifted by Evidently's defaults (`drift_report.default_alarm`), asked of the first
-    `default_windows` windows only, as it is slow. Raises EmptyWindow for fewer than four weeks.
+    `evidently`: monitors to stand beside the portfolio, by name; asked of the first `evidently_windows` only, as they are slow.
+    Raises EmptyWindow for fewer than four weeks.
     """
     days = np.unique(day_numbers(frame["event_time"]))
     if len(days) < FEWEST_DAYS:
         raise EmptyWindow(
-            f"{len(days)} quiet days are too few to calibrate on; {FEWEST_DAYS} are needed.",
-            next_step="Make a longer history (LAB_WORLD_DAYS), or serve a few more quiet weeks.",
+            f"{len(days)} quiet days before the first payment served are too few to calibrate on; {FEWEST_DAYS} are needed.",
+            next_step="Begin with a longer history: LAB_WORLD_DAYS, or a file that goes further back.",
             where="history",
         )
     draws = _Draws(frame, labels, replace(plan, noise={}), seed)
     noise = measure_noise(frame, labels, draws.references[0], plan)
-    for _ in range(ROUNDS):
-        quiet = {"portfolio": Share(0, 0), "Evidently calibrated": Share(0, 0)}
-        loud: set[str] = set()
-        for examined, said in draws.run(windows, replace(plan, noise=noise)):
+    for left in reversed(range(ROUNDS + 1)):
+        quiet, loud = Share(0, 0), set[str]()
+        for _, _, examined, said in draws.run(windows, replace(plan, noise=noise)):
             alarmed = _names(examined, said)
             loud |= alarmed
-            quiet["portfolio"] += bool(alarmed)
-            quiet["Evidently calibrated"] += bool(examined.moved)
-        if quiet["portfolio"].alarms <= max(1, round(plan.error_budget * windows)):
+            quiet += bool(alarmed)
+        within = quiet.alarms <= max(1, round(plan.error_budget * windows))
+        if within or not left:
             break
         noise |= {name: RAISE * noise.get(name, 1.0) for name in loud}
     calibrated = replace(plan, noise=noise)
-    quiet["Evidently default"] = draws.defaults(default_windows, defaults)
-    power = {name: draws.power(alter, calibrated, defaults, default_windows) for name, alter in DRIFTS.items()}
+    beside = draws.seen(evidently_windows, calibrated, evidently) | {PORTFOLIO: quiet}
+    power = {name: draws.seen(evidently_windows, calibrated, evidently, alter) for name, alter in DRIFTS.items()}
     first, last = (frame["event_time"].iloc[k].date().isoformat() for k in (0, -1))
     per_window = round(len(frame) / len(days) * plan.window_days)
-    return Calibration(version, plan.error_budget, first, last, per_window, noise, {m: quiet[m] for m in MONITORS}, power)
+    return Calibration(version, plan.error_budget, first, last, per_window, noise, within, beside, power)
 
 
 def measure_noise(frame: pd.DataFrame, labels: pd.DataFrame, reference: Reference, plan: WatchPlan) -> dict[str, float]:
@@ -156,7 +160,7 @@ def measure_noise(frame: pd.DataFrame, labels: pd.DataFrame, reference: Referenc
         noise[f"{'score' if binning.role == 'score' else 'inputs'}:{name}"] = design_effect(
             days, ordered=binning.ordered, quantile=quantile
         )
-    marks = {"alert_rate:decision": first_alerts(frame), "volume:duplicates": repeats(frame)}
+    marks = {"alert_rate:decision": first_alerts(frame), "volume:transaction_id": repeats(frame)}
     noise |= {k: design_effect(Profile.of_marks(m, time).days, ordered=False, quantile=quantile) for k, m in marks.items()}
     streams = {
         "alert_rate_stream:": alert_stream(frame),
@@ -179,28 +183,23 @@ class _Draws:
         self._chosen = [self._choose(rng) for _ in range(REFERENCES)]
         self.references = [freeze_reference(self._table(chosen), labels, plan) for chosen in self._chosen]
 
-    def run(self, windows: int, plan: WatchPlan, alter: Alter | None = None) -> Iterator[tuple[Examined, tuple[Detection, ...]]]:
-        """What the tests of a window say, for so many windows spread over the references."""
+    def run(
+        self, windows: int, plan: WatchPlan, alter: Alter | None = None
+    ) -> Iterator[tuple[pd.DataFrame, Reference, Examined, tuple[Detection, ...]]]:
+        """So many windows spread over the references, and what the tests of each say."""
         for reference, window, rng in self._windows(windows):
             rows = window if alter is None else alter(window, rng)
             start = datetime.fromisoformat("2026-01-05T00:00:00+00:00")  # any Monday: only the hours of the week count
             examined = examine(rows, reference, start=start, end=start + timedelta(days=7), plan=plan)
-            yield examined, detections(examined, (), None, deployed=False, end=start)
+            yield rows, reference, examined, detections(examined, (), None, deployed=False, end=start)
 
-    def defaults(self, windows: int, ask: Defaults, alter: Alter | None = None) -> Share:
-        """How many windows Evidently's defaults call drifted in any column."""
-        share = Share(0, 0)
-        for reference, window, rng in self._windows(windows):
-            rows = window if alter is None else alter(window, rng)
-            share += ask(rows, reference.frame, [b.column for b in reference.binnings])
-        return share
-
-    def power(self, alter: Alter, plan: WatchPlan, ask: Defaults, windows: int) -> dict[str, Share]:
-        """How many altered windows each monitor sees."""
-        seen = dict.fromkeys(MONITORS, Share(0, 0)) | {"Evidently default": self.defaults(windows, ask, alter)}
-        for examined, said in self.run(windows, plan, alter):
-            seen["portfolio"] += any(d.alarmed for d in said)
-            seen["Evidently calibrated"] += bool(examined.moved)
+    def seen(self, windows: int, plan: WatchPlan, evidently: Mapping[str, Asked], alter: Alter | None = None) -> dict[str, Share]:
+        """In how many windows each monitor sees anything."""
+        seen = dict.fromkeys((*evidently, PORTFOLIO), Share(0, 0))
+        for rows, reference, examined, said in self.run(windows, plan, alter):
+            for name, asks in evidently.items():
+                seen[name] += asks(rows, reference.frame, examined.tests)
+            seen[PORTFOLIO] += any(d.alarmed for d in said)
         return seen
 
     def _windows(self, windows: int) -> Iterator[tuple[Reference, pd.DataFrame, np.random.Generator]]:

@@ -44,9 +44,9 @@ class Traffic:
 def volume_findings(pair: Pair, traffic: Traffic, days: float) -> list[Finding]:
     """Far more or fewer payments than the season explains, and payments that repeat others. `days`: the window's length."""
     rows = len(pair.current)
-    found = _count(rows, traffic, pair.season, pair.level, days, pair.noise.get("volume:count", 1.0))
+    found = _count(rows, traffic, pair.season, pair.level, days, pair.noise.get("volume:", 1.0))
     again = repeats(pair.current)
-    rate = compare_marks(traffic.repeats, float(again.sum()), rows, pair.season, pair.level, pair.noise.get("volume:duplicates"))
+    rate = compare_marks(traffic.repeats, float(again.sum()), rows, pair.season, pair.level, pair.noise.get("volume:transaction_id"))
     if rate.p_value < pair.level and rate.value - rate.before >= MINIMUM_REPEATS:
         text = f"{rate.value:.1%} of payments repeat one by the same card, till and amount within ten minutes, {rate.before:.1%} before."
         found.append(Finding("duplicates", "transaction_id", text, int(again.sum()), rate.value - rate.before, rate.p_value))

@@ -83,6 +83,7 @@ class Engine:
         self._turn: list[Pay] = []  # those among them that are not decided yet
         self._reported: set[str] = set()  # payments whose first fraud report is on its way to the disk
         self._gathering: Commit | None = None  # what this turn of the event loop has added so far
+        self._last: Future[Refused] | None = None  # group that the log was given
         self._committing = 0  # entries that the log was given and has not stored yet
 
     async def score(self, transaction: Transaction, request_id: str = "") -> Answer:
@@ -189,8 +190,8 @@ class Engine:
     def close(self) -> None:
         """Save the history, so that the next start replays nothing."""
         self._decide_all()
-        self._rebuild_if_stale()
         self._drain()
+        self._rebuild_if_stale()
         self._recovery.close()
         self._recovery.save(self._history, self._log.last_sequence())
 
@@ -352,13 +353,16 @@ class Engine:
         except LogUnavailable as error:
             group = Future()
             group.set_exception(error)
+        self._last = group
         group.add_done_callback(lambda done: None if loop.is_closed() else loop.call_soon_threadsafe(self._settle, commit, done))
 
     def _drain(self) -> None:
-        """Wait for everything on its way to the disk."""
+        """Wait for everything on its way to the disk. What did not get there is in the history all the same."""
         if self._gathering is not None:
             self._submit()
         self._log.drain()
+        if self._last is not None and (self._last.exception() is not None or self._last.result()):
+            self._stale = True
 
     def _settle(self, commit: Commit, group: Future[Refused]) -> None:
         """The commit ended, whether or not its callers still wait."""

@@ -73,7 +73,7 @@ class FastPath(Wire):
         whole_head, _, body = data.partition(_END_OF_HEAD)
         head, given_id = _apart(whole_head)
         begins = self.is_between_requests()
-        if begins and self._all.heads.get(head) == len(body) and self._is_free():
+        if begins and self._all.heads.get(head) == len(body) and self.is_free():
             self.since = None
             if self.is_full():
                 self.idle_since = self.loop.time()
@@ -147,7 +147,7 @@ class FastPath(Wire):
         """The caller's request id, empty when it gave none; None when something is for the framework to judge."""
         if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
             return None
-        if not self._is_free():
+        if not self.is_free():
             return None  # pipelined: the framework keeps the order
         hosted = typed = sized = False
         request_id, size = b"", 0
@@ -164,10 +164,6 @@ class FastPath(Wire):
             elif name in _UNUSUAL or (name == b"connection" and value.lower() != b"keep-alive"):
                 return None
         return request_id if hosted and typed and sized and size <= MOST_HEAD_BYTES else None
-
-    def _is_free(self) -> bool:
-        """Whether every request of this connection has been answered."""
-        return self.cycle is None or self.cycle.response_complete
 
     def _score(self, cycle: _Scoring) -> bool:
         """Answer now, or once the answer is durable. False: the body says no payment."""

@@ -23,6 +23,7 @@ from data.settings import Settings
 
 FROM_TRAINING = "snapshot"
 EVERY = 100_000  # entries: half a second of replay
+KEPT = 2  # snapshots
 _TOGETHER = 1_000  # payments that the history takes in one call
 
 
@@ -52,11 +53,11 @@ class Recovery:
         return history, sequence
 
     def save(self, history: History, sequence: int) -> None:
-        """Keep `history`, which is that after the log's entry `sequence`, and drop the snapshots before it."""
+        """Keep `history`, which is that after the log's entry `sequence`, and the snapshot before it: a power cut may cost a buffered log
+        the entries that the newest one rests on."""
         history.save(self._path(sequence))
-        for older in self._places():
-            if older < sequence:
-                self._path(older).unlink(missing_ok=True)
+        for older in sorted(self._places())[:-KEPT]:
+            self._path(older).unlink(missing_ok=True)
 
     def stored(self, entries: int) -> None:
         """So many more entries are in the log: now and then, have a snapshot saved beside us."""
@@ -79,6 +80,7 @@ class Recovery:
         for sequence in sorted(self._places(), reverse=True) if last > 0 else ():
             if sequence <= last:
                 return History.load(self._path(sequence)), sequence
+            self._path(sequence).unlink(missing_ok=True)  # the log lost what it holds; other payments will take those places
         training = self._folder / FROM_TRAINING
         if not training.exists():
             return History(), 0

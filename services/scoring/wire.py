@@ -15,6 +15,7 @@ from services.scoring.edge import READ_DEADLINE_S, HeadTooLarge, NotHttp, Overlo
 
 MOST_HEAD_BYTES = 2**15  # request line and headers; browsers and proxies send 1 to 4 KB
 MOST_WAITING = 128  # requests not answered yet: about 10 ms of scoring, or one slow sync of the log
+UNREAD_DEADLINE_S = 10.0  # for a client to read what fills the connection; uvicorn waits for ever
 PROBES = frozenset({b"/live", b"/ready", b"/metrics"})  # an orchestrator must hear of an overload, not suffer from it
 LOOK_EVERY_S = 0.5  # at the connections that have not sent their request yet
 _GRACE_S = 1.0  # for the answer to a body that came too late; then the connection is cut
@@ -31,13 +32,14 @@ class Wire(HttpToolsProtocol):
     """One connection.
 
     `since`: when the server began to wait for a request that has not arrived whole. `idle_since`: when the last answer
-    ended, until the next request begins. Each None otherwise.
+    ended, until the next request begins. `unread_since`: when answers began to fill the connection. Each None otherwise.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.since: float | None = self.loop.time()
         self.idle_since: float | None = None
+        self.unread_since: float | None = None
         self._in_head = True
         self._head_bytes = 0
         self._common: list[tuple[bytes, bytes]] = []
@@ -55,6 +57,14 @@ class Wire(HttpToolsProtocol):
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._refuse(_head_too_large())
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.unread_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.unread_since = None
+
     def is_between_requests(self) -> bool:
         """Whether the last request has arrived whole, and nothing of the next."""
         return self._in_head and self._head_bytes == 0
@@ -65,7 +75,7 @@ class Wire(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.head_arrived()
-        if self.is_full() and self.url not in PROBES:
+        if self.is_full() and self.url not in PROBES and self.is_free():
             given_id = next((value for name, value in self.headers if name == b"x-request-id"), b"")
             self.on_refusal(self.url)
             self.transport.write(overloaded(given_id.decode("latin-1")))
@@ -75,6 +85,10 @@ class Wire(HttpToolsProtocol):
             self._refuse(_head_too_large())
         else:
             super().on_headers_complete()
+
+    def is_free(self) -> bool:
+        """Whether every request of this connection has been answered; of pipelined ones the answers keep the order."""
+        return self.cycle is None or self.cycle.response_complete
 
     def is_full(self) -> bool:
         """Whether as many requests of all connections wait as can be answered in time."""
@@ -118,7 +132,9 @@ class Wire(HttpToolsProtocol):
         self._refuse(NotHttp("This is not HTTP/1.1.", next_step="See /docs for the routes and methods there are.", where="request"))
 
     def look(self, now: float) -> None:
-        """Shut out a sender who took too long, and let go of a connection that nobody uses."""
+        """Shut out a sender or a reader who took too long, and let go of a connection that nobody uses."""
+        if self.unread_since is not None and now - self.unread_since > UNREAD_DEADLINE_S:
+            self.transport.abort()  # also one that is closing: it waits for the same reader
         if self.transport.is_closing():
             return
         if self.idle_since is not None and now - self.idle_since > self.timeout_keep_alive:

@@ -14,7 +14,7 @@ from data.settings import REPOSITORY
 from pipelines.monitoring.monitor import watch
 from pipelines.monitoring.profile import CATEGORICAL, WATCHED
 from pipelines.monitoring.reference import WatchPlan, freeze_reference
-from pipelines.monitoring.report import WORKSPACE, build_report, main
+from pipelines.monitoring.report import WORKSPACE, build_report, calibrated_alarm, main
 from pipelines.monitoring.window_checks import check_window
 from tests.payments import START, labels, served
 
@@ -50,10 +50,12 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_report_names_the_column_that_moved_and_keeps_its_page(reports: Path) -> None:
-    report = build_report(WINDOW.assign(amount=WINDOW["amount"] * 1.5), REFERENCE, reports, name="moved", thresholds={"amount": 0.05})
+    window = WINDOW.assign(amount=WINDOW["amount"] * 1.5)
+    report = build_report(window, REFERENCE, reports, name="moved", thresholds={"amount": 0.05})
     assert {c.column for c in report.columns} == set(WATCHED)
     moved = next(c for c in report.columns if c.column == "amount")
     assert (moved.drifted, moved.threshold, moved.method) == (True, 0.05, "kolmogorov_smirnov_distance")
+    assert [calibrated_alarm(window, REFERENCE, {"amount": moved.value + more}) for more in (0.0, 1e-9)] == [True, False], "the same value"
     assert report.html is not None
     assert report.html.stat().st_size > 100_000
     assert json.loads(report.json.read_text())["drifted_share"] == pytest.approx(report.drifted_share)

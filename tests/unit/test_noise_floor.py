@@ -6,21 +6,24 @@ import numpy as np
 import pytest
 
 from data.errors import EmptyWindow
-from pipelines.monitoring.noise_floor import MONITORS, Calibration, Share, calibrate, noise_for
+from pipelines.monitoring.noise_floor import Calibration, Share, calibrate, noise_for
 from pipelines.monitoring.reference import WatchPlan
+from pipelines.monitoring.report import calibrated_alarm, thresholds_of
 from tests.payments import labels, served
 
 QUIET = served(28, 300)
 PLAN = WatchPlan()
+OTHERS = {
+    "Evidently default": lambda now, before, tests: True,
+    "Evidently calibrated": lambda now, before, tests: calibrated_alarm(now, before, thresholds_of(tests)),
+}
 
 
 @pytest.fixture(scope="module")
 def found() -> Calibration:
     busy = QUIET["event_time"].dt.day % 2 == 0  # every other day people pay more: noise that payments share
     frame = QUIET.assign(amount=QUIET["amount"] * np.where(busy, 1.3, 1.0))
-    return calibrate(
-        frame, labels(QUIET), PLAN, version="7", windows=16, seed=1, defaults=lambda now, before, columns: True, default_windows=4
-    )
+    return calibrate(frame, labels(QUIET), PLAN, version="7", windows=16, seed=1, evidently=OTHERS, evidently_windows=4)
 
 
 def test_what_payments_of_a_day_share_is_noise_and_what_they_do_not_is_none(found: Calibration) -> None:
@@ -29,7 +32,7 @@ def test_what_payments_of_a_day_share_is_noise_and_what_they_do_not_is_none(foun
 
 
 def test_every_monitor_is_judged_on_the_same_quiet_windows_and_reference_drifts(found: Calibration) -> None:
-    assert tuple(found.quiet) == MONITORS
+    assert tuple(found.quiet) == (*OTHERS, "portfolio")
     assert found.quiet["Evidently default"] == Share(4, 4)
     assert found.quiet["portfolio"].alarms == 0
     assert found.power["1 % of amounts × 100"]["portfolio"] == Share(4, 4)
@@ -45,8 +48,8 @@ def test_it_is_believed_for_the_champion_it_was_measured_for_and_no_other(found:
 
 def test_fewer_than_four_weeks_tell_too_little() -> None:
     short = served(20, 100)
-    with pytest.raises(EmptyWindow, match="20 quiet days are too few"):
-        calibrate(short, labels(short), PLAN, version="1", windows=16, seed=1, defaults=lambda *_: False, default_windows=1)
+    with pytest.raises(EmptyWindow, match="20 quiet days before the first payment served are too few"):
+        calibrate(short, labels(short), PLAN, version="1", windows=16, seed=1, evidently={}, evidently_windows=1)
 
 
 def test_an_interval_covers_what_was_seen() -> None:

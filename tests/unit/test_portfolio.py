@@ -1,5 +1,6 @@
 """Detectors of single values, traffic and labels: what each must hear, and what it must not take for a fault."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -18,8 +19,8 @@ WINDOW = served(7, 700, seed=1, first_day=14)
 WEEK = timedelta(days=7)
 
 
-def judge(window: pd.DataFrame) -> WindowResult:
-    return watch(window, REFERENCE, labels(window), now=START + 3 * WEEK, plan=PLAN)
+def judge(window: pd.DataFrame, plan: WatchPlan = PLAN) -> WindowResult:
+    return watch(window, REFERENCE, labels(window), now=START + 3 * WEEK, plan=plan)
 
 
 def some(share: float) -> np.ndarray:
@@ -53,6 +54,28 @@ def test_payments_sent_again_under_new_ids_are_told_from_more_payments() -> None
     assert [f.kind for f in storm.findings] == ["duplicates"]
     assert "volume" in fired(storm.detections)
     assert fired(judge(served(7, 780, seed=1, first_day=14)).detections) == frozenset()
+
+
+def twice(window: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([window, window.assign(transaction_id=window["transaction_id"] + "_r")], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "window"),
+    [
+        (("volume:",), WINDOW[some(0.5)]),
+        (("volume:transaction_id", "volume:"), twice(WINDOW)),
+        (("range:amount",), WINDOW.assign(amount=WINDOW["amount"] * np.where(some(0.01), 100, 1))),
+        (("unseen_level:category",), WINDOW.assign(category=np.where(some(0.05), "new", WINDOW["category"].astype(object)))),
+        (("null_rate:device_id",), WINDOW.assign(device_id=WINDOW["device_id"].mask(some(0.3)))),
+        (("clock:event_time",), WINDOW.assign(hour=(WINDOW["hour"] + 6) % 24)),
+    ],
+    ids=lambda case: case[0] if isinstance(case, tuple) else "",
+)
+def test_what_calibration_calls_noise_is_noise_to_the_test_of_that_name(names: tuple[str, ...], window: pd.DataFrame) -> None:
+    detector = names[0].split(":")[0]
+    assert detector in fired(judge(window).detections)
+    assert detector not in fired(judge(window, replace(PLAN, noise=dict.fromkeys(names, 1e6))).detections)
 
 
 def test_half_the_traffic_gone_is_a_matter_of_volume_and_no_fault_of_the_rows() -> None:

@@ -3,8 +3,9 @@
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,32 @@ def test_requests_sent_without_waiting_are_answered_in_order(service: Service) -
         connection.sendall(b"".join(sent))
         statuses = re.findall(rb"HTTP/1\.1 (\d+)", received(connection, len(sent)))
     assert statuses == [b"200", b"422", b"200", b"200", b"404", b"200"]
+
+
+def test_a_refusal_does_not_overtake_the_answer_before_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.scoring.fast_path.MOST_WAITING", 1)  # the second finds the first one waiting for its commit
+    with serve_service(service) as client, connected(client) as connection:
+        connection.sendall(raw(payment(1)) + raw(payment(2)))
+        answers = received(connection, 2)
+    first, second = (json.loads(parted(b"HTTP/1.1 " + answer)[2]) for answer in answers.split(b"HTTP/1.1 ")[1:])
+    assert [first["transaction_id"], second["transaction_id"]] == [body(1)["transaction_id"], body(2)["transaction_id"]]
+
+
+def test_a_client_that_reads_nothing_is_let_go(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.scoring.wire.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr("services.scoring.wire.UNREAD_DEADLINE_S", 0.2)
+    asked, found = 500, b""
+    with serve_service(service) as client, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf.connect((client.base_url.host, client.base_url.port))
+        deaf.settimeout(10)
+        deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * asked)  # 20 MB of answers
+        time.sleep(1)
+        with suppress(ConnectionResetError):
+            while more := deaf.recv(2**20):
+                found += more
+        assert client.get("/live").status_code == 200
+    assert 0 < found.count(b"HTTP/1.1 200") < asked
 
 
 def test_an_old_client_gets_its_answer_and_the_end_of_the_connection(service: Service) -> None:

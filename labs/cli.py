@@ -18,7 +18,7 @@ from labs.commands.ab_app import ab_app
 from labs.commands.canary_app import canary_app, ci_canary
 from labs.commands.course_app import add_course_commands
 from labs.commands.rollout_app import rollout_app
-from labs.failures import INTERRUPTED, report_failure
+from labs.failures import INTERRUPTED, USAGE, report_failure
 
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON for a program.")]
 
@@ -32,7 +32,10 @@ class _Lab(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta["json"] = "--json" in args
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            raise _as_usage(error) from None
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -42,8 +45,15 @@ class _Lab(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             if hasattr(error, "exit_code") or ctx.params.get("debug"):  # Typer's own exceptions carry their status
-                raise
+                raise _as_usage(error) from None
             raise typer.Exit(report_failure(error, as_json=ctx.meta["json"])) from None
+
+
+def _as_usage(error: Exception) -> Exception:
+    """A wrong command line ends with a status of its own: Typer's 2 is what `lab ci` calls inconclusive."""
+    if not isinstance(error, typer.Exit) and getattr(error, "exit_code", None) == 2:
+        error.exit_code = USAGE  # type: ignore[attr-defined]
+    return error
 
 
 app = typer.Typer(

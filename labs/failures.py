@@ -10,6 +10,7 @@ import sys
 
 from data.errors import DiskFull, LabError, MissingLibrary
 
+USAGE = 64  # EX_USAGE
 INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 
 

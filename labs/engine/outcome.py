@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 State = Literal["passed", "incorrect", "not started", "cannot check"]
-EXIT_STATUS: Final[Mapping[State, int]] = {"passed": 0, "incorrect": 1, "not started": 3, "cannot check": 4}  # 2 is a usage error
+EXIT_STATUS: Final[Mapping[State, int]] = {"passed": 0, "incorrect": 1, "not started": 3, "cannot check": 4}
 _WORST_FIRST: Final[tuple[State, ...]] = ("incorrect", "cannot check", "not started")
 
 

@@ -6,15 +6,19 @@ Plain functions of settings; `rounds.py` goes through them. Each returns a line 
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from data.clock import SystemClock
-from data.errors import EmptyWindow, GateRefused, LabError, ServiceDown
+from data.errors import EmptyWindow, GateRefused, LabError, ServiceDown, StepFailed
 from data.ledger import Entry, Ledger
 from data.registry import Registry
 from data.settings import Settings
 from labs.stream import midnight
 from labs.work.facts import Facts
+
+if TYPE_CHECKING:
+    from labs.watching import Watcher
+    from pipelines.monitoring.monitor import WindowResult
 
 MOST_WINDOWS: Final = 7  # judged at once: whoever starts after months begins with the last week
 RETRAIN_ON: Final = frozenset({"retrain", "recalibrate"})  # verdicts that a new model answers
@@ -22,7 +26,10 @@ _DAY: Final = timedelta(days=1)
 
 
 def monitoring(settings: Settings) -> str:
-    """Judge every window that has ended and was not judged. Raises what `Watcher` and `champion_at_work` raise."""
+    """Judge every window that has ended and was not judged; of one that alarmed, Evidently's report is kept.
+
+    Raises what `Watcher` and `champion_at_work` raise.
+    """
     from labs.commands.drift import champion_at_work, put_on_record
     from labs.watching import Watcher
 
@@ -32,15 +39,26 @@ def monitoring(settings: Settings) -> str:
     said = []
     for day in due:
         end = midnight(day)
+        watcher = Watcher.at_work(settings, dataset, model, live=live, now=end)
         try:
-            result = Watcher.at_work(settings, dataset, model, live=live, now=end).watch(end)
+            result = watcher.watch(end)
         except EmptyWindow as nothing:
             said.append(f"{day}: {nothing.message}")
             continue
         put_on_record(result, settings)
         facts.keep_window(day, result.to_json() | {"version": model.version})
-        said.append(f"{day}: {result.verdict.decision.replace('_', ' ')}, {result.verdict.headline}")
+        said.append(f"{day}: {result.verdict.decision.replace('_', ' ')}, {result.verdict.headline}{_evidently(watcher, result)}")
     return "\n".join(said) or "no window has ended since the last look"
+
+
+def _evidently(watcher: "Watcher", result: "WindowResult") -> str:
+    """Where the report of a window that alarmed is, or why it is not there; the verdict does not depend on it. Empty for a quiet one."""
+    if not result.verdict.alarm:
+        return ""
+    try:
+        return f" Evidently's report: {watcher.start_evidently(result).result().html}"
+    except StepFailed as failed:
+        return f" {failed.message} {failed.next_step}"
 
 
 def due_days(judged: list[date], live: date, now: datetime) -> list[date]:

@@ -80,6 +80,18 @@ def test_what_does_not_fit_fails_as_a_command_and_not_as_a_check(arguments: tupl
     assert not tasks
 
 
+@pytest.mark.parametrize("arguments", [("--sceanrio", "D3"), ("--seeds", "many"), ("D3",)])
+def test_a_mistyped_command_is_not_taken_for_an_inconclusive_run(arguments: tuple[str, ...], tasks: list[Task]) -> None:
+    assert lab("ci", "drift", *arguments).exit_code == lab("--sceanrio").exit_code == lab("nonsense").exit_code == 64
+    assert not tasks
+
+
+@pytest.mark.parametrize("kind", ["drift", "canary"])
+def test_the_workflow_passes_over_what_the_script_passes_over(kind: str) -> None:
+    for command in re.findall(rf"run: \.venv/bin/lab ci {kind} .*? --out {kind}(.*)$", (DOCS / f"{kind}.yml").read_text(), re.M):
+        assert [_shell(f"set -e; (exit {status}){command}") for status in (0, 1, 2, 64)] == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize("kind", ["drift", "canary"])
 def test_the_documented_workflow_is_yaml_and_runs_only_verbs_and_commands_that_exist(kind: str) -> None:
     workflow = yaml.safe_load((DOCS / f"{kind}.yml").read_text())
@@ -106,7 +118,7 @@ def test_every_command_of_the_documents_is_one_that_runs(name: str, tmp_path: Pa
 @pytest.mark.parametrize("kind", ["drift", "canary"])
 def test_the_shell_script_passes_over_an_inconclusive_run_and_fails_on_any_other(kind: str) -> None:
     script = (DOCS / f"{kind}.sh").read_text()
-    for status, ends in ((0, 0), (1, 1), (2, 0), (65, 65)):
+    for status, ends in ((0, 0), (1, 1), (2, 0), (64, 64), (65, 65)):
         fake = script.replace("make install", ":").replace(f".venv/bin/lab ci {kind} --all --out {kind}", f"(exit {status})")
         assert fake != script
         assert _shell(fake) == ends

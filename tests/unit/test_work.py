@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from data.errors import GateRefused, NoModel
+from data.errors import GateRefused, NoModel, StepFailed
 from data.ledger import Ledger
 from data.prediction_log import PredictionLog
 from data.schema import Label
@@ -48,6 +50,33 @@ def test_every_finished_window_is_due_once() -> None:
     assert duties.due_days([date(2026, 3, 11)], live, NOON) == [date(2026, 3, 12)]
     assert duties.due_days([date(2026, 3, 12)], live, NOON) == []
     assert duties.due_days([], live, datetime(2026, 3, 6, 12, tzinfo=UTC)) == []
+
+
+@pytest.mark.parametrize("alarm", [True, False])
+@pytest.mark.parametrize("broken", [True, False])
+def test_evidently_reports_on_every_window_that_alarmed_and_costs_no_verdict(
+    home: Settings, alarm: bool, broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    class Watching:
+        def watch(self, now: datetime) -> Any:
+            verdict = SimpleNamespace(decision="retrain", headline="Worse.", alarm=alarm)
+            return SimpleNamespace(verdict=verdict, start=now, end=now, to_json=lambda: {"verdict": {"decision": "retrain"}})
+
+        def start_evidently(self, result: object) -> Any:
+            asked.append(result)
+            if broken:
+                raise StepFailed("Evidently's report could not be made.", next_step="It said: no.", where="evidently")
+            return SimpleNamespace(result=lambda: SimpleNamespace(html="page.html"))
+
+    at_work = (SimpleNamespace(version="1"), None, datetime(2026, 3, 11, tzinfo=UTC), NOON)
+    monkeypatch.setattr("labs.commands.drift.champion_at_work", lambda _: at_work)
+    monkeypatch.setattr("labs.watching.Watcher.at_work", lambda *_, **__: Watching())
+    said = duties.monitoring(home)
+    assert Facts(home.home).window_days() == [date(2026, 3, 12)]
+    assert len(asked) == alarm
+    assert ("page.html" in said, "It said: no." in said) == (alarm and not broken, alarm and broken)
 
 
 def test_whoever_starts_late_begins_with_the_last_week() -> None:

@@ -1,4 +1,4 @@
-# Every verb of the project; `make` alone prints them. CI calls these and nothing else.
+# Every verb of the project; `make` alone prints them. CI calls these, `lab ci` and `lab demo --data`.
 BIN := .venv/bin
 READY := .venv/installed
 

@@ -93,7 +93,7 @@ def lab(
 @app.command()
 def demo(
     data: Data = None,
-    scenario: Annotated[str | None, typer.Option(help="The drift to inject; `lab drift list` names them.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="Another drift of inputs than the demo's own; `lab drift list` names them.")] = None,
     keep_up: Annotated[bool, typer.Option("--keep-up", help="Leave the servers running, to look around in their pages.")] = False,
     json: Json = False,
 ) -> None:

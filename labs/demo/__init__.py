@@ -6,6 +6,8 @@ from pathlib import Path
 from data.environment import use_servers
 from data.errors import BadInput
 from data.registry import CHAMPION, Registry
+from data.scenarios import SCENARIOS
+from data.scenarios import scenario as named
 from data.settings import Settings
 from labs.demo.findings import demo_facts
 from labs.demo.loop import Loop
@@ -20,7 +22,11 @@ from services.supervisor import Supervisor
 
 
 def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, json_output: bool, keep_up: bool) -> int:
-    """Run the loop; returns the exit status: 0 when every step did what it says. The report is written either way."""
+    """Run the loop; returns the exit status: 0 when every step did what it says. The report is written either way.
+
+    Raises BadInput for a drift that Evidently, which sees inputs only, could not show.
+    """
+    _require_seen(scenario)
     story = Story(to_stderr=json_output)
     schedule = Schedule()
     use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
@@ -44,6 +50,16 @@ def run_demo(settings: Settings, *, data: Path | None, scenario: str | None, jso
         loop.close()
         _conclude(demo_facts(loop.found, story, settings, stream, failure=None, kept_up=keep_up), settings, story, json_output)
     return 0
+
+
+def _require_seen(name: str | None) -> None:
+    if name is not None and not named(name).columns:
+        shown = ", ".join(one.name for one in SCENARIOS.values() if one.columns)
+        raise BadInput(
+            "The demo shows a drift of inputs, and this one moves none.",
+            next_step=f"Choose one of {shown}; or run it as an exercise: `lab drift run {name}`.",
+            where="scenario",
+        )
 
 
 def _require_new_servers(settings: Settings) -> None:

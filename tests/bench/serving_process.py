@@ -66,8 +66,8 @@ class Server:
         self._process = process
 
     def cpu_seconds(self) -> float:
-        """CPU time of the process, its threads and its living children, user and system."""
-        return sum(times.user + times.system for times in (process.cpu_times() for process in self._tree()))
+        """CPU time of the process, its threads and its children, those that have ended too; user and system."""
+        return sum(sum(process.cpu_times()[:4]) for process in self._tree())
 
     def cpu_of_children(self) -> list[float]:
         """The same of each of its living children, oldest first: the workers behind a keeper."""

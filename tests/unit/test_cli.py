@@ -259,6 +259,12 @@ def test_score_wants_a_payment_exactly_once(run: Callable[..., tuple[int, str, s
     assert run("score", "no_such_file.json")[0] == 66
 
 
+def test_the_demo_refuses_a_drift_that_it_could_not_show_before_it_begins(run: Callable[..., tuple[int, str, str]], home: Path) -> None:
+    status, _, err = run("demo", "--scenario", "labels_stop")
+    assert status == 65 and "moves none" in err and "lab drift run labels_stop" in err
+    assert not (home / "demo.json").exists() and not (home / "datasets").exists()
+
+
 def test_drift_list_names_every_scenario_and_the_right_decision(run: Callable[..., tuple[int, str, str]]) -> None:
     status, out, _ = run("drift", "list")
     assert status == 0

@@ -61,6 +61,18 @@ def test_cpu_time_and_memory_of_a_server_include_its_children() -> None:
         process.wait(60)
 
 
+def test_cpu_time_of_a_child_that_has_ended_is_kept() -> None:
+    child = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    parent = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {child!r}]); print('over', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == b"over\n"
+        assert Server(psutil.Process(process.pid), port=0, first_answer_s=0.0).cpu_seconds() > 0.3
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_ratio_is_taken_within_its_round_and_shown_with_least_and_most() -> None:
     runs = [run(ANCHOR.name, n, rate) for n, rate in enumerate((1_000, 2_000, 4_000))]
     runs += [run(MLFLOW.name, n, 50) for n in range(3)]

@@ -2,6 +2,10 @@
 
 Ids are those of the drift catalogue; where several scenarios share one, the first answers to it. Detectors are named as in
 `pipelines/monitoring/detectors.py`: what must fire, and what cannot see it and must stay silent.
+
+Both lists are those of this world, each entry seen on all of ten seeds (`make bench-drift`). Three things differ from what is usual
+elsewhere. Scores also rise in weeks without a drift, as cards grow older, so only D0 asks them to be silent. Alert rates stay still under
+a wrong clock (D8) and a stretched window (D10). Cents for euros (D3) move the amounts' distribution on eight seeds of ten.
 """
 
 from collections.abc import Mapping
@@ -15,10 +19,11 @@ from data.scenarios.scenario import Part, Scenario, Source
 _MESSAGE_CHECKS: Final = ("schema", "null_rate", "range", "unit", "unseen_level", "value_spike", "clock")
 _LABEL_CHECKS: Final = ("label_flow", "label_age")
 _DEPLOYMENT: Final = ("parity", "change_log")
-_LABEL_FREE: Final = (*_MESSAGE_CHECKS, "inputs", "score", "alert_rate", "alert_rate_stream", "volume", *_DEPLOYMENT)
+_ALERTS: Final = ("alert_rate", "alert_rate_stream")
+_LABEL_FREE: Final = (*_MESSAGE_CHECKS, "inputs", "score", *_ALERTS, "volume", *_DEPLOYMENT)
 
 # A terminal's risk is learnt from reports: where they change, that feature does, and the scores and alerts that rest on it may.
-_UNREPORTED: Final = tuple(name for name in _LABEL_FREE if name not in ("score", "alert_rate", "alert_rate_stream"))
+_UNREPORTED: Final = tuple(name for name in _LABEL_FREE if name not in ("score", *_ALERTS))
 
 
 def _all_but(*names: str) -> tuple[str, ...]:
@@ -43,12 +48,12 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         ),
         Scenario(
             "channel_push", "D1", "a marketing push moves purchases online", 0.1, "share of card-present purchases that move online",
-            ("channel",), ("ignore",), ("inputs:channel",), (*_all_but(), "caught_frauds"), _one("channel_mix"),
+            ("channel",), ("ignore",), ("inputs:channel",), (*_all_but(), *_ALERTS, "caught_frauds"), _one("channel_mix"),
         ),
         Scenario(
             "holiday", "D2", "people shop from home, in the evening, elsewhere, and spend half as much again", 1.0,
             "1 = six in ten purchases move", ("amount", "channel", "hour", "category"), ("recalibrate", "retrain"),
-            ("inputs:amount", "score"), _all_but("range", "unseen_level"), _some(behaviour_shift=1.0, inflation=0.5),
+            ("inputs:amount", "score", "alert_rate_stream"), _all_but("range", "unseen_level"), _some(behaviour_shift=1.0, inflation=0.5),
         ),
         Scenario(
             "price_rise", "D2", "all prices rise", 2.0, "factor on every amount", ("amount",), ("retrain", "recalibrate", "ignore"),
@@ -60,7 +65,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         ),
         Scenario(
             "unit_change", "D3", "some terminals send cents as euros", 0.01, "share of terminals",
-            ("amount",), ("fix_pipeline",), ("unit",), _all_but("unit", "range"), _one("cents_as_euros"),
+            ("amount",), ("fix_pipeline",), ("unit",), (*_all_but("unit", "range"), "alert_rate"), _one("cents_as_euros"),
         ),
         Scenario(
             "currency", "D4", "amounts in another currency's minor unit arrive divided by 100", 0.05, "share of rows",
@@ -96,11 +101,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         ),
         Scenario(
             "fraud_wave", "D11", "more frauds of the known kinds", 3.0, "relative rise of the fraud share (3 = four times as many)",
-            (), ("recalibrate", "ignore"), ("alert_rate_stream",), _all_but("label_flow"), _one("fraud_rate"),
+            (), ("recalibrate", "ignore"), ("alert_rate_stream",), (*_all_but("label_flow"), "inputs"), _one("fraud_rate"),
         ),
         Scenario(
             "new_pattern", "D12", "fraudsters change their tactic overnight", 1.0, "share of new campaigns", (), ("retrain",),
-            ("caught_frauds",), (*_all_but(), "inputs"), _one("new_tactic"),
+            ("caught_frauds",), (*_all_but(), *_ALERTS, "inputs"), _one("new_tactic"),
         ),
         Scenario(
             "new_tactic", "D12", "fraudsters change their tactic while shoppers move home", 1.0, "share of new campaigns",
@@ -109,7 +114,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         ),
         Scenario(
             "adversary", "D13", "fraudsters adapt to the model within four days", 1.0, "share of new campaigns", (), ("retrain",),
-            ("caught_frauds",), (*_all_but(), "inputs"), _one("new_tactic"), ramp_days=4,
+            ("caught_frauds",), (*_all_but(), *_ALERTS, "inputs"), _one("new_tactic"), ramp_days=4,
         ),
         Scenario(
             "labels_stop", "D14", "the feed of fraud reports stops", 1.0, "share of reports lost", (), ("hold",),

@@ -55,6 +55,7 @@ class Together:
 
     def __init__(self) -> None:
         self.waiting = 0  # requests under way here
+        self.deaf = 0  # those of the framework's that wait for their client to read
         self.heads: dict[bytes, int] = {}  # request line and headers that were found ordinary, less a request id -> the body's length
 
 
@@ -67,6 +68,7 @@ class FastPath(Wire):
         self._engine = engine
         self._metrics = metrics
         self._hosts = hosts
+        self._is_deaf = False
 
     def data_received(self, data: bytes) -> None:
         """A program sends the same head again and again: one that was found ordinary, whole and alone needs no parser."""
@@ -96,8 +98,24 @@ class FastPath(Wire):
             self._all.heads[head] = len(body)
 
     def is_full(self) -> bool:
-        """Whether as many requests wait as can be answered in time, with those that wait here."""
-        return self._engine.is_full or self._all.waiting + len(self.tasks) >= MOST_WAITING
+        """Whether as many requests wait as can be answered in time, with those that wait here; not those that wait for their client."""
+        return self._engine.is_full or self._all.waiting + len(self.tasks) - self._all.deaf >= MOST_WAITING
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._mark_deaf(not self.is_free())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._mark_deaf(False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._mark_deaf(False)
+
+    def _mark_deaf(self, is_deaf: bool) -> None:
+        self._all.deaf += is_deaf - self._is_deaf
+        self._is_deaf = is_deaf
 
     def on_refusal(self, target: bytes) -> None:
         self._metrics.refused(PATH if target == _TARGET else "none")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -169,7 +170,15 @@ def test_looking_at_the_registry_needs_the_labs_key(lab: Lab, scoreboard: Scoreb
     key, another = lab_key(lab.home / "keys"), lab_key(tmp_path / "another")
     guesses = ["", "changeme", "lab", "null", key[:-1], key + "x", key.swapcase(), another, f"Bearer {key}", "*"]
     attempts = [{}, {"Authorization": f"Bearer {key}"}, {"Cookie": f"X-Lab-Key={key}"}, *({"X-Lab-Key": guess} for guess in guesses)]
-    answers = [lab.http.post(f"/v1/reload{query}", headers=headers) for headers in attempts for query in ("", f"?x-lab-key={key}")]
+    plan = seal(ServingPlan(epoch=1, champion="2"), MODEL, lab.home / "keys")  # signed: the key alone is missing
+    changes = (("POST", "/v1/reload", ""), ("PUT", "/v1/plan", plan), ("PUT", "/v1/faults", '{"challenger": null}'))
+    queries = ("", f"?x-lab-key={key}")
+    answers = [
+        lab.http.request(method, f"{path}{query}", content=content, headers=headers | {"Content-Type": "application/json"})
+        for headers in attempts
+        for query in queries
+        for method, path, content in changes
+    ]
     let_in = [answer for answer in answers if answer.status_code != 403]
     moved = lab.serving()["champion"] != "1"
     told = [answer for answer in answers if key in answer.text]
@@ -182,6 +191,30 @@ def test_looking_at_the_registry_needs_the_labs_key(lab: Lab, scoreboard: Scoreb
         failures=len(let_in) + len(told) + moved + len(readable),
         figure=f"key files that others may read: {readable or 'none'}",
         passed=not (let_in or told or moved or readable),
+    )
+
+
+def test_a_key_that_anybody_could_guess_ends_the_start(lab: Lab, scoreboard: Scoreboard) -> None:
+    keys = (lab.home / "keys").resolve()
+    (lab.home / "keys").unlink()
+    shutil.copytree(keys, lab.home / "keys")
+    started = []
+    weak = ("", "\n", "changeme", "secret")
+    for key in weak:
+        (lab.home / "keys" / "lab.key").write_text(key)
+        lab.launch()
+        with suppress(subprocess.TimeoutExpired):
+            lab.end(limit_s=30)
+        started += [key] if lab.is_running() else []
+        lab.kill()
+    told = lab.said.read_text().count("too short to be a key")
+    scoreboard.record(
+        promise=15,
+        name="no start on a key that is empty or short",
+        n=len(weak),
+        failures=len(started) + (told < len(weak)),
+        figure=f"started with: {started or 'none'}; told {told} times",
+        passed=not started and told == len(weak),
     )
 
 

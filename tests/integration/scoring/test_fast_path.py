@@ -218,14 +218,17 @@ def test_a_refusal_does_not_overtake_the_answer_before_it(service: Service, monk
 
 def test_a_client_that_reads_nothing_is_let_go(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.scoring.wire.LOOK_EVERY_S", 0.02)
-    monkeypatch.setattr("services.scoring.wire.UNREAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr("services.scoring.wire.UNREAD_DEADLINE_S", 4.0)
+    monkeypatch.setattr("services.scoring.fast_path.MOST_WAITING", 1)
     asked, found = 500, b""
     with serve_service(service) as client, socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         deaf.connect((client.base_url.host, client.base_url.port))
         deaf.settimeout(10)
         deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * asked)  # 20 MB of answers
-        time.sleep(1)
+        scored = lambda: client.post("/v1/score", content=payment(1), headers=JSON).status_code == 200  # noqa: E731
+        wait_until(scored, "it holds nobody's place", deadline_s=3)
+        time.sleep(5)
         with suppress(ConnectionResetError):
             while more := deaf.recv(2**20):
                 found += more

@@ -114,7 +114,7 @@ def test_without_a_service_the_registry_is_changed_and_the_next_start_follows(
 
 def test_a_rollback_without_a_reason_is_a_usage_error(run: Run, registry: FakeRegistry) -> None:
     status, _, err = run("rollback")
-    assert status == 2
+    assert status == 64
     assert "--reason" in err
 
 

@@ -174,8 +174,8 @@ class Courier:
         return self._slots.refused.keys() | self._slots.benched.keys()
 
     def _swap(self, serving: Serving) -> None:
+        self._on_swap(serving)  # first: of a first model, the history that belongs to it is there before a payment can be
         self._slots.swap(serving)
-        self._on_swap(serving)
         _log.info("serving version %s (epoch %d, from %s)", serving.champion.version, serving.plan.epoch, serving.source)
 
     def _note(self, code: str, message: str) -> None:

@@ -144,6 +144,14 @@ def test_a_late_label_of_a_payment_from_before_the_log_counts_in_the_features(la
     assert matrix[0, FEATURE_INDEX["terminal_reports_1d"]] == 1.0
 
 
+def test_a_first_model_is_heard_of_before_it_serves(lab: Settings, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = compose(lab, registry, trial_in_process)
+    served: list[object] = []
+    monkeypatch.setattr(service.engine, "expect_history", lambda: served.append(service.slots.serving))
+    service.courier.poll()
+    assert served == [None] and service.slots.serving is not None
+
+
 def test_promotion_swaps_the_version_under_traffic_without_a_failed_answer(lab: Settings, registry: FakeRegistry, bundles: Path) -> None:
     models = {v: Model.load(bundles / v, v) for v in ("1", "2", "3")}
     failures: list[str] = []

@@ -14,12 +14,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data.errors import BadInput
-from data.schema import CHANNELS, CURRENCY, looks_like_card_number
+from data.schema import CHANNELS, CURRENCY, LEVEL_PATTERN, MAYBE_CARD_NUMBER, TOKEN_PATTERN, looks_like_card_number
 
 MINUTE_MS: Final = 60_000
 S_FFSD_START_MS: Final = 1_704_067_200_000  # 2024-01-01T00:00Z, a date of ours: the file has none
+_NOT: Final = {  # what a text is that does not fit the pattern
+    TOKEN_PATTERN: "is no token of up to 64 letters, digits and _.:-",
+    LEVEL_PATTERN: "is no word of up to 32 lower-case letters, digits and _",
+}
 LARGEST_AMOUNT: Final = 10_000_000.0  # EUR; the limit of data.schema.Transaction.amount_minor
-TOKEN_PATTERN: Final = r"^[A-Za-z0-9_.:-]{1,64}$"  # as data.schema.Token
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,15 @@ class Adapter:
 
 def handbook(table: pa.Table) -> Payments:
     """The Fraud Detection Handbook's simulated transactions; its derived features, if there, are ignored."""
-    ids = numbers(table, "TRANSACTION_ID")
     scenario = numbers(table, "TX_FRAUD_SCENARIO")
     return Payments(
-        transaction_id=_tokens("hb_", ids),
+        transaction_id=_numbered("hb_", table, "TRANSACTION_ID"),
         time_ms=times(table, "TX_DATETIME"),
-        card_id=_tokens("card_", numbers(table, "CUSTOMER_ID")),
-        terminal_id=_tokens("term_", numbers(table, "TERMINAL_ID")),
+        card_id=_numbered("card_", table, "CUSTOMER_ID"),
+        terminal_id=_numbered("term_", table, "TERMINAL_ID"),
         amount=amounts(table, "TX_AMOUNT"),
         is_fraud=flags(table, "TX_FRAUD"),
-        known=np.ones(len(ids), dtype=bool),
+        known=np.ones(len(scenario), dtype=bool),
         campaign_kind=pc.if_else(pa.array(scenario > 0), _tokens("handbook_scenario_", scenario), pa.scalar(None, pa.string())),
         notes=("simulated; times are taken as UTC; no channel, category, place or device",),
     )
@@ -72,12 +74,12 @@ def s_ffsd(table: pa.Table) -> Payments:
     return Payments(
         transaction_id=_tokens("sf_", np.arange(len(index))),
         time_ms=(S_FFSD_START_MS + index * MINUTE_MS).astype(np.int64),
-        card_id=strings(table, "Source", token=True),
-        terminal_id=strings(table, "Target", token=True),
+        card_id=words(table, "Source"),
+        terminal_id=words(table, "Target"),
         amount=amounts(table, "Amount"),
         is_fraud=labels == 1,
         known=labels != 2,
-        optional={"category": pc.utf8_lower(strings(table, "Type", token=True))},
+        optional={"category": pc.utf8_lower(words(table, "Type"))},
         notes=(
             "no clock in the file: its index was taken as minutes since 2024-01-01, so hours and windows mean order, not time",
             "payments without a label were left out: the loop takes a payment that nobody reported for genuine",
@@ -93,18 +95,22 @@ def own(table: pa.Table) -> Payments:
     if "channel" in there:
         channels = pc.is_in(strings(table, "channel"), value_set=pa.array(CHANNELS))
         refuse(~_mask(channels), "channel", f"is not one of {', '.join(CHANNELS)}")
+    texts = {"category": words(table, "category", LEVEL_PATTERN)} if "category" in there else {}
+    if "device_id" in there:
+        texts["device_id"] = words(table, "device_id", empty=True)
     minor = numbers(table, "amount_minor")
     refuse(minor < 0, "amount_minor", "is negative")
+    refuse(minor > 100 * LARGEST_AMOUNT, "amount_minor", f"is above {100 * LARGEST_AMOUNT:,.0f}")
     is_fraud = flags(table, "is_fraud")
     return Payments(
-        transaction_id=strings(table, "transaction_id", token=True),
+        transaction_id=words(table, "transaction_id"),
         time_ms=times(table, "event_time"),
-        card_id=strings(table, "card_id", token=True),
-        terminal_id=strings(table, "terminal_id", token=True),
+        card_id=words(table, "card_id"),
+        terminal_id=words(table, "terminal_id"),
         amount=minor / 100,
         is_fraud=is_fraud,
         known=np.ones(len(is_fraud), dtype=bool),
-        optional={name: table[name].combine_chunks() for name in there},
+        optional={name: table[name].combine_chunks() for name in there} | texts,
     )
 
 
@@ -178,17 +184,32 @@ def times(table: pa.Table, name: str) -> NDArray[np.int64]:
     return moments
 
 
-def strings(table: pa.Table, name: str, *, token: bool = False) -> pa.Array:
-    """A column as text; a `token` must be an id as data.schema.Token says, and no card number."""
+def strings(table: pa.Table, name: str) -> pa.Array:
+    """A column as text. Raises BadInput for empty cells."""
     column = table[name].cast(pa.string()).combine_chunks()
     refuse(_mask(pc.is_null(column)), name, "is empty")
-    if token:
-        refuse(~_mask(pc.match_substring_regex(column, TOKEN_PATTERN)), name, "is no token of up to 64 letters, digits and _.:-")
-        digits = _mask(pc.match_substring_regex(column, r"\d[\d-]{11,}\d"))  # few rows reach the slow Luhn check
-        suspects = np.flatnonzero(digits)
-        cards = np.array([looks_like_card_number(column[int(i)].as_py()) for i in suspects], dtype=bool)
-        digits[suspects] = cards
-        refuse(digits, name, "looks like a card number; replace card numbers by tokens first")
+    return column
+
+
+def words(table: pa.Table, name: str, pattern: str = TOKEN_PATTERN, *, empty: bool = False) -> pa.Array:
+    """A column of what the service would take as ids or levels. Raises BadInput for other texts, for card numbers, and for empty
+    cells unless `empty` ones are allowed."""
+    column = table[name].cast(pa.string()).combine_chunks() if empty else strings(table, name)
+    refuse(~_mask(pc.match_substring_regex(column, pattern), missing=True), name, _NOT[pattern])
+    return _without_card_numbers(column, name)
+
+
+def _numbered(prefix: str, table: pa.Table, name: str) -> pa.Array:
+    """Ids made of a column of numbers."""
+    return _without_card_numbers(_tokens(prefix, numbers(table, name)), name)
+
+
+def _without_card_numbers(column: pa.Array, name: str) -> pa.Array:
+    """The same column. Raises BadInput when a text in it may be a card number, of which no copy is to be made."""
+    found = _mask(pc.match_substring_regex(column, MAYBE_CARD_NUMBER))  # few rows reach the slow Luhn check
+    suspects = np.flatnonzero(found)
+    found[suspects] = [looks_like_card_number(column[int(i)].as_py()) for i in suspects]
+    refuse(found, name, "looks like a card number; replace card numbers by tokens first")
     return column
 
 

@@ -27,6 +27,7 @@ _FEWEST_DIGITS: Final = 13
 # Digits in a row, or in the groups of four that are printed on a card, whatever stands between them.
 _CARD_NUMBER = re.compile(r"(?:\d[ -]?){13,19}|\d{4}([._:])\d{4}\1\d{4}(?:\1\d{1,4}){1,2}")
 _AS_BOTH_BEGIN = re.compile(r"\d[\d ._:-]{12}")
+MAYBE_CARD_NUMBER: Final = r"(?:\d[ -]?){13}|\d{4}[._:]\d{4}[._:]\d{4}"  # for columns: few texts match, and all card numbers
 
 
 def looks_like_card_number(text: str) -> bool:
@@ -49,8 +50,10 @@ def _refuse_card_number(text: str) -> str:
 
 # What the features' state can hold: whole seconds since 1970 in 32 bits. Beyond it lies a broken clock.
 Moment = Annotated[AwareDatetime, Field(ge=_EPOCH, lt=datetime(2106, 2, 7, 6, 28, 15, tzinfo=UTC))]
-Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$"), AfterValidator(_refuse_card_number)]
-Level = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$"), AfterValidator(_refuse_card_number)]
+TOKEN_PATTERN: Final = r"^[A-Za-z0-9_.:-]{1,64}$"
+LEVEL_PATTERN: Final = r"^[a-z0-9_]{1,32}$"
+Token = Annotated[str, Field(pattern=TOKEN_PATTERN), AfterValidator(_refuse_card_number)]
+Level = Annotated[str, Field(pattern=LEVEL_PATTERN), AfterValidator(_refuse_card_number)]
 
 
 class Message(BaseModel):

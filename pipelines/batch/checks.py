@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from data.features import FEATURES
 from data.history_layout import NEVER
-from data.schema import Transaction, looks_like_card_number
+from data.schema import MAYBE_CARD_NUMBER, Transaction, looks_like_card_number
 
 Flags = NDArray[np.bool_]
 Faults = dict[int, str]  # row -> what is wrong with it
 MASKED: Final = "[masked]"
-_LONG_NUMBER: Final = r"(?:\d[ -]?){13}|\d{4}[._:]\d{4}[._:]\d{4}"  # only such texts can hold a card number; the exact check is slow
 _LAST_MS: Final = NEVER * 1000
 
 
@@ -97,7 +96,7 @@ def _matches(texts: Any, pattern: str) -> Flags:
 
 
 def _holds_card_number(texts: Any) -> Flags:
-    found = _flags(pc.match_substring_regex(texts, _LONG_NUMBER))
+    found = _flags(pc.match_substring_regex(texts, MAYBE_CARD_NUMBER))
     for row in np.flatnonzero(found):
         found[row] = looks_like_card_number(texts[row].as_py())
     return found

@@ -21,13 +21,26 @@ from annotated_types import Ge, Le
 
 from data.dataset import Dataset, Kind, arrow_schema, to_frame
 from data.errors import BadBatch
-from data.schema import CURRENCY, LABEL_COLUMNS, LABEL_SOURCES, TRANSACTION_COLUMNS, Label, Transaction, looks_like_card_number
+from data.schema import (
+    CURRENCY,
+    LABEL_COLUMNS,
+    LABEL_SOURCES,
+    LEVEL_PATTERN,
+    MAYBE_CARD_NUMBER,
+    TOKEN_PATTERN,
+    TRANSACTION_COLUMNS,
+    Label,
+    Transaction,
+    looks_like_card_number,
+)
 
 _KINDS: Final[tuple[Kind, ...]] = ("transactions", "labels")
 _COLUMNS: Final = {"transactions": TRANSACTION_COLUMNS, "labels": LABEL_COLUMNS}
 _SHOWN_ROWS: Final = 5
-_TOKENS: Final = ("transaction_id", "card_id", "terminal_id", "device_id")
-_LONG_NUMBER: Final = r"(?:\d[ -]?){13}|\d{4}[._:]\d{4}[._:]\d{4}"  # only such ids can hold a card number; the exact check is slow
+_TEXTS: Final = {  # column -> its pattern, and what a text is that does not fit it
+    **dict.fromkeys(("transaction_id", "card_id", "terminal_id", "device_id"), (TOKEN_PATTERN, "is not a token")),
+    "category": (LEVEL_PATTERN, "is not a word of lower-case letters, digits and _"),
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ def check_transactions(frame: pd.DataFrame) -> list[Finding]:
     findings = _schema_findings(frame, TRANSACTION_COLUMNS, _ranges(Transaction))
     if findings:
         return findings
-    findings += [found for name in _TOKENS for found in _token_findings(name, frame[name])]
+    findings += [found for name, contract in _TEXTS.items() for found in _text_findings(name, frame[name], *contract)]
     findings += _rows_where(~frame["currency"].isin([CURRENCY]), "currency", f"is not {CURRENCY}")
     findings += _rows_where(~frame["channel"].isin(_literals(Transaction, "channel")), "channel", "is none of the schema's")
     return findings + _conflicts(frame)
@@ -189,14 +202,14 @@ def _literals(message: type[Transaction], name: str) -> tuple[str, ...]:
     return get_args(message.model_fields[name].annotation)
 
 
-def _token_findings(name: str, column: "pd.Series[Any]") -> list[Finding]:
-    malformed = _by_level(column, lambda levels: ~levels.str.fullmatch(r"[A-Za-z0-9_.:-]{1,64}"))
+def _text_findings(name: str, column: "pd.Series[Any]", pattern: str, complaint: str) -> list[Finding]:
+    malformed = _by_level(column, lambda levels: ~levels.str.fullmatch(pattern))
     exposed = _by_level(column, _hold_card_numbers)
-    return _rows_where(malformed, name, "is not a token") + _rows_where(exposed, name, "looks like a card number")
+    return _rows_where(malformed, name, complaint) + _rows_where(exposed, name, "looks like a card number")
 
 
 def _hold_card_numbers(levels: "pd.Series[Any]") -> "pd.Series[bool]":
-    found = levels.str.contains(_LONG_NUMBER, regex=True).to_numpy(dtype=bool, copy=True)
+    found = levels.str.contains(MAYBE_CARD_NUMBER, regex=True).to_numpy(dtype=bool, copy=True)
     found[found] = [looks_like_card_number(text) for text in levels[found]]
     return pd.Series(found, index=levels.index)
 

@@ -1,5 +1,7 @@
 """Promise 3: what was acknowledged is stored, once, and is answered the same way again, however the process dies."""
 
+import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -9,10 +11,11 @@ import numpy as np
 import pytest
 
 from data.prediction_frames import logged_decisions
+from services.scoring.engine import BUFFERED
 from tests.chaos.load import Load, payment, payments
 from tests.chaos.scoreboard import Scoreboard
 from tests.chaos.service import SCORING, Lab
-from tests.chaos.stored import END, faults, told
+from tests.chaos.stored import END, StoredAnswers, faults, told
 from tests.chaos.syscalls import LOG_WRITES, SENDS, SYNCS, Rule, Syscalls, die_after, die_at
 from tests.records import START
 
@@ -27,6 +30,7 @@ POINTS: dict[str, Callable[[int], Rule]] = {
 }
 RANDOM = "at random"
 SENT_AGAIN = 1_000  # acknowledged payments that are sent again in the end, the last ones
+CLIENTS = 8
 
 
 def test_kills_lose_nothing_and_repeat_nothing(lab: Lab, scoreboard: Scoreboard, tier: Callable[[int, int], int]) -> None:
@@ -59,6 +63,37 @@ def test_kills_lose_nothing_and_repeat_nothing(lab: Lab, scoreboard: Scoreboard,
         n=kills,
         failures=sum(counts.values()),
         figure=f"{len(load.acknowledged):,} acknowledged, {unheard.total()} stored unheard{told(counts)}",
+        passed=not any(counts.values()),
+    )
+
+
+def test_a_kill_of_a_service_that_does_not_wait_for_its_log_loses_the_last_moment_and_no_more(
+    lab: Lab, scoreboard: Scoreboard, tier: Callable[[int, int], int]
+) -> None:
+    """LAB_LOG_WRITE=buffered. The service alone is killed: the process that writes its log stores what it was sent."""
+    lab.settings["LAB_LOG_WRITE"] = "buffered"
+    kills = tier(4, 200)
+    rng = np.random.default_rng(4)
+    last: set[str] = set()  # the last acknowledged before each kill: one for each client and one more group
+    lab.start()
+    with Load(lab.port, payments(), clients=CLIENTS, attempts=10_000) as load:
+        for _ in range(kills):
+            load.wait_for(int(rng.integers(100, 400)))
+            os.kill(lab.pid, signal.SIGKILL)
+            assert lab.end() == -9
+            last |= set(list(load.acknowledged)[-CLIENTS - BUFFERED :])
+            lab.start()
+        load.stop()
+    lab.terminate()
+    counts = faults(lab.log, load.acknowledged)
+    lost = load.acknowledged.keys() - StoredAnswers(lab.log).ids
+    counts |= {"lost": len(lost - last), "unanswered": load.failures}
+    scoreboard.record(
+        promise=3,
+        name="LAB_LOG_WRITE=buffered: a kill loses the last moment's answers, and no others",
+        n=kills,
+        failures=sum(counts.values()),
+        figure=f"{len(load.acknowledged):,} acknowledged, {len(lost)} of the last {CLIENTS + BUFFERED} before a kill lost{told(counts)}",
         passed=not any(counts.values()),
     )
 

@@ -4,23 +4,26 @@ import errno
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
 import pytest
 
+from data.serving_plan import ServingPlan
 from tests.chaos.load import Load, payment, payments
 from tests.chaos.scoreboard import Scoreboard
 from tests.chaos.service import SCORING, Lab, wait_until
 from tests.chaos.stored import faults, told
-from tests.chaos.syscalls import LOG_WRITES, SYNCS, Syscalls, fail, go_on
+from tests.chaos.syscalls import LOG_WRITES, SENDS, SYNCS, Call, Syscalls, fail, go_on
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to fail a system call")
 
 WELL_AGAIN_S = 5.0
 SMALL_FILE_BYTES = 32 * 1024
 PROBES = 2_000_000  # payments that the load does not send, one for each outage
+ANY_WRITES = (*LOG_WRITES, *SENDS)
 Fault = Callable[[Lab, Syscalls], Iterator[None]]
 
 
@@ -42,6 +45,25 @@ def no_space(_: Lab, calls: Syscalls) -> Iterator[None]:
     assert calls.failed > before, "no write was failed"
 
 
+def full_disk(lab: Lab, calls: Syscalls) -> Iterator[None]:
+    """There is no space left for any file of the lab's home, and another champion is named meanwhile: its copy finds none either."""
+    refused: Counter[str] = Counter()
+
+    def no_write(call: Call) -> int:
+        if call.name not in ANY_WRITES or not call.file.startswith(str(lab.home)):
+            return 0
+        refused["log" if "predictions.db" in call.file else "others"] += 1
+        return errno.ENOSPC
+
+    epoch = lab.serving()["plan"]["epoch"] + 1
+    calls.rule = no_write
+    lab.registry.set_plan(ServingPlan(epoch, str(epoch % 3 + 1)))
+    yield
+    calls.rule = go_on
+    assert refused["log"] and refused["others"], f"not every kind of write was failed: {refused}"
+    wait_until(lambda: lab.follows(epoch), "the plan of the outage is followed", limit_s=WELL_AGAIN_S)
+
+
 def small_files(lab: Lab, _: Syscalls) -> Iterator[None]:
     """No file may grow beyond a size that the log already has: a quota, as far as SQLite can see.
 
@@ -58,7 +80,8 @@ def small_files(lab: Lab, _: Syscalls) -> Iterator[None]:
     ("fault", "name"),
     [
         (failing_sync, "a failed sync is refused, nothing acknowledged is lost"),
-        (no_space, "a full disk is refused, nothing acknowledged is lost"),
+        (no_space, "a log without space is refused, nothing acknowledged is lost"),
+        (full_disk, "a full disk is refused, nothing acknowledged is lost"),
         (small_files, "a file size limit is refused, nothing acknowledged is lost"),
     ],
 )
@@ -68,7 +91,7 @@ def test_a_bad_disk_costs_answers_but_none_that_was_given(
     outages = tier(3, 50)
     refusals = unclear = given = 0
     slowest = 0.0
-    with Syscalls(*SYNCS, *LOG_WRITES) as calls:
+    with Syscalls(*SYNCS, *ANY_WRITES) as calls:
         lab.start(calls.command(SCORING), pass_fds=calls.pass_fds)
         process = lab.pid
         with Load(lab.port, payments()) as load:

@@ -19,6 +19,9 @@ PAYMENTS = 600
 HOUR_S = 3_600
 APART = timedelta(minutes=5)  # between the clocks of two senders
 FEW_CARDS = 11  # so that both senders see each card
+TODAYS = 50  # payments of a service that is up to date, with each clock
+FAR_AHEAD_H = (3, 12, 24, 24 * 30)
+SPARE = 100_000  # numbers that no other payment here has
 # What may be below zero by its meaning: a deviation, and the code of a level that no model knows.
 SIGNED = {"amount_to_card_deviation", "channel", "category"}
 
@@ -66,6 +69,33 @@ def test_a_payment_from_too_far_ahead_is_refused(lab: Lab, scoreboard: Scoreboar
         failures=taken + near.failures,
         figure=f"{taken} taken, {near.failures} refused wrongly",
         passed=taken + near.failures == 0,
+    )
+
+
+def test_among_todays_payments_one_from_hours_ahead_is_refused_whatever_this_clock_says(lab: Lab, scoreboard: Scoreboard) -> None:
+    """The clock of a service that is up to date is set back an hour, and forward, while payments come in."""
+    now = datetime.now(UTC)
+    moments = {number: now + timedelta(seconds=number) for number in range(3 * TODAYS)}
+    refused_wrongly = taken = 0
+    for turn, seconds in enumerate((0, -HOUR_S, HOUR_S)):
+        lab.start(wrapped(f"clock={seconds}"))
+        assert abs(wrong_by(lab) - seconds) < 60, "the clock was not changed"
+        todays = range(turn * TODAYS, (turn + 1) * TODAYS)
+        with Load(lab.port, (payment(number, event_time=moments[number]) for number in todays), clients=1) as load:
+            pass
+        newest = moments[todays[-1]]
+        with Load(lab.port, (payment(SPARE * (turn + 1) + h, event_time=newest + timedelta(hours=h)) for h in FAR_AHEAD_H)) as far:
+            pass
+        refused_wrongly += load.failures
+        taken += sum(answer.status != 422 for answer in far.answers.values()) + len(far.unanswered)
+        lab.kill()
+    scoreboard.record(
+        promise=13,
+        name="of today's payments one from 3 h ahead gets 422, with this clock an hour off too",
+        n=3 * (TODAYS + len(FAR_AHEAD_H)),
+        failures=refused_wrongly + taken,
+        figure=f"{taken} taken, {refused_wrongly} refused wrongly",
+        passed=refused_wrongly + taken == 0,
     )
 
 

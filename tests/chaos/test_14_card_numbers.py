@@ -2,19 +2,41 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
+import pytest
+
+from data.errors import BadInput
 from data.schema import looks_like_card_number
+from data.settings import REPOSITORY, Settings
 from labs.endpoint.bodies import GOOD, Answer, Body, send
 from labs.endpoint.cards import card_numbers, digits_of, grouped
+from labs.engine.levels import level_of
+from labs.engine.live_state import put_back
+from labs.engine.prepare import Preparation
+from labs.service import serving_once_ready
+from services.supervisor import Supervisor
 from tests.chaos.load import payment
+from tests.chaos.registry import free_port
 from tests.chaos.scoreboard import Scoreboard
 from tests.chaos.service import Lab
+from tests.observe.stack import environment
+from tests.payments import transactions
 
 CANARIES = 200
+RESTS = {  # what a lab leaves: the pattern of its files
+    "MLflow's database": "mlflow.db",
+    "models": "MLmodel",
+    "Evidently's pages": "reports/drift_*.html",
+    "its snapshots": "snapshots/*.json",
+    "logs": "*.log",
+}
 JSON = "Content-Type: application/json"
 GROUPS = ("", " ", "-", ".", "_", ":")  # as people and programs write them: 4929 0000 0000 0006
 
@@ -53,6 +75,62 @@ def test_no_card_number_rests_anywhere(lab: Lab, scoreboard: Scoreboard, tier: C
         figure=f"{CANARIES} numbers in {len(PLACES)} places; hits in files: {found or 'none'}; {len(echoes)} echoes {echoes[:1] or ''}",
         passed=not found and not echoes,
     )
+
+
+def test_no_card_number_rests_in_a_lab_that_monitors_and_trains(
+    scoreboard: Scoreboard, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Sent to the service of a whole lab and offered to it in files; then a drift is told, Evidently keeps its page, a model is trained."""
+    if not request.config.getoption("nightly"):
+        pytest.skip("takes minutes: see --nightly")
+    scoring, mlflow, prefect, work = (free_port() for _ in range(4))
+    settings = Settings(
+        home=tmp_path / "lab", scoring_port=scoring, mlflow_port=mlflow, prefect_port=prefect, work_port=work, start_timeout_s=600
+    )
+    canaries = list(card_numbers(CANARIES))
+    Preparation(settings, lambda *_: None).make("traffic")
+    put_back(settings.home, level_of(settings, "traffic"))
+    echoes = 0
+    with Supervisor(settings).owning() as supervisor:
+        supervisor.start(("mlflow", "scoring"))
+        serving_once_ready(settings)
+        for i, canary in enumerate(canaries):
+            for place in list(PLACES.values())[i % 3 :: 3]:
+                echoes += canary.encode() in digits_of(place(scoring, canary, i).content)
+        files = offered(canaries, tmp_path)
+        commands = ("drift inject D3 --days 1", "drift stop", "traffic --days 0.1", "work --once", "train")
+        with (settings.home / "said.log").open("wb") as said:
+            taken = sum(ends(settings, said, "train", "--data", str(file)) != BadInput.exit_status for file in files)
+            ended = {command: ends(settings, said, *command.split()) for command in commands}
+    assert max(ended.values()) <= 1, f"{ended}"
+    found = hits(canaries, settings.home)
+    seen = {kind: len(list(settings.home.rglob(pattern))) for kind, pattern in RESTS.items()}
+    assert all(seen.values()), f"not everything was there to be looked at: {seen}"
+    scoreboard.record(
+        promise=14,
+        name="no card number rests in a lab that monitors and trains",
+        n=CANARIES * len(PLACES) // 3 + len(files),
+        failures=taken + echoes + sum(found.values()),
+        figure=f"{taken} files taken; {echoes} echoes; hits: {found or 'none'}; among the files {', '.join(seen)}",
+        passed=not taken and not echoes and not found,
+    )
+
+
+def ends(settings: Settings, said: BinaryIO, *arguments: str) -> int:
+    """The exit status of `lab ...`; what it says goes into `said`."""
+    command = [sys.executable, "-c", "from labs.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment(settings), stdout=said, stderr=said, check=False).returncode
+
+
+def offered(canaries: list[str], folder: Path) -> list[Path]:
+    """Payments as CSV, with card numbers in one column each."""
+    files = []
+    for column in ("transaction_id", "card_id", "terminal_id", "category", "device_id"):
+        frame = transactions(3, len(canaries)).astype(object).assign(is_fraud=0)
+        frame.loc[: len(canaries) - 1, column] = canaries
+        files.append(folder / f"{column}.csv")
+        frame.to_csv(files[-1], index=False)
+    return files
 
 
 def digits(text: str) -> bytes:

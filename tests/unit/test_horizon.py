@@ -37,6 +37,17 @@ def test_a_replay_in_the_future_of_the_wall_clock_goes_on_a_day_at_a_time() -> N
     ahead.admit(event_seconds(replay + timedelta(hours=25)))
 
 
+def test_todays_payments_go_on_while_this_machines_clock_is_an_hour_slow() -> None:
+    newest = NOW + timedelta(hours=1)
+    horizon(newest).admit(event_seconds(newest + timedelta(minutes=59)))
+
+
+@pytest.mark.parametrize("newest", [NOW + timedelta(hours=24), NOW, NOW - timedelta(hours=24)])
+def test_among_todays_payments_one_more_than_an_hour_ahead_is_refused(newest: datetime) -> None:
+    with pytest.raises(BadInput, match="an hour ahead of the newest"):
+        horizon(newest).admit(event_seconds(max(newest, NOW) + timedelta(hours=1, seconds=1)))
+
+
 def test_a_late_payment_does_not_bring_the_horizon_back() -> None:
     replay = NOW + timedelta(days=900)
     ahead = horizon(replay)

@@ -16,6 +16,7 @@ from data.sources import import_file
 
 SECRET = "sEcReT"  # a value that no message may repeat
 CARD_NUMBER = "4111111111111111"  # the networks' public test number; passes the Luhn check
+CARD_NUMBER_IN_GROUPS = "4111.1111.1111.1111"
 
 
 def handbook(rows: int = 40) -> pd.DataFrame:
@@ -62,6 +63,8 @@ def own() -> pd.DataFrame:
             "amount_minor": [1234, 50],
             "currency": "EUR",
             "channel": "online",
+            "category": ["travel", "cash"],
+            "device_id": ["d1", None],
             "is_fraud": [False, True],
         }
     )
@@ -201,8 +204,14 @@ def test_s_ffsd_gives_minutes_for_its_index_and_leaves_unlabelled_and_empty_paym
 def test_own_tables_keep_their_optional_columns(tmp_path: Path, dataset: Dataset) -> None:
     import_file(saved(own(), tmp_path), dataset)
     row = dataset.read("transactions", date(2026, 1, 5), date(2026, 1, 6)).iloc[0]
-    assert (row.channel, row.category, row.amount_minor, row.card_id) == ("online", "unknown", 1234, "c1")
-    assert row.isna()[["latitude", "longitude", "device_id"]].all()
+    assert (row.channel, row.category, row.device_id, row.amount_minor, row.card_id) == ("online", "travel", "d1", 1234, "c1")
+    assert row.isna()[["latitude", "longitude"]].all()
+
+
+def test_own_tables_need_no_optional_column(tmp_path: Path, dataset: Dataset) -> None:
+    import_file(saved(own().drop(columns=["channel", "category", "device_id"]), tmp_path), dataset)
+    row = dataset.read("transactions", date(2026, 1, 5), date(2026, 1, 6)).iloc[0]
+    assert row.category == "unknown" and row.isna()[["latitude", "longitude", "device_id"]].all()
 
 
 def test_ulb_is_recognised_and_sent_to_its_bench(tmp_path: Path, dataset: Dataset) -> None:
@@ -232,6 +241,7 @@ CORPUS = [
     (handbook, "TX_FRAUD", None, "TX_FRAUD is empty"),
     (handbook, "TRANSACTION_ID", 0, "transaction id repeats an earlier one in 1 of 40 rows, first in row 40"),
     (handbook, "CUSTOMER_ID", None, "CUSTOMER_ID is empty"),
+    (handbook, "CUSTOMER_ID", int(CARD_NUMBER), "CUSTOMER_ID looks like a card number"),
     (handbook, "TX_DATETIME", SECRET, "TX_DATETIME is not a time"),
     (handbook, "TX_DATETIME", "2018-02-31 10:00:00", "TX_DATETIME holds a date that does not exist"),
     (handbook, "TX_DATETIME", None, "TX_DATETIME is "),
@@ -242,7 +252,13 @@ CORPUS = [
     (own, "currency", None, "currency is empty"),
     (own, "channel", "telepathy", "channel is not one of chip"),
     (own, "card_id", CARD_NUMBER, "card_id looks like a card number"),
+    (own, "card_id", CARD_NUMBER_IN_GROUPS, "card_id looks like a card number"),
+    (own, "category", CARD_NUMBER, "category looks like a card number"),
+    (own, "category", None, "category is empty in 1 of 2 rows"),
+    (own, "category", "Gift Cards", "category is no word of up to 32 lower-case letters"),
+    (own, "device_id", CARD_NUMBER, "device_id looks like a card number"),
     (own, "amount_minor", -1, "amount_minor is negative"),
+    (own, "amount_minor", int(CARD_NUMBER), "amount_minor is above 1,000,000,000"),
     (own, "is_fraud", SECRET, "is_fraud is not a number"),
     (own, "event_time", "2026-01-06T09:30:00", "event_time carries an offset where the first row does not"),
 ]

@@ -71,6 +71,8 @@ BAD: dict[str, tuple[str, str, Change, str]] = {
     "impossible place": ("transactions", "latitude", lambda f: f.assign(latitude=123.0), "less_than_or_equal_to"),
     "unknown channel": ("transactions", "channel", cell("channel", "fax"), "none of the schema's"),
     "card number as card": ("transactions", "card_id", cell("card_id", CARD_NUMBER), "looks like a card number"),
+    "card number as category": ("transactions", "category", cell("category", CARD_NUMBER), "looks like a card number"),
+    "category with spaces": ("transactions", "category", cell("category", "gift cards"), "is not a word"),
     "id with spaces": ("transactions", "terminal_id", cell("terminal_id", "a till"), "is not a token"),
     "another day's rows": ("transactions", "event_time", next_day, "is not on 2026-01-05"),
     "two payments, one id": ("transactions", "transaction_id", clash, "names two different payments"),

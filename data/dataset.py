@@ -10,7 +10,7 @@ Days are written to a temporary name and renamed, so a killed writer leaves no h
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from data.partial import partial_of
 from data.schema import LABEL_COLUMNS, TRANSACTION_COLUMNS, TRUTH_COLUMNS
 
 Kind = Literal["transactions", "labels", "truth"]
+_A_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9].parquet"
 _COLUMNS = {"transactions": TRANSACTION_COLUMNS, "labels": LABEL_COLUMNS, "truth": TRUTH_COLUMNS}
 
 
@@ -48,7 +49,7 @@ class Dataset:
 
     def days(self) -> list[date]:
         """The days present, in order. A day counts once its transactions are there (they are written last)."""
-        return sorted(date.fromisoformat(file.stem) for file in (self.root / "transactions").glob("????-??-??.parquet"))
+        return sorted(date.fromisoformat(file.stem) for file in (self.root / "transactions").glob(_A_DAY))
 
     def path(self, kind: Kind, day: date) -> Path:
         return self.root / kind / f"{day.isoformat()}.parquet"
@@ -58,18 +59,9 @@ class Dataset:
         for kind in sorted(tables, key=lambda k: k == "transactions"):
             target = self.path(kind, day)
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = partial_of(target)
-            try:
-                schema = arrow_schema(kind).with_metadata(tables[kind].schema.metadata)  # a maker may leave its mark
-                pq.write_table(tables[kind].cast(schema), partial, compression="zstd")
-                partial.replace(target)
-            except OSError as error:
-                partial.unlink(missing_ok=True)
-                raise DiskFull(
-                    f"{target} could not be written ({error.strerror}).",
-                    next_step="Free some space or point LAB_HOME at another disk, then run the same command again.",
-                    where=str(target),
-                ) from error
+            schema = arrow_schema(kind).with_metadata(tables[kind].schema.metadata)  # a maker may leave its mark
+            table = tables[kind].cast(schema)
+            _write_whole(target, lambda partial, table=table: pq.write_table(table, partial, compression="zstd"))  # type: ignore[misc]
 
     def read(self, kind: Kind, start: date, end: date) -> pd.DataFrame:
         """Rows of days in [start, end), in order. Raises EmptyWindow when no such day is there."""
@@ -104,9 +96,10 @@ class Dataset:
         return whole.hexdigest()
 
     def describe(self, facts: dict[str, Any]) -> None:
-        """Record where the rows came from."""
+        """Record where the rows came from. Raises DiskFull; an earlier record then stays."""
         self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / "source.json").write_text(json.dumps(facts, indent=2, sort_keys=True, default=str) + "\n")
+        text = json.dumps(facts, indent=2, sort_keys=True, default=str) + "\n"
+        _write_whole(self.root / "source.json", lambda partial: partial.write_text(text))
 
     def description(self) -> dict[str, Any]:
         """What `describe` recorded. Raises MissingFile when the dataset was never finished."""
@@ -115,6 +108,21 @@ class Dataset:
             raise MissingFile(f"{self.root} holds no finished dataset.", next_step="Run `lab train` to make it.", where=str(file))
         facts: dict[str, Any] = json.loads(file.read_text())
         return facts
+
+
+def _write_whole(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name, then give it its own. Raises DiskFull; an earlier file then stays."""
+    partial = partial_of(target)
+    try:
+        write(partial)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DiskFull(
+            f"{target} could not be written ({error.strerror}).",
+            next_step="Free some space or point LAB_HOME at another disk, then run the same command again.",
+            where=str(target),
+        ) from error
 
 
 def to_frame(table: pa.Table, kind: Kind) -> pd.DataFrame:

@@ -6,8 +6,11 @@ An import is whole or it is not there: until it has finished the dataset has no 
 after a kill completes it. Importing the same bytes and span again does nothing.
 """
 
+import csv
 import hashlib
 import shutil
+from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,9 +18,9 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow import csv as arrow_csv
 
 from data.adapters import ADAPTERS, Adapter, Payments, refuse
 from data.dataset import Dataset, Kind
@@ -111,7 +114,7 @@ def read_table(path: Path) -> pa.Table:
         with path.open("rb") as file:
             start = file.read(4)
         table = pq.ParquetFile(path).read() if start == _PARQUET_MAGIC else _read_csv(path)
-    except (pa.ArrowInvalid, UnicodeDecodeError, OSError):
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError, csv.Error):
         raise BadInput(
             f"{path.name} can be read neither as Parquet nor as CSV: it is damaged, cut short or something else.",
             next_step="Give a Parquet file, or a CSV file in UTF-8 with a header line.",
@@ -119,6 +122,10 @@ def read_table(path: Path) -> pa.Table:
         ) from None
     if table.num_rows == 0:
         raise BadInput(f"{path.name} holds no rows.", next_step="Give a file with payments in it.", where=path.name)
+    if repeated := [name for name, times in Counter(table.column_names).items() if times > 1]:
+        raise BadInput(
+            f"{path.name} has {repeated[0]} more than once among its columns.", next_step="Rename or remove one.", where=repeated[0]
+        )
     # One kind of text, however the writer kept it.
     fields = [f.with_type(pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_dictionary(f.type) else f for f in table.schema]
     return table.cast(pa.schema(fields))
@@ -144,17 +151,42 @@ def file_digest(path: Path) -> str:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    with path.open("rb") as file:
-        header = file.readline().decode("utf-8-sig")
-    names = [name.strip().strip('"') for name in header.rstrip("\r\n").split(",")]
-    if not names[0] or "\x00" in header:
+    """All cells as text, empty ones as null. Raises BadInput for a row longer or shorter than the header, and what the readers raise."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        names = [name.strip() or f"unnamed {number}" for number, name in enumerate(next(reader, [""]), 1)]
+        header_lines = reader.line_num
+    if not any(char.isalpha() for char in "".join(names)) or "\x00" in "".join(names):
         raise pa.ArrowInvalid("no header")
-    return csv.read_csv(
-        path,
-        read_options=csv.ReadOptions(column_names=names, skip_rows=1),
-        convert_options=csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=["", "NaN", "nan"]
-        ),
+    odd: list[arrow_csv.InvalidRow] = []
+
+    def stop(row: arrow_csv.InvalidRow) -> str:
+        odd.append(row)
+        return "error"
+
+    def read(*, threads: bool) -> pa.Table:
+        return arrow_csv.read_csv(
+            path,
+            read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=header_lines, use_threads=threads),
+            parse_options=arrow_csv.ParseOptions(invalid_row_handler=stop),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=["", "NaN", "nan"]
+            ),
+        )
+
+    try:
+        return read(threads=True)
+    except pa.ArrowInvalid:
+        if not odd:
+            raise
+    odd.clear()
+    with suppress(pa.ArrowInvalid):  # again, as only one thread alone knows the row's number
+        read(threads=False)
+    row = odd[0]
+    raise BadInput(
+        f"{path.name} has {row.actual_columns} cells in row {row.number - header_lines}, and {row.expected_columns} in its header.",
+        next_step="Correct the row, or save the table as Parquet.",
+        where=path.name,
     )
 
 
@@ -254,15 +286,24 @@ def _labels(transactions: pa.Table, delay_days: int) -> pa.Table:
 
 
 def _finished(dataset: Dataset, request: dict[str, Any]) -> SourceFacts | None:
-    """The facts of an equal import that finished, or None when there is none yet. Raises BadInput when the place is taken."""
+    """The facts of an equal import that finished, or None when there is none yet. Raises BadInput when the place is taken.
+
+    An import of which days are missing, because they broke the schema and were set aside, has not finished; the file may be
+    another one by now.
+    """
     taken = BadInput(
-        f"{dataset.root} already holds other data.", next_step="Choose another folder, or delete that one.", where=str(dataset.root)
+        f"{dataset.root} already holds other data.",
+        next_step="Delete that folder and run the same command again, or give the file another name.",
+        where=str(dataset.root),
     )
     try:
         found = dataset.description()
     except MissingFile:
         if dataset.days() and not _marker(dataset).exists():
             raise taken from None
+        return None
+    if set(found.get("written", ())) - {day.isoformat() for day in dataset.days()}:
+        _marker(dataset).touch()
         return None
     if found.get("request") != request:
         raise taken
@@ -285,5 +326,5 @@ def _write(dataset: Dataset, request: dict[str, Any], tables: dict[date, dict[Ki
     marker.touch()
     for day, kinds in tables.items():
         dataset.write_day(day, kinds)
-    dataset.describe(asdict(facts) | {"request": request})
+    dataset.describe(asdict(facts) | {"request": request, "written": [day.isoformat() for day in tables]})
     marker.unlink()

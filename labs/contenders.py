@@ -203,6 +203,7 @@ def from_batch(payments: Path, answers: Path) -> Scored:
     asked = {"transaction_id": pa.string(), "event_time": pa.timestamp("ms", tz="UTC"), "card_id": pa.string(), "amount_minor": pa.int64()}
     given = {"transaction_id": pa.string(), "score": pa.float64(), "decision": pa.string()}
     paid, answered = (_table(path, pa.schema(list(columns.items()))) for path, columns in ((payments, asked), (answers, given)))
+    paid, answered = (rows.drop_duplicates("transaction_id") for rows in (paid, answered))  # the first of an id stands, as in the service
     rows = paid.merge(answered, on="transaction_id").sort_values("event_time", kind="stable")
     if rows.empty:
         raise BadInput(

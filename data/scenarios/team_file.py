@@ -17,6 +17,7 @@ from data.scenarios.catalogue import SCENARIOS
 from data.scenarios.scenario import Action, Part, Scenario
 
 Place = Sequence[int | str]
+MOST_DAYS: Final = 3_650  # of an onset
 
 
 def _known_mechanism(name: str) -> str:
@@ -60,9 +61,9 @@ class _PartTable(_Table):
 
 
 class _OnsetTable(_Table):
-    ramp_days: Annotated[int, Field(ge=0)] = 0
-    days: Annotated[int, Field(ge=1)] | None = None
-    every_days: Annotated[int, Field(ge=1)] | None = None
+    ramp_days: Annotated[int, Field(ge=0, le=MOST_DAYS)] = 0
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
+    every_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> "_OnsetTable":
@@ -119,7 +120,7 @@ def load_scenarios(path: Path, detectors: Collection[str]) -> dict[str, Scenario
     Raises MissingFile, and BadInput naming the line at fault and what was expected there.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
         file = _File.model_validate(tomllib.loads(text), context=detectors)
     except OSError:
         raise MissingFile(f"There are no scenarios to read at {path}.", next_step="Name another file.", where=str(path)) from None

@@ -207,7 +207,7 @@ def plan_of(opened: Opened) -> RolloutPlan:
     """The plan as the ledger has it. One that this version of the lab cannot read is none: then the rollout is withdrawn."""
     try:
         return RolloutPlan.from_json(opened.plan)
-    except (TypeError, BadInput):
+    except (ValueError, BadInput):
         return RolloutPlan.load()
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data.bundle import Model
@@ -118,7 +119,7 @@ def _of_features(model: Model) -> Score:
 
 
 def _of_payments(model: Model, request: BatchRequest) -> Score:
-    history = History.load(request.history) if request.history else History()
+    history = _history_before(request.history)
     reports = _reports(request.labels).to_pandas()
 
     def answer(rows: pa.Table) -> pa.Table:
@@ -136,6 +137,20 @@ def _of_payments(model: Model, request: BatchRequest) -> Score:
     return score
 
 
+def _history_before(saved: Path | None) -> History:
+    """What was saved, or nothing yet. Raises BadInput: the file is the caller's, so nothing is said of deleting it."""
+    if saved is None:
+        return History()
+    try:
+        return History.load(saved)
+    except BadInput as error:
+        raise BadInput(
+            error.message,
+            next_step="Give what training left in LAB_HOME, history/snapshot, or leave --history out: then IN has no past.",
+            where=str(saved),
+        ) from error
+
+
 def feature_matrix(rows: pa.Table) -> NDArray[np.float64]:
     """The features of FEATURE_SCHEMA as the model takes them, (n, FEATURE_COUNT); a missing value becomes NaN."""
     return np.stack([rows[name].chunk(0).to_numpy(zero_copy_only=False) for name in FEATURES], axis=1)
@@ -146,7 +161,9 @@ def _reports(labels: Path | None) -> pa.Table:
     if labels is None:
         return REPORT_SCHEMA.empty_table()
     pieces = ParquetSource(labels, REPORT_SCHEMA, "labels").pieces(PAYMENT_PIECE_ROWS)
-    frauds = pa.concat_tables([REPORT_SCHEMA.empty_table(), *(piece.rows.filter(piece.rows["is_fraud"]) for piece in pieces)])
+    frauds = pa.concat_tables(
+        [REPORT_SCHEMA.empty_table(), *(piece.rows.filter(pc.fill_null(piece.rows["is_fraud"], True)) for piece in pieces)]
+    )
     for name in REPORT_SCHEMA.names:
         if frauds[name].null_count:
             raise BadInput(f"A label has no {name}.", next_step="Correct the labels, then run the same command again.", where=name)

@@ -10,11 +10,20 @@ import tomllib
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from data.errors import BadInput, MissingFile
 
 StepMode = Literal["shadow", "canary", "soak"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Chance = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Factor = Annotated[float, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 DEFAULT_PLAN = Path(__file__).with_name("rollout.toml")
 
 
@@ -22,11 +31,13 @@ DEFAULT_PLAN = Path(__file__).with_name("rollout.toml")
 class Step:
     """One stretch of a rollout. It ends when its evidence is in, a guardrail trips, or `max_days` of event time have passed."""
 
+    __pydantic_config__: ClassVar = STRICT
+
     name: str
     mode: StepMode
-    share: float  # of cards that the challenger answers: 0 in shadow, 1 in soak
-    min_payments: int  # scored by the challenger in shadow, answered by it later
-    max_days: float
+    share: Share  # of cards that the challenger answers: 0 in shadow, 1 in soak
+    min_payments: Count  # scored by the challenger in shadow, answered by it later
+    max_days: Positive
     needs_money: bool  # leave only after the challenger is shown not to cost more
 
 
@@ -34,49 +45,53 @@ class Step:
 class Budgets:
     """Chance of a false alarm over the whole rollout, however often one looks: 1 % together, so 0.8 % to be rolled back for nothing."""
 
-    errors: float = 0.003
-    latency: float = 0.002  # half for "over the objective"; a quarter for "slower than the champion", and for the champion's own
-    alerts: float = 0.002  # half for more, half for fewer
-    money: float = 0.001
-    scores: float = 0.001  # pauses
-    sample_ratio: float = 0.001  # pauses
+    __pydantic_config__: ClassVar = STRICT
+
+    errors: Chance = 0.003
+    latency: Chance = 0.002  # half for "over the objective"; a quarter for "slower than the champion", and for the champion's own
+    alerts: Chance = 0.002  # half for more, half for fewer
+    money: Chance = 0.001
+    scores: Chance = 0.001  # pauses
+    sample_ratio: Chance = 0.001  # pauses
 
 
 @dataclass(frozen=True)
 class RolloutPlan:
     """Everything that a rollout is judged by. Rates are per payment unless the name says otherwise."""
 
+    __pydantic_config__: ClassVar = STRICT
+
     steps: tuple[Step, ...]
     budgets: Budgets = field(default_factory=Budgets)
     seed: int = 7  # part of the salt that draws the canary's cards
 
-    first_look_minutes: float = 5.0  # looks start short, so that a broken model meets few cards,
-    longest_look_hours: float = 6.0  # and double up to this: evidence may be looked at any number of times
+    first_look_minutes: Positive = 5.0  # looks start short, so that a broken model meets few cards,
+    longest_look_hours: Positive = 6.0  # and double up to this: evidence may be looked at any number of times
 
-    maturity_days: float = 7.0  # a payment is judged once, by what was reported when it was this old
-    promotion_alpha: float = 0.05  # chance to go on with a challenger that is worse than a margin allows, for each margin
-    money_margin: float = 0.05  # "not worse" means: costs at most this share more. Less cannot be shown in weeks of traffic
-    amount_cap_eur: float = 100.0  # of a missed fraud's loss: else a few large amounts decide alone. On our world's drift, evidence
+    maturity_days: NotNegative = 7.0  # a payment is judged once, by what was reported when it was this old
+    promotion_alpha: Chance = 0.05  # chance to go on with a challenger that is worse than a margin allows, for each margin
+    money_margin: NotNegative = 0.05  # "not worse" means: costs at most this share more. Less cannot be shown in weeks of traffic
+    amount_cap_eur: Positive = 100.0  # of a missed fraud's loss: else a few large amounts decide alone. On our world's drift, evidence
     # for a better model after 24 days was 10^9 to 1 with this cap, 10^5 with 200 and 10^2.5 with 500
-    count_loss_eur: float = 50.0  # of every missed fraud, where frauds are counted: about the median amount of one
-    min_matured_payments: int = 5_000  # less, and one campaign of fraud is all the evidence
-    min_matured_frauds: int = 25
+    count_loss_eur: Positive = 50.0  # of every missed fraud, where frauds are counted: about the median amount of one
+    min_matured_payments: Count = 5_000  # less, and one campaign of fraud is all the evidence
+    min_matured_frauds: Count = 25
 
-    tolerance: float = 1.2  # times the failing or slow answers of the champion: a model just loaded has cold caches
-    slow_ms: float = 50.0  # an answer above this is slow: the objective's p99
-    slow_share: float = 0.01  # and this share of answers may be
-    slow_margin: float = 0.05  # to go on, at most this share of its answers may be slow; 92 fast ones in a row say so
-    error_margin: float = 0.005  # to go on, it may fail on at most this share of payments more than the champion
-    alert_ratio: float = 1.25  # of the champion's alerts on the same payments; more, or fewer by it, waits for labels,
-    alert_ceiling_per_thousand: float = 20.0  # and above this (twice what the team can review) there is no reason for more
-    alert_floor_per_thousand: float = 0.5  # a model that alerts on less than a tenth of the usual frauds is mute
-    score_factor: float = 2.0  # between scores of the same payment: a lost calibrator makes it 3 and more
-    expected_factor: float = 1.5  # between the frauds that both models expect: two calibrated ones expect the same number
-    reported_factor: float = 2.0  # what differs by either waits until labels show that it is worth it, and that it expects at most this
+    tolerance: Factor = 1.2  # times the failing or slow answers of the champion: a model just loaded has cold caches
+    slow_ms: Positive = 50.0  # an answer above this is slow: the objective's p99
+    slow_share: Chance = 0.01  # and this share of answers may be
+    slow_margin: Chance = 0.05  # to go on, at most this share of its answers may be slow; 92 fast ones in a row say so
+    error_margin: Chance = 0.005  # to go on, it may fail on at most this share of payments more than the champion
+    alert_ratio: Factor = 1.25  # of the champion's alerts on the same payments; more, or fewer by it, waits for labels,
+    alert_ceiling_per_thousand: Positive = 20.0  # and above this (twice what the team can review) there is no reason for more
+    alert_floor_per_thousand: NotNegative = 0.5  # a model that alerts on less than a tenth of the usual frauds is mute
+    score_factor: Factor = 2.0  # between scores of the same payment: a lost calibrator makes it 3 and more
+    expected_factor: Factor = 1.5  # between the frauds that both models expect: two calibrated ones expect the same number
+    reported_factor: Factor = 2.0  # what differs by either waits until labels show that it is worth it, and that it expects at most this
     # many times the frauds reported and no fewer than one in so many; on our world 3 in 10 are reported after the age of maturity
 
-    silence_hours: float = 24.0  # without payments: pause; three times as long: roll back
-    label_silence_days: float = 3.0  # the same for labels
+    silence_hours: Positive = 24.0  # without payments: pause; three times as long: roll back
+    label_silence_days: Positive = 3.0  # the same for labels
 
     def __post_init__(self) -> None:
         modes = [step.mode for step in self.steps]
@@ -109,17 +124,24 @@ class RolloutPlan:
     def load(cls, path: Path = DEFAULT_PLAN) -> "RolloutPlan":
         """Read a plan file. Raises MissingFile, and BadInput naming what is wrong in it."""
         try:
-            return cls.from_json(tomllib.loads(path.read_text()))
-        except FileNotFoundError:
-            raise MissingFile(f"There is no rollout plan at {path}.", next_step="Name another file.", where=str(path)) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+            return cls.from_json(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        except OSError:
+            raise MissingFile(f"There is no rollout plan to read at {path}.", next_step="Name another file.", where=str(path)) from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "the plan"
+            raise BadInput(
+                f"{path.name} is no rollout plan: {place}: {first['msg']}.", next_step="Compare it with rollout.toml.", where=place
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadInput(
                 f"{path.name} is no rollout plan: {error}.", next_step="Compare it with rollout.toml.", where=path.name
             ) from None
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> "RolloutPlan":
-        """The reverse of `to_json`; what is left out has its default. Raises TypeError for other fields, BadInput as ever."""
-        steps = tuple(Step(**step) for step in facts.get("steps", ()))
-        rest = {name: value for name, value in facts.items() if name not in ("steps", "budgets")}
-        return cls(steps=steps, budgets=Budgets(**facts.get("budgets", {})), **rest)
+        """The reverse of `to_json`; what is left out has its default. Raises pydantic's ValidationError, and BadInput as ever."""
+        return _PLAN.validate_json(json.dumps(facts, default=str))
+
+
+_PLAN = TypeAdapter(RolloutPlan)

@@ -24,6 +24,7 @@ from data.bundle import Model, verify_bundle
 from data.dataset import Dataset
 from data.errors import NotEnoughLabels
 from data.log_database import LogPlace
+from data.partial import partial_of
 from data.registry import CHAMPION, Registry
 from data.schema import event_seconds
 from data.settings import Settings
@@ -88,7 +89,9 @@ def train_model(
     outcome: TrainingOutcome = steps("publish", publish_to, training, settings.mlflow_url, registry, settings.home / "keys")
     outcome = replace(outcome, durations_s=steps.durations_s)
     if outcome.version is not None:
-        (cache / "outcome.json").write_text(json.dumps(outcome.to_json()))
+        file = cache / "outcome.json"
+        partial_of(file).write_text(json.dumps(outcome.to_json()))
+        partial_of(file).replace(file)
     return outcome
 
 

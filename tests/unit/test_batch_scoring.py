@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.bundle import Model
-from data.dataset import Dataset, to_table
+from data.dataset import Dataset, arrow_schema, to_table
 from data.errors import BadInput, DiskFull, MissingFile, ModelFailed
 from data.features import FEATURE_INDEX, FEATURES
 from data.history import build_features
@@ -162,6 +162,17 @@ def test_payments_score_on_the_features_of_their_history_and_of_the_frauds_known
     assert answers["score"].tolist() != score(dataset.root, history=tmp_path / "history")[1]["score"].tolist(), "the reports count"
 
 
+def test_a_label_that_says_nothing_is_refused(score: Callable[..., tuple[BatchSummary, Frame]], tmp_path: Path) -> None:
+    frame = transactions(1, 50)
+    labels = frame[["transaction_id", "event_time"]].assign(report_time=frame["event_time"], is_fraud=True, source="dispute").astype(object)
+    labels.loc[7, "is_fraud"] = None
+    nullable = pa.schema([field.with_nullable(True) for field in arrow_schema("labels")])
+    source = write(to_table(frame, "transactions"), tmp_path / "in.parquet")
+    unsaid = write(pa.Table.from_pandas(labels, schema=nullable, preserve_index=False), tmp_path / "labels.parquet")
+    with pytest.raises(BadInput, match="A label has no is_fraud"):
+        score(source, labels=unsaid)
+
+
 def test_every_row_that_breaks_the_contract_is_set_aside_with_its_place_and_reason_and_no_other_answer_changes(
     score: Callable[..., tuple[BatchSummary, Frame]], tmp_path: Path, small_pieces: None
 ) -> None:
@@ -191,11 +202,12 @@ def test_a_card_number_reaches_no_file(score: Callable[..., tuple[BatchSummary, 
     frame = transactions(1, 50)
     columns = to_table(frame, "transactions").to_pydict()
     columns["card_id"][4], columns["transaction_id"][5], columns["amount_minor"][6] = CARD_NUMBER, f"tx_{CARD_NUMBER}", int(CARD_NUMBER)
+    columns["card_id"][7], columns["latitude"][8] = f"20260105-{CARD_NUMBER}", float(CARD_NUMBER)
     source = write(pa.table(columns, to_table(frame, "transactions").schema), tmp_path / "in.parquet")
     summary, _ = score(source)
-    assert summary.quarantined == 3
-    everything = [pq.read_table(file).to_pylist() for file in Path(summary.out).rglob("*.parquet")]
-    assert CARD_NUMBER not in str(everything)
+    assert summary.quarantined == 5
+    everything = str([pq.read_table(file).to_pylist() for file in Path(summary.out).rglob("*.parquet")])
+    assert CARD_NUMBER not in everything and "4.111111111111111e+15" not in everything
 
 
 @pytest.mark.parametrize(("column", "value", "why"), [("speed_kmh", np.inf, "is infinite"), ("amount", np.nan, "is missing")])
@@ -395,3 +407,12 @@ def test_memory_does_not_grow_with_the_rows_nor_with_the_row_groups(tmp_path: Pa
         assert rows == 65_536 * times
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 60, peaks
+
+
+def test_another_file_than_a_history_is_refused_and_nothing_is_said_of_deleting_it(
+    score: Callable[..., tuple[BatchSummary, Frame]], tmp_path: Path
+) -> None:
+    source = write(to_table(transactions(1, 50), "transactions"), tmp_path / "in.parquet")
+    with pytest.raises(BadInput) as refused:
+        score(source, history=source)
+    assert "not a readable history" in str(refused.value) and "Delete" not in str(refused.value)

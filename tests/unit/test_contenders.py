@@ -110,6 +110,12 @@ def test_batch_scored_payments_are_matched_by_id_and_put_in_order_of_time(tables
     assert np.isfinite(found.champion.score).all()
 
 
+def test_a_payment_that_was_delivered_twice_is_one(tables: Callable[[list[str]], tuple[Path, Path]], tmp_path: Path) -> None:
+    payments, answers = tables(["a", "b", "b"])
+    pd.concat([pd.read_parquet(payments)] * 2).to_parquet(payments)
+    assert contenders.from_batch(payments, answers).amount.tolist() == [2.5, 1.0]
+
+
 def test_a_batch_of_other_payments_is_refused(tables: Callable[[list[str]], tuple[Path, Path]]) -> None:
     with pytest.raises(BadInput, match="No payment of the one table is in the other"):
         contenders.from_batch(*tables(["z"]))

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -346,6 +347,28 @@ def test_a_plan_file_that_is_missing_or_wrong_is_named(tmp_path: Any) -> None:
         (tmp_path / "plan.toml").write_text(text)
         with pytest.raises(BadInput, match=r"plan\.toml|cannot be kept"):
             RolloutPlan.load(tmp_path / "plan.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("errors = nan", "budgets.errors: Input should be a finite number"),  # a guardrail that could never trip
+        ("errors = 0.0", "budgets.errors"),
+        ("money = -0.1", "budgets.money"),
+        ("erors = 0.001", "budgets.erors"),
+    ],
+)
+def test_a_budget_that_is_no_chance_is_refused_by_name(line: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(f"{DEFAULT_PLAN.read_text()}\n[budgets]\n{line}\n")
+    with pytest.raises(BadInput, match=place):
+        RolloutPlan.load(tmp_path / "plan.toml")
+
+
+@pytest.mark.parametrize("line", ["promotion_alpha = 50", "maturity_days = '7'", "seed = 2026-01-01", "tolerance = -1", "needs_money = 1"])
+def test_a_value_of_another_kind_is_refused_before_a_rollout_begins(line: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(f"{line}\n{DEFAULT_PLAN.read_text()}")
+    with pytest.raises(BadInput, match=line.split()[0]):
+        RolloutPlan.load(tmp_path / "plan.toml")
 
 
 def test_what_the_service_says_of_a_challenger_becomes_trouble() -> None:

@@ -60,6 +60,11 @@ def test_a_bad_transaction_is_refused_at_the_field_that_is_wrong(why: str, chang
         ("4111111111111111", True),  # the networks' public test number
         ("5500 0000 0000 0004", True),
         ("378282246310005", True),  # 15 digits
+        ("3782.822463.10005", True),
+        ("20260105-4111111111111111", True),  # beside other digits, as ids are made
+        ("20260105_4111_1111_1111_1111_01", True),
+        ("4111.1111.1111.1111.2026", True),
+        ("1-4111111111111111", True),
         ("4111111111111112", False),  # Luhn fails
         ("411111111111", False),  # 12 digits
         ("tx_20260105_000017", False),

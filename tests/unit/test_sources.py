@@ -127,6 +127,29 @@ def test_csv_and_parquet_give_the_same_dataset(make: Callable[[], pd.DataFrame],
     assert whole(dataset) == whole(other)
 
 
+def test_an_index_that_pandas_wrote_is_no_column_of_ours(tmp_path: Path, dataset: Dataset) -> None:
+    own().to_csv(tmp_path / "indexed.csv")
+    assert import_file(tmp_path / "indexed.csv", dataset).rows == 2
+
+
+@pytest.mark.parametrize("name", ["file.csv", "file.parquet"])
+def test_ids_of_eighteen_digits_stay_apart(name: str, tmp_path: Path, dataset: Dataset) -> None:
+    ids = [900_719_925_474_099_301, 900_719_925_474_099_302]  # a float does not tell them apart
+    frame = handbook().iloc[:2].assign(CUSTOMER_ID=ids, TX_AMOUNT=1.0)
+    import_file(saved(frame, tmp_path, name), dataset)
+    cards = dataset.read("transactions", date(2018, 4, 1), date(2018, 5, 1)).card_id
+    assert set(cards) == {f"card_{number}" for number in ids}
+
+
+@pytest.mark.parametrize("latitude", [47.5, 48.5])
+def test_a_day_that_was_set_aside_is_imported_anew_also_from_a_corrected_file(latitude: float, tmp_path: Path, dataset: Dataset) -> None:
+    import_file(saved(own().assign(latitude=47.5, longitude=8.0), tmp_path), dataset)
+    dataset.path("transactions", date(2026, 1, 5)).unlink()
+    facts = import_file(saved(own().assign(latitude=latitude, longitude=8.0), tmp_path), dataset)
+    day = dataset.read("transactions", date(2026, 1, 5), date(2026, 1, 6))
+    assert facts.rows == 2 and dataset.days() == [date(2026, 1, 5), date(2026, 1, 6)] and day.latitude.tolist() == [latitude]
+
+
 def test_a_span_takes_its_days_only(tmp_path: Path, dataset: Dataset) -> None:
     facts = import_file(saved(handbook(), tmp_path), dataset, first=date(2018, 4, 2), days=2)
     assert dataset.days() == [date(2018, 4, 2), date(2018, 4, 3)]
@@ -227,7 +250,7 @@ def test_an_unknown_table_is_told_its_nearest_kin_and_what_it_lacks(tmp_path: Pa
 def _with(make: Callable[[], pd.DataFrame], column: str, value: object) -> pd.DataFrame:
     """A table whose last row holds `value`; text makes the whole column text."""
     frame = make()
-    frame[column] = frame[column].astype(object)
+    frame[column] = frame[column].astype(object) if column in frame else None
     frame.loc[len(frame) - 1, column] = value
     return frame
 
@@ -243,11 +266,18 @@ CORPUS = [
     (handbook, "CUSTOMER_ID", None, "CUSTOMER_ID is empty"),
     (handbook, "CUSTOMER_ID", int(CARD_NUMBER), "CUSTOMER_ID looks like a card number"),
     (handbook, "TX_DATETIME", SECRET, "TX_DATETIME is not a time"),
-    (handbook, "TX_DATETIME", "2018-02-31 10:00:00", "TX_DATETIME holds a date that does not exist"),
+    (handbook, "CUSTOMER_ID", 2.5, "CUSTOMER_ID is not a whole number in 1 of 40 rows, first in row 40"),
+    (handbook, "CUSTOMER_ID", 1e300, "CUSTOMER_ID is too large a number"),
+    (handbook, "CUSTOMER_ID", 10**19, "CUSTOMER_ID is too large a number"),
+    (handbook, "TX_DATETIME", "2018-02-31 10:00:00", "TX_DATETIME holds a date that does not exist, first in row 40"),
+    (handbook, "TX_DATETIME", "9999-12-31 00:00:00", "TX_DATETIME is not between 1970 and 2106 in 1 of 40 rows, first in row 40"),
+    (handbook, "TX_DATETIME", "1969-12-31 00:00:00", "TX_DATETIME is not between 1970 and 2106"),
     (handbook, "TX_DATETIME", None, "TX_DATETIME is "),
     (s_ffsd, "Labels", 3, "Labels is not 0, 1 or 2"),
     (s_ffsd, "Source", CARD_NUMBER, "Source looks like a card number"),
     (s_ffsd, "Source", "a b", "Source is no token"),
+    (s_ffsd, "Type", "TP-1", "Type is no word of up to 32 lower-case letters"),
+    (s_ffsd, "Time", 10**17, "Time is out of range"),
     (own, "currency", "USD", "currency is not EUR"),
     (own, "currency", None, "currency is empty"),
     (own, "channel", "telepathy", "channel is not one of chip"),
@@ -258,8 +288,12 @@ CORPUS = [
     (own, "category", "Gift Cards", "category is no word of up to 32 lower-case letters"),
     (own, "device_id", CARD_NUMBER, "device_id looks like a card number"),
     (own, "amount_minor", -1, "amount_minor is negative"),
+    (own, "amount_minor", 12.99, "amount_minor is not a whole number of cents in 1 of 2 rows"),
+    (own, "latitude", 191, "latitude is not between -90 and 90"),
+    (own, "latitude", "north", "latitude is not a number"),
+    (own, "longitude", CARD_NUMBER, "longitude is not between -180 and 180"),
     (own, "amount_minor", int(CARD_NUMBER), "amount_minor is above 1,000,000,000"),
-    (own, "is_fraud", SECRET, "is_fraud is not a number"),
+    (own, "is_fraud", SECRET, "is_fraud is neither 0 nor 1"),
     (own, "event_time", "2026-01-06T09:30:00", "event_time carries an offset where the first row does not"),
 ]
 
@@ -285,7 +319,9 @@ def test_each_bad_value_has_one_sentence_with_its_column_and_never_the_value(
         (b"\x89PNG\r\n\x1a\n\x00\x00", BadInput, "neither as Parquet nor as CSV"),
         (b"\x80\x04\x95 a pickle \x00", BadInput, "neither as Parquet nor as CSV"),
         (b"Time,Source,Target,Amount,Location,Type,Labels\n", BadInput, "holds no rows"),
-        (b"Time,Source,Target,Amount,Location,Type,Labels\n1,2\n", BadInput, "neither as Parquet nor as CSV"),
+        (b"Time,Source,Target,Amount,Location,Type,Labels\n1,2\n", BadInput, "has 2 cells in row 1, and 7 in its header"),
+        (b'a,b\n"1\n2",2\n1,2\n1\n', BadInput, "has 1 cells in row 3, and 2 in its header"),
+        (b"card_id,card_id\n1,2\n", BadInput, "has card_id more than once among its columns"),
         (b"one,two\n1,2\n", UnknownSource, "fit no known table"),
     ],
 )

@@ -39,8 +39,8 @@ def monitoring(settings: Settings) -> str:
     said = []
     for day in due:
         end = midnight(day)
-        watcher = Watcher.at_work(settings, dataset, model, live=live, now=end)
         try:
+            watcher = Watcher.at_work(settings, dataset, model, live=live, now=end)
             result = watcher.watch(end)
         except EmptyWindow as nothing:
             said.append(f"{day}: {nothing.message}")
@@ -101,6 +101,10 @@ def retraining(settings: Settings) -> str:
     decision = facts.window(days[-1])["verdict"]["decision"]
     if decision not in RETRAIN_ON:
         return f"the last verdict, {decision.replace('_', ' ')}, asks for no model"
+    from pipelines.monitoring.change_log import deployments
+
+    if later := deployments(ledger.entries(), midnight(days[-1]), datetime.max.replace(tzinfo=UTC)):
+        return f"the last verdict, {decision}, is of before {later[-1].what}: the next one will tell"
     if not settings.work_retrains:
         return f"the last verdict, {decision}, asks for a model: `lab train --retrain` (LAB_WORK_RETRAINS=true does it by itself)"
     if reason := not_now(ledger.entries(), days[-1]):

@@ -2,7 +2,8 @@
 
 | evidence                                                               | decision     | the false one          |
 |------------------------------------------------------------------------|--------------|------------------------|
-| a schema, null, unit, clock, duplicate or parity check fails            | fix_pipeline | retrain                |
+| a schema, null, unit, clock, duplicate or parity check fails, or most   | fix_pipeline | retrain                |
+| payments do not come                                                    |              |                        |
 | too few payments to compare                                             | hold         | any                    |
 | score or alerts moved, inputs did not, a model was just deployed        | roll_back    | recalibrate            |
 | labels stopped, are late, or lack where payments were alerted           | hold         | retrain                |
@@ -15,6 +16,8 @@
 | score or alerts moved, and no label of that time has matured            | hold         | retrain                |
 | a level never seen, no damage                                           | ignore       | fix_pipeline           |
 | inputs moved, no damage (or the estimate holds and is unchanged)        | ignore       | retrain                |
+| alerts moved, no damage                                                 | ignore       | recalibrate            |
+| more or fewer payments of the same kind                                 | ignore       | retrain                |
 | nothing moved                                                           | ignore       | retrain                |
 
 Every row names the decision that its evidence tempts to, and what that would cost.
@@ -125,10 +128,15 @@ def _luck(e: Evidence) -> str:
 
 def _ignore_headline(e: Evidence) -> str:
     if e.ranking_lost:
-        return f"Payments changed, alerts did not. {_luck(e)}"
+        return f"Payments changed, {'and alerts did too' if e.alerts_moved else 'alerts did not'}. {_luck(e)}"
     if e.damage is not None:
         return "Payments changed, and the model does as well as before."
-    return "Payments changed; alerts did not. Labels have not told yet."
+    return f"Payments changed; alerts {'did too' if e.alerts_moved else 'did not'}. Labels have not told yet."
+
+
+def _alerts_headline(e: Evidence) -> str:
+    told = "and labels show no damage" if e.damage is not None else "and the scores promise no damage; labels have not told yet"
+    return f"{e.alert_rate.value:.2%} of payments are alerted where {e.alert_rate.reference:.2%} were, {told}."
 
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -187,6 +195,15 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(
         "harmless drift", "ignore", lambda e: bool(e.moved), _ignore_headline,
         "retrain", "changed payments are no damage: a new model adds a risk and wins nothing",
+    ),
+    Row(
+        "other alerts, no damage", "ignore", lambda e: e.alerts_moved, _alerts_headline,
+        "recalibrate", "the frauds that matter are caught as before: another threshold would be fitted to chance",
+    ),
+    Row(
+        "other traffic", "ignore", lambda e: e.volume is not None,
+        lambda e: f"{e.volume.message if e.volume else ''} Those that came are as ever.",
+        "retrain", "more or fewer of the same payments teach a model nothing new",
     ),
     Row(
         "nothing", "ignore", lambda _: True, _quiet_headline,

@@ -156,15 +156,23 @@ class Evidence:
 
     @property
     def outputs_moved(self) -> bool:
-        return self.alert_rate.moved or self.alarmed("alert_rate_stream") or any(t.role == "score" for t in self.moved)
+        return self.alerts_moved or any(t.role == "score" for t in self.moved)
+
+    @property
+    def alerts_moved(self) -> bool:
+        return self.alert_rate.moved or self.alarmed("alert_rate_stream")
 
     @property
     def alerts_up(self) -> bool:
-        return (self.alert_rate.moved or self.alarmed("alert_rate_stream")) and self.alert_rate.value > self.alert_rate.reference
+        return self.alerts_moved and self.alert_rate.value > self.alert_rate.reference
 
     @property
     def alerts_down(self) -> bool:
-        return (self.alert_rate.moved or self.alarmed("alert_rate_stream")) and self.alert_rate.value < self.alert_rate.reference
+        return self.alerts_moved and self.alert_rate.value < self.alert_rate.reference
+
+    @property
+    def volume(self) -> Finding | None:
+        return next((f for f in self.findings if f.kind == "volume"), None)
 
     @property
     def changed_model(self) -> str:

@@ -38,6 +38,7 @@ from pipelines.monitoring.window_checks import Finding
 
 MAY_BE_NULL: Final = ("latitude", "device_id")  # longitude goes with latitude
 UNIT_FACTOR: Final = 30.0  # over the terminal's usual amount: no honest shop sees it often, a unit error always does
+LARGEST_RISE: Final = 5.0  # of all prices together, that may be a rise; above it, or below its inverse, they come in another unit
 MINIMUM_UNIT_SHARE: Final = 0.001
 FEWEST_FAR: Final = 5  # rows of one terminal
 UNDIMINISHED: Final = 0.8  # of the rows that a terminal is expected to have
@@ -94,7 +95,8 @@ class Usual:
         off, known = np.zeros(len(frame)), place >= 0
         if known.any():
             off[known] = _log_amount(frame)[known] - self.log_amount[place[known]]
-            off[known] -= np.median(off[known])
+            rise = float(np.median(off[known]))
+            off[known] -= rise if abs(rise) < np.log(LARGEST_RISE) else 0.0
         return off
 
     def null_rate(self, name: str, frame: pd.DataFrame) -> Floats:
@@ -180,9 +182,12 @@ def unseen_findings(pair: Pair, binnings: Sequence[Binning]) -> list[Finding]:
 def unit_finding(pair: Pair) -> list[Finding]:
     """Amounts far from their terminal's usual one: another unit where the same terminals repeat it, else out of range.
 
-    Asked of all rows together, and of each terminal alone: one of many that bills in another unit is little of all rows.
+    Asked of the typical row, of all rows together, and of each terminal alone: one of many that bills in another unit is
+    little of all rows.
     """
     off, place = pair.usual.log_ratio(pair.current), places(pair.current["terminal_id"], pair.usual.terminals)
+    if everywhere := _unit_everywhere(off[place >= 0], place[place >= 0], pair.level):
+        return [everywhere]
     code, effect = _far(off), max(pair.noise.get("unit:amount", pair.usual.far_effect), pair.noise.get("range:amount", 1.0))
     now = _far_at(place, code, len(pair.usual.terminals))
     for side in (ABOVE, BELOW):
@@ -208,6 +213,27 @@ def unit_finding(pair: Pair) -> list[Finding]:
         )
         return [Finding("unit", "amount", text, int(far.sum()), rate.value, p)]
     return []
+
+
+def _unit_everywhere(off: Floats, place: Integers, level: float) -> Finding | None:
+    """Whether more than half of all payments are off by more than prices rise; (n,) log ratios and terminals of known ones.
+
+    The p-value is of a sign test over terminals: as likely as not, a terminal's typical payment lies above its usual one.
+    """
+    from scipy.special import bdtrc
+
+    middle = float(np.median(off)) if len(off) else 0.0
+    if abs(middle) < np.log(LARGEST_RISE):
+        return None
+    typical = pd.Series(off).groupby(place).median().to_numpy() * np.sign(middle)
+    p = min(1.0, 2 * float(bdtrc(int((typical > 0).sum()) - 1, len(typical), 0.5)))
+    if p >= level:
+        return None
+    far = off * np.sign(middle) > np.log(LARGEST_RISE)
+    share, factor = float(far.mean()), float(np.exp(np.median(np.abs(off[far]))))
+    size = f"{factor:.0f} times" if middle > 0 else f"1/{factor:.0f} of"
+    text = f"Amounts are {size} what is usual at their terminals on {share:.0%} of rows: another unit or currency?"
+    return Finding("unit", "amount", text, int(far.sum()), share, p)
 
 
 def _on_top(now: Integers, usual: Integers, side: int) -> Mask:

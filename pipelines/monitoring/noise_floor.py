@@ -10,6 +10,7 @@ Drawn days have no order, so the detectors that remember are not drawn: their ha
 champion learned from some of the days, on which its scores are surer than on the others: that widens the noise, never narrows it.
 """
 
+import calendar
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -121,13 +122,21 @@ def calibrate(
     """Measure on `frame`, quiet rows of whole days in the columns of a reference, and their `labels`.
 
     `evidently`: monitors to stand beside the portfolio, by name; asked of the first `evidently_windows` only, as they are slow.
-    Raises EmptyWindow for fewer than four weeks.
+    Raises EmptyWindow for fewer than four weeks, and without three of each weekday.
     """
     days = np.unique(day_numbers(frame["event_time"]))
     if len(days) < FEWEST_DAYS:
         raise EmptyWindow(
             f"{len(days)} quiet days before the first payment served are too few to calibrate on; {FEWEST_DAYS} are needed.",
             next_step="Begin with a longer history: LAB_WORLD_DAYS, or a file that goes further back.",
+            where="history",
+        )
+    weekdays = np.bincount(days % 7, minlength=7)
+    if weekdays.min() <= REFERENCE_WEEKS:
+        name = calendar.day_name[int((weekdays.argmin() + 3) % 7)]  # 1970 began on a Thursday
+        raise EmptyWindow(
+            f"There are {weekdays.min()} quiet {name}s before the first payment served; calibration draws weeks of {REFERENCE_WEEKS + 1}.",
+            next_step="Calibrate on a history that has payments on every day of the week.",
             where="history",
         )
     draws = _Draws(frame, labels, replace(plan, noise={}), seed)

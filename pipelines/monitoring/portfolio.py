@@ -29,7 +29,7 @@ DETECTOR_OF: Final[dict[FindingKind, Detector]] = {
     "missing_column": "schema", "duplicate_column": "schema", "mixed_types": "schema", "not_numeric": "schema",
     "all_null": "schema", "infinite": "schema", "constant": "schema",
     "null_rate": "null_rate", "range": "range", "unit": "unit", "unseen_level": "unseen_level", "value_spike": "value_spike",
-    "clock": "clock", "volume": "volume", "duplicates": "volume", "parity": "parity",
+    "clock": "clock", "volume": "volume", "lost_payments": "volume", "duplicates": "volume", "parity": "parity",
 }  # fmt: skip
 STREAM_SHARE: Final = 0.5  # of the budget, for the three sequential detectors
 STREAMS: Final = 3

@@ -21,7 +21,9 @@ from pipelines.monitoring.window_checks import Finding
 # Causes before symptoms: what an upstream system broke, then what people did, then what follows from either.
 Tier = Literal["parity", "fault", "message", "feature", "score"]
 TIERS: Final[tuple[Tier, ...]] = ("parity", "fault", "message", "feature", "score")
-_NO_CAUSE: Final = frozenset({"season", "volume", "small_window", "empty_window", "column_order", "extra_column", "nullable_dtype"})
+_NO_CAUSE: Final = frozenset(
+    {"season", "volume", "lost_payments", "small_window", "empty_window", "column_order", "extra_column", "nullable_dtype"}
+)
 
 
 @dataclass(frozen=True)

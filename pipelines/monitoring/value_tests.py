@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.monitoring.column_tests import rate_p_value
-from pipelines.monitoring.fault_tests import Pair
+from pipelines.monitoring.fault_tests import LARGEST_RISE, Pair
 from pipelines.monitoring.profile import Floats, Integers
 from pipelines.monitoring.window_checks import Finding
 
@@ -60,7 +60,8 @@ def range_findings(pair: Pair, values: Values, moved: Mapping[str, float] = STEA
             continue
         now = pair.current[name].to_numpy(dtype=np.float64)
         if name in moved:
-            now = now * (values.medians[name] / max(float(np.nanmedian(now)), 1e-9))
+            rise = float(np.nanmedian(now)) / values.medians[name] if values.medians[name] > 0 else 0.0
+            now = now / rise if 1 / LARGEST_RISE < rise < LARGEST_RISE else now
         for limits, side in zip(ends, ("below", "above"), strict=True):
             counts = np.array([int((now < edge).sum() if side == "below" else (now > edge).sum()) for edge in limits])
             chance, best = _rarest(counts, len(now), values.rows, pair.noise.get(f"range:{name}", 1.0))

@@ -77,7 +77,7 @@ def _describe(e: Evidence) -> list[str]:
         f"{t.column} moved {t.direction}: {t.method} {t.value:.3f} (alarms from {t.threshold:.3f}), PSI {t.population_stability:.2f}"
         for t in e.moved
     ]
-    if e.alert_rate.moved or e.alarmed("alert_rate_stream"):
+    if e.alerts_moved:
         lines.append(f"alert rate {e.alert_rate.value:.2%}, {e.alert_rate.reference:.2%} in the reference")
     flow = e.label_flow
     if flow is not None and (flow.broken or e.alarmed("label_flow")):

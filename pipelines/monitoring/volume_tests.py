@@ -16,6 +16,7 @@ from pipelines.monitoring.window_checks import Finding
 
 REPEAT_MS: Final = 600_000  # the same card, till and amount within ten minutes: a retry, or a double tap
 MINIMUM_REPEATS: Final = 0.005  # of rows
+LOST_RATIO: Final = 0.4  # of payments to those expected: customers who stay away leave more, a feed that is down leaves less
 MINIMUM_RATIO: Final = 1.25  # of payments to those expected; holidays and growth stay under it
 SMALLEST_SPREAD: Final = 0.05  # of a day's count: fourteen days cannot prove less
 
@@ -65,7 +66,7 @@ def _count(rows: int, traffic: Traffic, season: Season, level: float, days: floa
     if p >= level or 1 / MINIMUM_RATIO < ratio < MINIMUM_RATIO:
         return []
     text = f"{rows:,} payments came where {expected:,.0f} were expected."
-    return [Finding("volume", "", text, rows, abs(ratio - 1), p)]
+    return [Finding("lost_payments" if ratio < LOST_RATIO else "volume", "", text, rows, abs(ratio - 1), p)]
 
 
 def hours(frame: pd.DataFrame) -> Integers:

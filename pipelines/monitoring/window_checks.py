@@ -14,18 +14,20 @@ import pandas as pd
 FindingKind = Literal[
     "missing_column", "extra_column", "duplicate_column", "column_order", "mixed_types", "not_numeric", "all_null",
     "infinite", "constant", "nullable_dtype", "empty_window", "small_window",
-    "null_rate", "range", "unseen_level", "value_spike", "unit", "clock", "volume", "duplicates", "parity", "season",
+    "null_rate", "range", "unseen_level", "value_spike", "unit", "clock", "volume", "lost_payments", "duplicates", "parity", "season",
 ]  # fmt: skip
 
 # Findings that say "the pipeline is broken": no model can be judged, let alone retrained, on such rows.
 FAULTS: Final[frozenset[FindingKind]] = frozenset(
     {
         "missing_column", "duplicate_column", "mixed_types", "not_numeric", "all_null", "infinite",
-        "null_rate", "range", "value_spike", "unit", "clock", "duplicates", "parity",
+        "null_rate", "range", "value_spike", "unit", "clock", "lost_payments", "duplicates", "parity",
     }
 )  # fmt: skip
 # Those that a handful of payments shows by chance: two without a device are no broken feed.
-NEED_ROWS: Final[frozenset[FindingKind]] = frozenset({"all_null", "null_rate", "range", "value_spike", "unit", "clock", "duplicates"})
+NEED_ROWS: Final[frozenset[FindingKind]] = frozenset(
+    {"all_null", "null_rate", "range", "value_spike", "unit", "clock", "lost_payments", "duplicates"}
+)
 MINIMUM_ROWS: Final = 500  # under this the tests have no power and effects are noise
 
 

@@ -33,6 +33,7 @@ QUIET = Evidence(
 MORE, FEWER = AlertRate(0.030, 0.010, 1e-9, True), AlertRate(0.004, 0.010, 1e-9, True)
 UNIT = Finding("unit", "amount", "Amounts are a hundred times too large.", 100, 0.1, 1e-9)
 UNSEEN = Finding("unseen_level", "category", "A level never seen.", 100, 0.01, 1e-9)
+TRAFFIC = Finding("volume", "", "1,500 payments came where 1,000 were expected.", 1_500, 0.5, 1e-9)
 FEW = Finding("small_window", "", "2 payments are too few.", 2, 1.0)
 BLOCKED = LabelFlow(52, 100, 0.2, False, 2, 50, 50, 50, 1e-9, one_sided=True)
 DEPLOYMENT = Deployment(datetime(2026, 3, 10, tzinfo=UTC), "version 3 promoted")
@@ -62,6 +63,8 @@ CASES: dict[str, Evidence] = {
     "labels not matured": replace(QUIET, moved=(AMOUNT, SCORE), damage=None, ranking=None),
     "unseen level": replace(QUIET, findings=(UNSEEN,), moved=(AMOUNT,)),
     "harmless drift": replace(QUIET, moved=(AMOUNT,)),
+    "other alerts, no damage": replace(QUIET, alert_rate=FEWER),
+    "other traffic": replace(QUIET, findings=(TRAFFIC,)),
     "nothing": QUIET,
 }
 
@@ -112,6 +115,11 @@ def test_the_verdict_on_a_wrong_model_says_which_deployment_it_was() -> None:
 def test_unreported_alerts_are_told_from_a_model_gone_blind_by_the_frauds_it_misses(caught: float, missed: float, action: Action) -> None:
     flow = LabelFlow(caught + missed, 100, 0.5, False, caught, 50, missed, 50)
     assert find_row(replace(CASES["ranking lost"], label_flow=flow)).action == action
+
+
+@pytest.mark.parametrize("name", set(CASES) - {"nothing"})
+def test_only_where_nothing_was_found_is_nothing_said_to_be_wrong(name: str) -> None:
+    assert "Nothing is wrong" not in decide(CASES[name]).headline
 
 
 def test_labels_missing_on_the_alerted_side_alone_ask_for_a_random_hold_out() -> None:

@@ -1,5 +1,6 @@
 """Detectors of single values, traffic and labels: what each must hear, and what it must not take for a fault."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -81,7 +82,29 @@ def test_what_calibration_calls_noise_is_noise_to_the_test_of_that_name(names: t
 def test_half_the_traffic_gone_is_a_matter_of_volume_and_no_fault_of_the_rows() -> None:
     result = judge(WINDOW[some(0.5)])
     assert [f.kind for f in result.findings] == ["volume"]
-    assert result.verdict.decision == "ignore"
+    assert result.verdict.decision == "ignore" and "payments came where" in result.verdict.headline
+
+
+def test_four_fifths_of_the_traffic_gone_are_a_feed_that_is_down() -> None:
+    result = judge(WINDOW[some(0.2)])
+    assert [f.kind for f in result.findings] == ["lost_payments"]
+    assert result.verdict.decision == "fix_pipeline"
+
+
+@pytest.mark.parametrize(("factor", "said"), [(100, r"(\d+) times"), (0.01, r"1/(\d+) of")])
+@pytest.mark.parametrize("share", [1.0, 0.6])
+def test_another_unit_on_most_rows_is_no_rise_of_prices(factor: float, said: str, share: float) -> None:
+    result = judge(WINDOW.assign(amount=WINDOW["amount"] * np.where(some(share), factor, 1)))
+    found = next(f for f in result.findings if f.kind == "unit")
+    size = re.search(said, found.message)
+    assert size is not None and int(size[1]) == pytest.approx(100, rel=0.1)
+    assert found.share == pytest.approx(share, abs=0.03)
+    assert result.verdict.decision == "fix_pipeline"
+
+
+@pytest.mark.parametrize("factor", [0.25, 4])
+def test_a_general_rise_of_prices_is_no_unit(factor: float) -> None:
+    assert not [f for f in judge(WINDOW.assign(amount=WINDOW["amount"] * factor)).findings if f.kind in ("unit", "range")]
 
 
 def test_a_log_of_two_days_is_not_taken_for_a_loss_of_traffic() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from data.errors import GateRefused, NoModel, StepFailed
+from data.errors import EmptyWindow, GateRefused, NoModel, StepFailed
 from data.ledger import Ledger
 from data.prediction_log import PredictionLog
 from data.schema import Label
@@ -160,6 +160,30 @@ def test_a_verdict_that_asks_is_answered_by_one_training(home: Settings, monkeyp
     assert "already" in duties.retraining(home)
     assert len(calls) == 1
     assert [entry.kind for entry in ledger(home).entries()] == ["retraining_asked"]
+
+
+def test_a_verdict_on_a_champion_that_was_replaced_trains_nothing(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, home = trained(monkeypatch), allowed(home)
+    Facts(home.home).keep_window(date(2026, 3, 12), WINDOW)
+    ledger(home).record("champion_registered", {"version": "2"}, NOON)
+    assert "is of before version 2 registered as champion" in duties.retraining(home)
+    assert calls == []
+
+
+def test_the_days_after_a_promotion_that_cannot_be_judged_hold_no_later_one_up(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched_from = datetime(2026, 3, 12, tzinfo=UTC)
+
+    def at_work(*_: Any, now: datetime, **__: Any) -> Any:
+        if now < watched_from:
+            raise EmptyWindow("Version 2 answers since 2026-03-10, too short a time to be watched.", next_step="Wait.", where="window")
+        verdict = SimpleNamespace(decision="ignore", headline="Nothing is wrong.", alarm=False)
+        return SimpleNamespace(watch=lambda _: SimpleNamespace(verdict=verdict, to_json=lambda: {"verdict": {"decision": "ignore"}}))
+
+    champion = (SimpleNamespace(version="2"), None, datetime(2026, 3, 9, tzinfo=UTC), NOON)
+    monkeypatch.setattr("labs.commands.drift.champion_at_work", lambda _: champion)
+    monkeypatch.setattr("labs.watching.Watcher.at_work", at_work)
+    said = duties.monitoring(home)
+    assert said.count("too short a time") == 2 and Facts(home.home).window_days() == [date(2026, 3, 12)]
 
 
 def test_a_verdict_that_asks_for_nothing_trains_nothing(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

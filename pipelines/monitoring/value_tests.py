@@ -22,6 +22,8 @@ SPIKING: Final = ("amount", "latitude", "longitude", "device_id")
 # later ones are found again in every reference.
 DEPTHS: Final = (0, 10, 100)
 MINIMUM_TAIL_RISE: Final = 0.001  # of rows
+# To the share of rows that lay beyond the limit before. Shoppers who move to dearer trades double an end that few rows make up.
+MINIMUM_TAIL_RATIO: Final = 3.0
 MINIMUM_SPIKE: Final = 0.01  # of rows: a busy new till is less
 SPIKE_RATIO: Final = 3.0  # to its former share: what a channel's growth makes more frequent grows by less
 STEADY: Final[Mapping[str, float]] = {}  # no column moved as a whole
@@ -65,10 +67,10 @@ def range_findings(pair: Pair, values: Values, moved: Mapping[str, float] = STEA
         for limits, side in zip(ends, ("below", "above"), strict=True):
             counts = np.array([int((now < edge).sum() if side == "below" else (now > edge).sum()) for edge in limits])
             chance, best = _rarest(counts, len(now), values.rows, pair.noise.get(f"range:{name}", 1.0))
-            share = counts[best] / len(now)
+            share, before = counts[best] / len(now), DEPTHS[best] / values.rows
             least = max(MINIMUM_TAIL_RISE, moved.get(name, 0.0) / 2)
-            if chance < pair.level and share - DEPTHS[best] / values.rows >= least:
-                text = f"Column {name} lies {side} {limits[best]:g} on {share:.2%} of rows, {DEPTHS[best] / values.rows:.2%} before."
+            if chance < pair.level and share - before >= least and share >= MINIMUM_TAIL_RATIO * before:
+                text = f"Column {name} lies {side} {limits[best]:g} on {share:.2%} of rows, {before:.2%} before."
                 findings.append(Finding("range", name, text, int(counts[best]), share, chance))
     return findings
 

@@ -77,8 +77,8 @@ class Card:
         return Rate(sum(m.false_alarms for m in mine), sum(m.quiet_windows for m in mine))
 
     def cause(self, scenario: str, first: int) -> Rate:
-        """Exercises in which a column that really changed is among the `first` that monitoring named."""
-        told = [outcome for outcome in self.of(scenario) if outcome.truth.columns and outcome.causes]
+        """Exercises in which a column that really changed is among the `first` that monitoring named; one that names none is a miss."""
+        told = [outcome for outcome in self.of(scenario) if outcome.truth.columns]
         return Rate(sum(bool({c.column for c in o.causes[:first]} & {*o.truth.columns}) for o in told), len(told))
 
     def to_json(self) -> dict[str, Any]:
@@ -125,12 +125,17 @@ def _causes(card: Card) -> Goal:
 
 
 def _silence(card: Card) -> Goal:
-    """An exercise looks several times, so its budget is that of all its windows; sequential detectors have one for the whole."""
+    """An exercise looks several times, so its budget is that of the windows after its onset, and for each detector that of all together."""
     loud = []
     for cell in card.cells:
         if cell.role != "must stay silent":
             continue
-        looks = [len(outcome.windows) for outcome in card.of(cell.scenario)]
+        looks = [
+            len(outcome.windows) - monitor.quiet_windows
+            for outcome in card.of(cell.scenario)
+            for monitor in outcome.monitors
+            if monitor.name == cell.detector
+        ]
         budget = 1 - (1 - card.outcomes[0].error_budget) ** float(np.mean(looks))
         allowed = budget + 3 * np.sqrt(budget * (1 - budget) / cell.fired.of)
         if cell.fired.value > allowed:

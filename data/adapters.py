@@ -197,7 +197,7 @@ def flags(table: pa.Table, name: str) -> NDArray[np.bool_]:
     if pa.types.is_string(table[name].type):
         said = pc.utf8_lower(pc.utf8_trim_whitespace(table[name].combine_chunks()))
         refuse(_mask(pc.is_null(said)), name, "is empty")
-        true, false = (_mask(pc.is_in(said, value_set=pa.array(words))) for words in (("1", "1.0", "true"), ("0", "0.0", "false")))
+        true, false = (_mask(pc.is_in(said, value_set=pa.array(texts))) for texts in (("1", "1.0", "true"), ("0", "0.0", "false")))
         refuse(~(true | false), name, "is neither 0 nor 1")
         return true
     values = numbers(table, name)

@@ -366,10 +366,10 @@ def test_a_payment_from_the_future_is_refused_and_leaves_no_trace(lab: Settings,
             assert batch.status_code == 422 and batch.json()["error"]["where"] == "transactions.298.event_time"
         assert client.get("/v1/serving").json()["log_sequence"] == 0
         score(client, 1, event_time=now + timedelta(minutes=4))
-        score(client, 2, event_time=now + timedelta(hours=23))  # a replay goes on from what it has sent
+        score(client, 2, event_time=now + timedelta(minutes=60))  # what is live goes on from what was sent
     with serve_ready(lab, registry) as client:
-        score(client, 3, event_time=now + timedelta(hours=46))  # and so it does after a restart
-        assert client.post("/v1/score", json=body(4, event_time=now + timedelta(hours=71))).status_code == 422
+        score(client, 3, event_time=now + timedelta(minutes=110))  # and so it does after a restart
+        assert client.post("/v1/score", json=body(4, event_time=now + timedelta(minutes=180))).status_code == 422
 
 
 def test_a_clock_that_was_set_back_makes_nothing_younger_than_new(lab: Settings, registry: FakeRegistry) -> None:

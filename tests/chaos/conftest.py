@@ -23,12 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_BOARD] = Scoreboard()
+    config.addinivalue_line("markers", "nightly: takes minutes, and has no shorter count; only with --nightly")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("nightly"):
-        for item in items:
+    for item in items:
+        if config.getoption("nightly"):
             item.add_marker(pytest.mark.timeout(3_600))  # instead of the few minutes that a test has elsewhere
+        elif item.get_closest_marker("nightly"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: see --nightly"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

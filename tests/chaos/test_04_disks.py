@@ -36,15 +36,6 @@ def failing_sync(_: Lab, calls: Syscalls) -> Iterator[None]:
     assert calls.failed > before, "no sync was failed"
 
 
-def no_space(_: Lab, calls: Syscalls) -> Iterator[None]:
-    """There is no space left for any write of the log."""
-    before = calls.failed
-    calls.rule = fail(errno.ENOSPC, LOG_WRITES, of="predictions.db")
-    yield
-    calls.rule = go_on
-    assert calls.failed > before, "no write was failed"
-
-
 def full_disk(lab: Lab, calls: Syscalls) -> Iterator[None]:
     """There is no space left for any file of the lab's home, and another champion is named meanwhile: its copy finds none either."""
     refused: Counter[str] = Counter()
@@ -80,7 +71,6 @@ def small_files(lab: Lab, _: Syscalls) -> Iterator[None]:
     ("fault", "name"),
     [
         (failing_sync, "a failed sync is refused, nothing acknowledged is lost"),
-        (no_space, "a log without space is refused, nothing acknowledged is lost"),
         (full_disk, "a full disk is refused, nothing acknowledged is lost"),
         (small_files, "a file size limit is refused, nothing acknowledged is lost"),
     ],

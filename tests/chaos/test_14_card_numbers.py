@@ -77,12 +77,9 @@ def test_no_card_number_rests_anywhere(lab: Lab, scoreboard: Scoreboard, tier: C
     )
 
 
-def test_no_card_number_rests_in_a_lab_that_monitors_and_trains(
-    scoreboard: Scoreboard, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+@pytest.mark.nightly
+def test_no_card_number_rests_in_a_lab_that_monitors_and_trains(scoreboard: Scoreboard, tmp_path: Path) -> None:
     """Sent to the service of a whole lab and offered to it in files; then a drift is told, Evidently keeps its page, a model is trained."""
-    if not request.config.getoption("nightly"):
-        pytest.skip("takes minutes: see --nightly")
     scoring, mlflow, prefect, work = (free_port() for _ in range(4))
     settings = Settings(
         home=tmp_path / "lab", scoring_port=scoring, mlflow_port=mlflow, prefect_port=prefect, work_port=work, start_timeout_s=600

@@ -31,30 +31,30 @@ class IdFilter:
         self._adding = threading.Lock()
         self._probe = entry_point("probe_filter", holding_lock=True)
 
-    def add(self, ids: Sequence[str]) -> None:
-        """Remember these."""
+    def add(self, ids: Sequence[str]) -> list[str]:
+        """Remember these. Returns those that may have been added before, or that come twice."""
         if not ids:
-            return
+            return []
         with self._adding:
             if self._room < len(ids):
                 self._room = max(FIRST_CAPACITY << len(self._layers), 1 << (len(ids) - 1).bit_length())
                 self._layers.append(np.zeros(self._room * _BITS_PER_ID // 8, np.uint8))
             self._room -= len(ids)
-            self._ask(self._layers[-1:], ids, adds=True)
+            return self._ask(ids, adds=True)
 
     def maybe(self, ids: Sequence[str]) -> list[str]:
         """Those that may have been added; all others never were."""
-        found = self._ask(self._layers, ids, adds=False)
-        return [name for name, hit in zip(ids, found, strict=True) if hit] if any(found) else []
+        return self._ask(ids, adds=False)
 
-    def _ask(self, layers: "Sequence[np.ndarray[tuple[int], np.dtype[np.uint8]]]", ids: Sequence[str], *, adds: bool) -> bytearray:
+    def _ask(self, ids: Sequence[str], *, adds: bool) -> list[str]:
+        """Those that were added before; the last layer takes all of them when `adds`."""
         encoded = [name.encode() for name in ids]
         ends = array("q", accumulate(map(len, encoded), initial=0))
         found = array("b", bytes(len(ids)))
         letters, (where, _), (answers, count) = b"".join(encoded), ends.buffer_info(), found.buffer_info()
-        for bits in layers:
-            self._probe(bits.ctypes.data, len(bits), letters, where, count, answers, adds)
-        return bytearray(found)
+        for bits in self._layers:
+            self._probe(bits.ctypes.data, len(bits), letters, where, count, answers, adds and bits is self._layers[-1])
+        return [name for name, hit in zip(ids, found, strict=True) if hit] if any(found) else []
 
 
 class SeenIds:
@@ -77,9 +77,9 @@ class SeenIds:
         if self._loader is None:
             self._loader = threading.Thread(target=self._load, name="prediction log ids", daemon=True)
             self._loader.start()
-        doubtful = set(self.maybe(ids) if len(set(ids)) == len(ids) else ids)
-        self._filter.add(ids)
-        return doubtful
+        complete = self._complete.is_set()
+        found = self._filter.add(ids)
+        return set(found if complete else ids)
 
     def close(self) -> None:
         """Stop loading."""

@@ -2,24 +2,23 @@
 
 import json
 from collections.abc import Container
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
 
 from data.log_writer import COLUMNS, FACTS, Row
-from data.prediction_store import Answer, PredictionRecord, Stored, payment_facts
-from data.schema import Label, Transaction, event_milliseconds
+from data.prediction_store import Answer, PaymentFacts, PredictionRecord, Stored
+from data.schema import Label, event_milliseconds
 
 STORED: Final = f"transaction_id, score, decision, reasons, model_version, arm, {FACTS}"  # what `read_stored` takes
+_FLOATS: Final = np.dtype("<f8")
 
 
 def prediction_row(record: PredictionRecord, doubtful: Container[str]) -> Row:
     """For `LogWriter`: whether the id may be stored already, and the columns of predictions after the place."""
-    transaction, features, score, decision, reasons, *rest = record
-    key = transaction.transaction_id
+    payment, features, score, decision, reasons, *rest = record
     return (
-        key in doubtful, key, *payment_facts(transaction), features.astype("<f8", copy=False).tobytes(), score, decision,
+        payment.transaction_id in doubtful, *payment, features.astype(_FLOATS, copy=False).tobytes(), score, decision,
         json.dumps(reasons) if reasons else "[]", *rest,
     )  # fmt: skip
 
@@ -32,15 +31,14 @@ def label_row(label: Label) -> Row:
 def read_stored(row: tuple[Any, ...]) -> Stored:
     """Of the columns of STORED."""
     key, score, decision, reasons, version, arm, *facts = row
-    return Stored(tuple(facts), Answer(key, score, decision, tuple(json.loads(reasons)), version, arm))
+    return Stored(PaymentFacts(key, *facts), Answer(key, score, decision, tuple(json.loads(reasons)), version, arm))
 
 
 def read_record(row: tuple[Any, ...]) -> PredictionRecord:
     """Of all columns of predictions."""
     facts = dict(zip(COLUMNS, row, strict=True))
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=facts.pop("event_time_ms"))
-    said = {name: facts.pop(name) for name in list(facts) if name in Transaction.model_fields}
+    payment = PaymentFacts(*(facts.pop(name) for name in PaymentFacts._fields))
     del facts["sequence"]
     facts["features"] = np.frombuffer(facts["features"], dtype="<f8").astype(np.float64)
     facts["reasons"] = tuple(json.loads(facts["reasons"]))
-    return PredictionRecord(Transaction.model_construct(event_time=moment, **said), **facts)  # checked before it was stored
+    return PredictionRecord(payment, **facts)

@@ -40,8 +40,8 @@ class OwedAnswers:
 
     def keep(self, records: Sequence[PredictionRecord]) -> list[PredictionRecord]:
         """Durable when it returns. Each as it is kept: of a payment that was answered before, that answer. Raises LogUnavailable."""
-        keys = [record.transaction.transaction_id for record in records]
-        rows = [(key, write_payment(record.transaction), write_answer(record)) for key, record in zip(keys, records, strict=True)]
+        keys = [record.payment.transaction_id for record in records]
+        rows = [(key, write_payment(record.payment), write_answer(record)) for key, record in zip(keys, records, strict=True)]
         with self._writing():
             self._db.executemany("INSERT OR IGNORE INTO owed VALUES (?, ?, ?)", rows)
         kept = self.find(keys)

@@ -59,7 +59,7 @@ class PostgresLog:
         """Store and wait. Raises IdempotencyConflict, LogUnavailable."""
         self._commit.reopen()
         refused = self.submit(records).result()
-        if any(record.transaction.transaction_id in refused for record in records):
+        if any(record.payment.transaction_id in refused for record in records):
             raise conflict()
 
     def add_labels(self, labels: Sequence[Label]) -> None:
@@ -178,7 +178,7 @@ def make_tables(line: Line) -> None:
 
 def _store(line: "psycopg.Connection[Any]", entries: Sequence[PredictionRecord | Label]) -> frozenset[str]:
     """Give the new ones their places, in order; returns the ids that another body holds."""
-    ids = [entry.transaction_id if isinstance(entry, Label) else entry.transaction.transaction_id for entry in entries]
+    ids = [entry.transaction_id if isinstance(entry, Label) else entry.payment.transaction_id for entry in entries]
     held = {
         row[0]: (row[1], row[2:])
         for row in line.execute(f"SELECT transaction_id, sequence, {FACTS} FROM predictions WHERE transaction_id = ANY(%s)", (ids,))

@@ -69,14 +69,14 @@ class PredictionLog:
         submitted later, until `check_writable` finds the disk well again: what was decided after a payment that got
         lost counted it.
         """
-        doubtful = self._seen.remember([entry.transaction.transaction_id for entry in entries if not isinstance(entry, Label)])
+        doubtful = self._seen.remember([entry.payment.transaction_id for entry in entries if not isinstance(entry, Label)])
         return self._commit.submit([label_row(entry) if isinstance(entry, Label) else prediction_row(entry, doubtful) for entry in entries])
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Store and wait. Raises IdempotencyConflict, LogUnavailable."""
         self._commit.reopen()
         refused = self.submit(records).result()
-        if any(record.transaction.transaction_id in refused for record in records):
+        if any(record.payment.transaction_id in refused for record in records):
             raise conflict()
 
     def add_labels(self, labels: Sequence[Label]) -> None:

@@ -5,13 +5,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import IdempotencyConflict
-from data.schema import Arm, Decision, Label, Transaction, event_milliseconds
+from data.schema import Arm, Decision, Label, Transaction, event_milliseconds, moment_of
 
 
 class Answer(NamedTuple):
@@ -33,10 +34,33 @@ class Answer(NamedTuple):
         )
 
 
+class PaymentFacts(NamedTuple):
+    """What a transaction says, as plain values: equal for the same payment sent again, however its JSON is ordered, spaced or zoned.
+
+    A message is turned into these once; features, log and metrics take them from there.
+    """
+
+    transaction_id: str
+    event_time_ms: int  # since 1970
+    card_id: str
+    terminal_id: str
+    amount_minor: int
+    currency: str
+    channel: str
+    category: str
+    latitude: float | None
+    longitude: float | None
+    device_id: str | None
+
+    @property
+    def event_time(self) -> datetime:
+        return moment_of(self.event_time_ms)
+
+
 class PredictionRecord(NamedTuple):
     """One payment, what was seen of it, and what was answered. A tuple: one is made for every request."""
 
-    transaction: Transaction
+    payment: PaymentFacts
     features: NDArray[np.float64]  # (FEATURE_COUNT,), as the models saw them
     score: float  # of the arm that answered
     decision: Decision
@@ -54,13 +78,13 @@ class PredictionRecord(NamedTuple):
 
     @property
     def answer(self) -> Answer:
-        return Answer(self.transaction.transaction_id, self.score, self.decision, self.reasons, self.model_version, self.arm)
+        return Answer(self.payment.transaction_id, self.score, self.decision, self.reasons, self.model_version, self.arm)
 
 
 class Stored(NamedTuple):
     """What the log holds under one transaction id."""
 
-    facts: tuple[object, ...]  # `payment_facts` of the payment that was answered
+    payment: PaymentFacts  # that was answered
     answer: Answer
 
 
@@ -106,11 +130,13 @@ class PredictionStore(Protocol):
     def close(self) -> None: ...
 
 
-def payment_facts(transaction: Transaction) -> tuple[object, ...]:
-    """What a transaction says, whatever the order, spacing or time zone of its JSON: equal for the same payment sent again."""
+def payment_facts(transaction: Transaction) -> PaymentFacts:
+    """What a transaction says."""
     t = transaction
-    moment = event_milliseconds(t.event_time)
-    return moment, t.card_id, t.terminal_id, t.amount_minor, t.currency, t.channel, t.category, t.latitude, t.longitude, t.device_id
+    return PaymentFacts(
+        t.transaction_id, event_milliseconds(t.event_time), t.card_id, t.terminal_id, t.amount_minor, t.currency, t.channel, t.category,
+        t.latitude, t.longitude, t.device_id,
+    )  # fmt: skip
 
 
 def conflict() -> IdempotencyConflict:

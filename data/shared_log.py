@@ -19,8 +19,8 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from data.errors import LogUnavailable
 from data.history import Payed
-from data.prediction_store import Answer, FraudReport, PredictionRecord, PredictionStore
-from data.schema import Label, Transaction
+from data.prediction_store import Answer, FraudReport, PaymentFacts, PredictionRecord, PredictionStore
+from data.schema import Label
 
 # Transaction id, place in the order, and an event that the features see: a payment as the history takes it, or a report.
 Arrival: TypeAlias = tuple[str, int, Payed | FraudReport]
@@ -29,7 +29,7 @@ Arrival: TypeAlias = tuple[str, int, Payed | FraudReport]
 class Outcome(NamedTuple):
     """What became of one entry.
 
-    - a Transaction is `new`, `open` (accepted earlier at `sequence`, not answered yet), `answered`, or `refused`: another body has its id;
+    - a payment is `new`, `open` (accepted earlier at `sequence`, not answered yet), `answered`, or `refused`: another body has its id;
     - a Label is `new` (or was there already), or `refused`: nobody knows its payment;
     - a PredictionRecord is `new`, `answered` when another process was first, or `refused`: its payment was never accepted.
     """
@@ -65,7 +65,7 @@ class SharedLog(PredictionStore, Protocol):
     def identity(self) -> LogIdentity: ...
 
     async def exchange(
-        self, identity: LogIdentity, position: int, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
+        self, identity: LogIdentity, position: int, arriving: Sequence[PaymentFacts | Label], answers: Sequence[PredictionRecord]
     ) -> Exchange:
         """Take everything durably, or nothing, and give what arrived since `position`. Raises StoreAway, OtherLog, LogUnavailable.
 

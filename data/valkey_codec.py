@@ -10,23 +10,20 @@ tell another body by comparing them.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 from pydantic_core import from_json, to_json
 
-from data.prediction_store import Answer, FraudReport, PredictionRecord, payment_facts
-from data.schema import Label, Transaction, event_milliseconds
+from data.prediction_store import Answer, FraudReport, PaymentFacts, PredictionRecord
+from data.schema import Label, event_milliseconds, moment_of
 from data.shared_log import Arrival, Outcome
 
 _PAYMENT_LENGTH, _REPORT_LENGTH = 11, 4
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def write_payment(transaction: Transaction) -> bytes:
+def write_payment(payment: PaymentFacts) -> bytes:
     """What is compared when the id comes again."""
-    return to_json((transaction.transaction_id, *payment_facts(transaction)))
+    return to_json(payment)
 
 
 def write_answer(record: PredictionRecord) -> bytes:
@@ -38,9 +35,9 @@ def write_answer(record: PredictionRecord) -> bytes:
     return b"%b\n%b\n%b" % (r.answer.json().encode(), to_json(rest), r.features.astype("<f8", copy=False).tobytes())
 
 
-def write_arrivals(arriving: Iterable[Transaction | Label]) -> bytes:
+def write_arrivals(arriving: Iterable[PaymentFacts | Label]) -> bytes:
     """Payments and labels for the script, a line each."""
-    return b"\n".join(write_payment(each) if isinstance(each, Transaction) else _write_label(each) for each in arriving)
+    return b"\n".join(write_payment(each) if isinstance(each, PaymentFacts) else _write_label(each) for each in arriving)
 
 
 def _write_label(label: Label) -> bytes:
@@ -51,8 +48,8 @@ def _write_label(label: Label) -> bytes:
 def read_label(line: bytes) -> Label:
     """What the script noted of a label, again."""
     key, report_ms, fraud, source = line.decode().split("|")
-    moment = _EPOCH + timedelta(milliseconds=int(report_ms))
-    return Label.model_validate({"transaction_id": key, "report_time": moment, "is_fraud": fraud == "1", "source": source})
+    known = moment_of(int(report_ms))
+    return Label.model_validate({"transaction_id": key, "report_time": known, "is_fraud": fraud == "1", "source": source})
 
 
 def read_id(event: bytes) -> str:
@@ -81,9 +78,9 @@ def read_answer(text: bytes) -> Answer:
     return Answer(facts["transaction_id"], facts["score"], facts["decision"], tuple(facts["reasons"]), facts["model_version"], facts["arm"])
 
 
-def read_facts(payment: bytes) -> tuple[object, ...]:
-    """`payment_facts` of what `write_payment` wrote."""
-    return tuple(from_json(payment)[1:])
+def read_payment(payment: bytes) -> PaymentFacts:
+    """What `write_payment` wrote."""
+    return PaymentFacts(*from_json(payment))
 
 
 def read_record(payment: bytes, answer: bytes) -> PredictionRecord:
@@ -91,7 +88,7 @@ def read_record(payment: bytes, answer: bytes) -> PredictionRecord:
     first, rest, features = answer.split(b"\n", 2)
     given, (champion, champion_score, challenger, challenger_score, rollout, epoch, latency, request) = read_answer(first), from_json(rest)
     return PredictionRecord(
-        transaction=_read_transaction(payment),
+        payment=read_payment(payment),
         features=np.frombuffer(features, "<f8").astype(np.float64),
         score=given.score,
         decision=given.decision,
@@ -135,10 +132,3 @@ def read_parties(parties: bytes) -> tuple[str, str]:
     """What `write_parties` wrote."""
     card_id, terminal_id = from_json(parties)
     return card_id, terminal_id
-
-
-def _read_transaction(payment: bytes) -> Transaction:
-    names = ("transaction_id", "event_time", "card_id", "terminal_id", "amount_minor", "currency", "channel", "category")
-    places = ("latitude", "longitude", "device_id")
-    facts: dict[str, Any] = dict(zip((*names, *places), from_json(payment), strict=True))
-    return Transaction(**facts | {"event_time": _EPOCH + timedelta(milliseconds=facts["event_time"])})

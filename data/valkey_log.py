@@ -32,17 +32,17 @@ from redis.retry import Retry
 from data.errors import BadSetting, LogUnavailable, StoreAway
 from data.features import FEATURE_SCHEMA_HASH
 from data.log_archive import Portion, Reported, Waiting
-from data.prediction_store import FraudReport, Payment, PredictionRecord, Stored, conflict
-from data.schema import Label, Transaction
+from data.prediction_store import FraudReport, Payment, PaymentFacts, PredictionRecord, Stored, conflict
+from data.schema import Label
 from data.shared_log import Exchange, LogIdentity, OtherLog
 from data.valkey_codec import (
     read_answer,
     read_arrivals,
-    read_facts,
     read_id,
     read_label,
     read_outcomes,
     read_parties,
+    read_payment,
     read_record,
     write_answer,
     write_arrivals,
@@ -83,7 +83,7 @@ class ValkeyLog:
         return LogIdentity(self._name, origin.decode() if origin is not None else None)
 
     async def exchange(
-        self, identity: LogIdentity, position: int, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
+        self, identity: LogIdentity, position: int, arriving: Sequence[PaymentFacts | Label], answers: Sequence[PredictionRecord]
     ) -> Exchange:
         """See `SharedLog`."""
         caller = (identity.name, identity.origin or "", position, MOST_ARRIVALS)
@@ -97,7 +97,7 @@ class ValkeyLog:
 
     def submit(self, entries: Sequence[PredictionRecord | Label]) -> "Future[frozenset[str]]":
         """Store entries, in order, in one step. The future has ended; see `PredictionLog.submit` for what it holds."""
-        arriving = [entry if isinstance(entry, Label) else entry.transaction for entry in entries]
+        arriving = [entry if isinstance(entry, Label) else entry.payment for entry in entries]
         answers = [write_answer(entry) for entry in entries if not isinstance(entry, Label)]
         future: Future[frozenset[str]] = Future()
         try:
@@ -107,7 +107,7 @@ class ValkeyLog:
             future.set_exception(error)
             return future
         paired = zip(arriving, read_outcomes(outcomes, len(arriving)), strict=True)
-        refused = (each.transaction_id for each, outcome in paired if outcome.kind == "refused" and isinstance(each, Transaction))
+        refused = (each.transaction_id for each, outcome in paired if outcome.kind == "refused" and isinstance(each, PaymentFacts))
         future.set_result(frozenset(refused))
         return future
 
@@ -132,7 +132,7 @@ class ValkeyLog:
     def find(self, transaction_ids: Sequence[str]) -> dict[str, Stored]:
         """The stored answers among some transactions, by id. Raises LogUnavailable."""
         found = self._stored(transaction_ids)
-        return {key: Stored(read_facts(payment), read_answer(answer.partition(b"\n")[0])) for key, (payment, answer) in found.items()}
+        return {key: Stored(read_payment(payment), read_answer(answer.partition(b"\n")[0])) for key, (payment, answer) in found.items()}
 
     def logged(self, transaction_id: str) -> PredictionRecord | None:
         """Everything the log holds of one answered payment, or None. Raises LogUnavailable."""
@@ -144,8 +144,8 @@ class ValkeyLog:
         with self._reaching():
             place = self._client.hget(_ACCEPTED, transaction_id)
             if place is not None:
-                facts = read_facts(self._client.xrange(_ARRIVALS, place + b"-0", place + b"-0")[0][1][b"event"])
-                return str(facts[1]), str(facts[2])  # of `payment_facts`
+                payment = read_payment(self._client.xrange(_ARRIVALS, place + b"-0", place + b"-0")[0][1][b"event"])
+                return payment.card_id, payment.terminal_id
             earlier = self._client.hget(_EARLIER, transaction_id)
         return read_parties(earlier) if earlier is not None else None
 

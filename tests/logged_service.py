@@ -7,7 +7,8 @@ import numpy as np
 
 from data.costs import Policy
 from data.features import FEATURE_COUNT
-from data.prediction_log import PredictionLog, PredictionRecord
+from data.prediction_log import PredictionLog
+from data.prediction_store import PredictionRecord, payment_facts
 from data.schema import Decision, Label, Transaction
 from pipelines.rollout.evidence import APPROVE, DECLINE, REVIEW, Served
 from pipelines.rollout.plan import RolloutPlan
@@ -63,7 +64,7 @@ def record(rows: Served, i: int, features: float = np.nan) -> PredictionRecord:
     )
     theirs = bool(rows.by_challenger[i])
     return PredictionRecord(
-        transaction=transaction,
+        payment=payment_facts(transaction),
         features=np.full(FEATURE_COUNT, features),
         score=float(rows.challenger_score[i] if theirs else rows.champion_score[i]),
         decision=DECISIONS[int(rows.decision[i])],

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from data.features import FEATURE_COUNT
-from data.prediction_store import PredictionRecord
+from data.prediction_store import PaymentFacts, PredictionRecord, payment_facts
 from data.schema import Label, Transaction
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -29,12 +29,17 @@ def transaction(number: int, **changes: Any) -> Transaction:
     return Transaction(**(facts | changes))
 
 
+def facts(transaction_id: str, card_id: str = "card_1") -> PaymentFacts:
+    """Those of a payment of which only these matter."""
+    return payment_facts(transaction(1, transaction_id=transaction_id, card_id=card_id))
+
+
 def record(number: int, payment: Transaction | None = None, **changes: Any) -> PredictionRecord:
     """An answer to `transaction(number)`, with a NaN among its features."""
     features = np.arange(FEATURE_COUNT, dtype=np.float64) + number / 3
     features[number % FEATURE_COUNT] = np.nan
     facts: dict[str, Any] = {
-        "transaction": payment or transaction(number),
+        "payment": payment_facts(payment or transaction(number)),
         "features": features,
         "score": (number % 100) / 100,
         "decision": "review" if number % 4 == 0 else "approve",

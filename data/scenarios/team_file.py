@@ -3,6 +3,7 @@
 A mistake is told with its file and line and with what was expected there. For the commands that take `--scenarios FILE`.
 """
 
+import re
 import tomllib
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
@@ -18,6 +19,7 @@ from data.scenarios.scenario import Action, Part, Scenario
 
 Place = Sequence[int | str]
 MOST_DAYS: Final = 3_650  # of an onset
+_ENDLESS: Final = re.compile(r"[0-9_]{4301}")  # digits: more than Python makes a number of
 
 
 def _known_mechanism(name: str) -> str:
@@ -132,6 +134,9 @@ def load_scenarios(path: Path, detectors: Collection[str]) -> dict[str, Scenario
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise _unusable(path, line_of(text, first["loc"]), _in_words(first["loc"], first["type"], first["msg"])) from None
+    except ValueError:  # the one thing that is TOML and that Python does not read
+        line = next((number for number, said in enumerate(text.splitlines(), 1) if _ENDLESS.search(said)), 1)
+        raise _unusable(path, line, "a whole number of more than 4,300 digits") from None
     return {one.name: one.scenario() for one in file.scenario}
 
 

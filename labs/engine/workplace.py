@@ -72,7 +72,7 @@ class Workplace:
         text = self.file(name).read_text(encoding="utf-8")
         try:
             facts = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:
             raise Incorrect(f"{name} is not TOML: {error}.", f"Text stands in quotes, numbers do not: {name}") from None
         for key in kind.model_fields:
             if facts.get(key) == BLANK:

@@ -27,7 +27,7 @@ def read_review(file: Path, find: Callable[[str], Collection[str]], known: Colle
         tables = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise MissingFile("The file of expected outcomes cannot be read.", next_step="Name another.", where=str(file)) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise BadInput(f"{file.name} is not TOML: {error}.", next_step="Correct that line.", where=str(file)) from error
     reviewed: dict[str, Form] = {}
     for key, table in tables.items():

@@ -133,7 +133,7 @@ class RolloutPlan:
             raise BadInput(
                 f"{path.name} is no rollout plan: {place}: {first['msg']}.", next_step="Compare it with rollout.toml.", where=place
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
             raise BadInput(
                 f"{path.name} is no rollout plan: {error}.", next_step="Compare it with rollout.toml.", where=path.name
             ) from None

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from data.prediction_store import Answer, PredictionRecord
-from data.schema import Label, Transaction
-from services.scoring.asked import Asked
+from data.prediction_store import PredictionRecord
+from data.schema import Label
+from services.scoring.scorer import Pay
 
 Entry = PredictionRecord | Label
 Refused: TypeAlias = frozenset[str]  # ids of a group that the log holds with another body
@@ -17,11 +17,11 @@ class Commit:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []  # all of it, in order of arrival
-        self.answers: list[tuple[Asked[Transaction, Answer], PredictionRecord]] = []
+        self.answers: list[tuple[Pay, PredictionRecord]] = []
         self.labels: list[Label] = []
         self._waiters: list[asyncio.Future[None]] = []
 
-    def add(self, asked: Asked[Transaction, Answer], record: PredictionRecord) -> None:
+    def add(self, asked: Pay, record: PredictionRecord) -> None:
         """Let a payment's answer be stored with this group."""
         self.entries.append(record)
         self.answers.append((asked, record))

@@ -5,17 +5,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from data.owed_answers import OwedAnswers
-from data.prediction_store import Answer, PredictionRecord, payment_facts
-from data.schema import Transaction
+from data.prediction_store import PaymentFacts, PredictionRecord
 from data.shared_log import Outcome
-from services.scoring.asked import Asked
 from services.scoring.metrics import Metrics
-from services.scoring.scorer import require_same
+from services.scoring.scorer import Pay, require_same
 
 TOGETHER: Final = 500  # handed to the store in one exchange
 
-Pay: TypeAlias = Asked[Transaction, Answer]
-Hand: TypeAlias = Callable[[Sequence[Transaction], Sequence[PredictionRecord]], Awaitable[tuple[list[Outcome], list[Outcome]]]]
+Hand: TypeAlias = Callable[[Sequence[PaymentFacts], Sequence[PredictionRecord]], Awaitable[tuple[list[Outcome], list[Outcome]]]]
 
 
 class Judged(NamedTuple):
@@ -64,9 +61,9 @@ class Debts:
         while self._may_be_some:
             some = await asyncio.to_thread(self._owed.first, TOGETHER)
             if some:
-                _, stored = await hand([record.transaction for record in some], some)
+                _, stored = await hand([record.payment for record in some], some)
                 self._metrics.contradicted.inc(sum(map(_differs, some, stored)))
-                await asyncio.to_thread(self._owed.forget, [record.transaction.transaction_id for record in some])
+                await asyncio.to_thread(self._owed.forget, [record.payment.transaction_id for record in some])
             self._may_be_some = bool(some)
 
     def close(self) -> None:
@@ -76,7 +73,7 @@ class Debts:
 
 def _end(asked: Pay, record: PredictionRecord) -> None:
     try:
-        require_same(payment_facts(record.transaction), asked.entry)
+        require_same(record.payment, asked.entry)
     except Exception as error:
         asked.fail(error)
     else:

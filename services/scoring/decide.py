@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data.bundle import Model
 from data.errors import ModelFailed
+from data.prediction_store import PaymentFacts
 from data.reasons import RANDOM_APPROVE, model_reasons
 from data.rules import apply_rules
 from data.schema import Arm, Decision
@@ -33,16 +34,10 @@ class Judgement(NamedTuple):
     challenger_score: float | None  # None: it failed on this payment, or there is none
 
 
-class Ids(NamedTuple):
-    """What a decision needs of a payment beside its features: the card decides the arm, the payment the random hold-out."""
-
-    card: str
-    transaction: str
-
-
-def judge_payments(serving: Serving, ids: Sequence[Ids], matrix: NDArray[np.float64], patience: Patience) -> list[Judgement]:
+def judge_payments(serving: Serving, payments: Sequence[PaymentFacts], matrix: NDArray[np.float64], patience: Patience) -> list[Judgement]:
     """Judge rows of features, shape (n, FEATURE_COUNT). Raises ModelFailed when the champion cannot score one of them.
 
+    Beside its features a payment's card counts, which decides the arm, and its id, which decides the random hold-out.
     The challenger, in its shadow or on its share of the cards, scores every payment, so that both are compared on
     the same rows. Where it fails, the champion answers and the row says so: what becomes of one that fails now and
     then is for the rollout's judge to say. `patience` takes out what cannot wait for that.
@@ -54,22 +49,24 @@ def judge_payments(serving: Serving, ids: Sequence[Ids], matrix: NDArray[np.floa
         if not 0.0 <= score <= 1.0:  # nor is NaN
             raise ModelFailed("The champion's score is no probability.", next_step="Roll it back.", where=serving.champion.version)
     if serving.challenger is None:
-        return [_judgement(serving, *row) for row in zip(ids, matrix.tolist(), champion_scores, strict=True)]
+        return [_judgement(serving, *row) for row in zip(payments, matrix.tolist(), champion_scores, strict=True)]
     said = _challenger_scores(serving.challenger, matrix, champion_s, patience)
     versions: list[str | None] = [serving.challenger.version] * len(said)
-    out = [None] * (len(ids) - len(said))  # rows of which no more was asked of it
-    rows = zip(ids, matrix.tolist(), champion_scores, [*versions, *out], [*said, *out], strict=True)
+    out = [None] * (len(payments) - len(said))  # rows of which no more was asked of it
+    rows = zip(payments, matrix.tolist(), champion_scores, [*versions, *out], [*said, *out], strict=True)
     return [_judgement(serving, *row) for row in rows]
 
 
-def judge_each(serving: Serving, ids: Sequence[Ids], matrix: NDArray[np.float64], patience: Patience) -> Sequence[Judgement | Exception]:
+def judge_each(
+    serving: Serving, payments: Sequence[PaymentFacts], matrix: NDArray[np.float64], patience: Patience
+) -> Sequence[Judgement | Exception]:
     """The same, but what goes wrong with one row is that row's: when the champion fails on many, each is tried alone."""
     try:
-        return judge_payments(serving, ids, matrix, patience)
+        return judge_payments(serving, payments, matrix, patience)
     except Exception as error:
-        if len(ids) == 1:
+        if len(payments) == 1:
             return [error]
-        return [judge_each(serving, ids[row : row + 1], matrix[row : row + 1], patience)[0] for row in range(len(ids))]
+        return [judge_each(serving, payments[row : row + 1], matrix[row : row + 1], patience)[0] for row in range(len(payments))]
 
 
 def _scores(model: Model, matrix: NDArray[np.float64]) -> list[float]:
@@ -122,7 +119,7 @@ def _one_by_one(challenger: Model, matrix: NDArray[np.float64], patience: Patien
 
 def _judgement(
     serving: Serving,
-    ids: Ids,
+    payment: PaymentFacts,
     values: Sequence[float],
     champion_score: float,
     version: str | None = None,
@@ -131,7 +128,7 @@ def _judgement(
     """`values`: the features as plain floats, in order; `version`: the challenger's, where it was asked."""
     model, score = serving.champion, champion_score
     arm: Arm = "champion"
-    if challenger_score is not None and challenger_score != POISON and serving.plan.arm(ids.card) == "challenger":
+    if challenger_score is not None and challenger_score != POISON and serving.plan.arm(payment.card_id) == "challenger":
         assert serving.challenger is not None  # who else gave a score
         model, score, arm = serving.challenger, challenger_score, "challenger"
     rules = apply_rules(values)
@@ -139,6 +136,6 @@ def _judgement(
     if rules.action is not None:
         decision = max(decision, rules.action, key=_STERNNESS.__getitem__)
     reasons = () if decision == "approve" else rules.reasons + model_reasons(values)
-    if decision == "decline" and model.policy.lets_through(ids.transaction):
+    if decision == "decline" and model.policy.lets_through(payment.transaction_id):
         decision, reasons = "approve", (RANDOM_APPROVE,)
     return Judgement(arm, model.version, score, decision, reasons, champion_score, version, challenger_score)

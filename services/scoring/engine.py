@@ -9,23 +9,22 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import TypeAlias
 
 from data.clock import Clock
 from data.errors import BadInput, LogUnavailable
 from data.history import Payed
-from data.prediction_store import Answer, PredictionRecord, PredictionStore, Stored, conflict, payment_facts
+from data.prediction_store import Answer, PaymentFacts, PredictionRecord, PredictionStore, Stored, conflict, payment_facts
 from data.schema import Label, Transaction, event_seconds
 from services.scoring.asked import Asked
 from services.scoring.challenger_fault import ChallengerFaults
 from services.scoring.commit import Commit, Refused
-from services.scoring.decide import Ids, judge_each
+from services.scoring.decide import judge_each
 from services.scoring.feature_fault import FeatureFaults
 from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
 from services.scoring.patience import Patience
 from services.scoring.recovery import Recovery
-from services.scoring.scorer import Receipt, as_payed, never_scored, prediction_record, require_same
+from services.scoring.scorer import Pay, Receipt, as_payed, never_scored, prediction_record, require_same
 from services.scoring.slots import Slots
 
 # How long, and how many, answers gather that do not wait for their commit: what a kill of this process may lose, and what
@@ -36,7 +35,6 @@ NOT_LOGGED = ("x-lab-logged", "no")  # the header of an Unlogged answer
 TURN_S = 0.002  # what is decided between two looks at the connections, so that none of them waits long to be heard
 QUEUE_S = 0.004  # what may wait to be decided; more than that is refused at once, as it would be late anyway
 FEWEST_TO_TELL = 8  # payments of a turn that show what one more costs; a turn of one is mostly overhead
-Pay: TypeAlias = Asked[Transaction, Answer]
 _log = logging.getLogger(__name__)
 
 
@@ -95,10 +93,11 @@ class Engine:
 
         A payment from too far ahead refuses the whole batch before anything is looked at.
         """
-        self._horizon.admit_all([transaction.event_time for transaction in transactions])
+        payments = [payment_facts(transaction) for transaction in transactions]
+        self._horizon.admit_all([payment.event_time_ms // 1000 for payment in payments])
         asked: list[Pay] = []
-        while rest := transactions[len(asked) :]:
-            asked += [self.begin(transaction, request_id) for transaction in rest[: self._most_in_a_turn()]]
+        while rest := payments[len(asked) :]:
+            asked += [self._ask(payment, request_id) for payment in rest[: self._most_in_a_turn()]]
             while self._turn:
                 await asyncio.sleep(0)  # the turn is taken, and single payments come in between
         for each in reversed(asked):  # groups are committed in order: whoever waits for the last waits for all
@@ -112,13 +111,16 @@ class Engine:
         A turn costs nobody any time, and what arrives together shares one question to the log, one call of the
         features and one of each model. Raises IdempotencyConflict.
         """
-        key = transaction.transaction_id
+        return self._ask(payment_facts(transaction), request_id)
+
+    def _ask(self, payment: PaymentFacts, request_id: str) -> Pay:
+        key = payment.transaction_id
         asked = self._asked.get(key)
         if asked is not None:
-            require_same(payment_facts(asked.entry), transaction)
+            require_same(asked.entry, payment)
             self._metrics.replays.inc()
             return asked
-        asked = self._asked[key] = Asked(transaction, request_id)
+        asked = self._asked[key] = Asked(payment, request_id)
         if not self._turn:
             asyncio.get_running_loop().call_soon(self._take_turn)
         self._turn.append(asked)
@@ -230,7 +232,7 @@ class Engine:
             stored = held.get(asked.entry.transaction_id)
             if stored is None:
                 new.append(asked)
-            elif stored.facts != payment_facts(asked.entry):
+            elif stored.payment != asked.entry:
                 self._fail(asked, conflict())
             else:
                 self._metrics.replays.inc()
@@ -266,7 +268,7 @@ class Engine:
         faulty = self._challenger_faults.asked is not None
         if faulty:
             serving = self._challenger_faults.spoil(serving)
-        judged = judge_each(serving, [Ids(pay.entry.card_id, pay.entry.transaction_id) for pay in admitted], matrix, self._patience)
+        judged = judge_each(serving, [pay.entry for pay in admitted], matrix, self._patience)
         seconds = (time.perf_counter() - started) / len(admitted)
         if len(admitted) >= min(FEWEST_TO_TELL, self._most_in_a_turn()):
             self._payment_s += 0.1 * (min(seconds, 2 * self._payment_s) - self._payment_s)  # one pause in it is no trend

@@ -56,8 +56,8 @@ def explanation(record: PredictionRecord, finding: Finding, top: int) -> say.Exp
     values, parts = record.features.tolist(), whole.contributions
     ranked = by_size(parts)
     return say.Explanation(
-        transaction_id=record.transaction.transaction_id,
-        event_time=record.transaction.event_time,
+        transaction_id=record.payment.transaction_id,
+        event_time=record.payment.event_time,
         model_version=record.model_version,
         arm=record.arm,
         decision=record.decision,

@@ -16,13 +16,12 @@ from typing import Any
 from data.errors import BadInput
 from data.prediction_store import Answer
 from data.schema import Transaction
-from services.scoring.asked import Asked
 from services.scoring.edge import MAX_BODY_BYTES, error_response, request_id_of
 from services.scoring.engine import NOT_LOGGED, Unlogged
 from services.scoring.messages import decode
 from services.scoring.metrics import Metrics
 from services.scoring.routes import Service
-from services.scoring.scorer import Scorer
+from services.scoring.scorer import Pay, Scorer
 from services.scoring.wire import MOST_HEAD_BYTES, MOST_WAITING, Wire, overloaded, wire_bytes
 
 PATH = "/v1/score"
@@ -198,7 +197,7 @@ class FastPath(Wire):
             asked.then(partial(self._settled, cycle, asked))
         return True
 
-    def _settled(self, cycle: _Scoring, asked: Asked[Transaction, Answer]) -> None:
+    def _settled(self, cycle: _Scoring, asked: Pay) -> None:
         """The answer may be given now, or never."""
         self._all.waiting -= 1
         try:

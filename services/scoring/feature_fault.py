@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from data.faults.dose import Dose
 from data.faults.features import FEATURE_FAULTS, Rows
 from data.onset import Onset
-from data.schema import Transaction, event_milliseconds
+from data.prediction_store import PaymentFacts
 from services.scoring.messages import AskedFault
 
 
@@ -29,10 +29,10 @@ class FeatureFaults:
         self.asked = tuple(faults)
         self._before = [None] * len(self.asked)
 
-    def apply(self, matrix: NDArray[np.float64], payments: Sequence[Transaction]) -> NDArray[np.float64]:
+    def apply(self, matrix: NDArray[np.float64], payments: Sequence[PaymentFacts]) -> NDArray[np.float64]:
         """What the models see in place of `matrix`, (n, FEATURE_COUNT), which the history gave for these payments in this order."""
         ids = [payment.transaction_id for payment in payments]
-        moments = np.array([event_milliseconds(payment.event_time) for payment in payments])
+        moments = np.array([payment.event_time_ms for payment in payments])
         seen = matrix
         for place, fault in enumerate(self.asked):
             rows = Rows(seen, ids, self._before[place])

@@ -7,7 +7,6 @@ Only the engine uses it.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from data.clock import Clock
 from data.errors import BadInput
@@ -48,14 +47,14 @@ class Horizon:
         self.admit(moment_s)
         self.newest_s = moment_s
 
-    def admit_all(self, moments: Sequence[datetime]) -> None:
+    def admit_all(self, moments_s: Sequence[int]) -> None:
         """The same for a batch, each row after those before it; raises for the first that lies too far ahead."""
-        if event_seconds(max(moments)) <= self.newest_s + LIVE_AHEAD_S:
+        if max(moments_s) <= self.newest_s + LIVE_AHEAD_S:
             return
         trial = Horizon(self._clock, self.newest_s)
-        for row, moment in enumerate(map(event_seconds, moments)):
-            trial.admit(moment, f"transactions.{row}.event_time")
-            trial.passed(moment)
+        for row, moment_s in enumerate(moments_s):
+            trial.admit(moment_s, f"transactions.{row}.event_time")
+            trial.passed(moment_s)
 
     def passed(self, moment_s: int) -> None:
         """A payment of this time was taken in."""

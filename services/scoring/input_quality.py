@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data.features import FEATURE_COUNT, FEATURES
 from data.prediction_store import PredictionRecord
-from data.schema import CATEGORIES, CHANNELS, event_seconds
+from data.schema import CATEGORIES, CHANNELS
 from services.scoring.tally import Tally
 
 GROUP: Final = 128  # payments counted together: 0.2 ms, which is less than one sync of the log
@@ -63,22 +63,21 @@ class InputQuality:
         self._count_fields(group)
         ranges = self._ranges
         if ranges is not None:
-            values = np.array([record.features for record in group])
+            values = np.concatenate([record.features for record in group]).reshape(len(group), FEATURE_COUNT)
             for feature in np.flatnonzero(count := ((values < ranges[0]) | (values > ranges[1])).sum(axis=0)).tolist():  # no NaN is either
                 self.out_of_range.counts[FEATURES[feature],] += int(count[feature])
 
     def _count_fields(self, group: Sequence[PredictionRecord]) -> None:
         nulls = self.nulls.counts
         for record in group:
-            payment = record.transaction
-            channel = payment.channel
+            _, _, _, _, _, _, channel, category, latitude, longitude, device_id = record.payment
             self.payments.counts[channel,] += 1
-            if payment.latitude is None or payment.longitude is None:
+            if latitude is None or longitude is None:
                 nulls["place", channel] += 1
-            if payment.device_id is None:
+            if device_id is None:
                 nulls["device_id", channel] += 1
-            if payment.category == _UNKNOWN:
+            if category == _UNKNOWN:
                 nulls["category", channel] += 1
-            elif payment.category not in _KNOWN:
+            elif category not in _KNOWN:
                 self.unseen.counts["category",] += 1
-        self.newest_event_s = max(self.newest_event_s, event_seconds(max(record.transaction.event_time for record in group)))
+        self.newest_event_s = max(self.newest_event_s, max([record.payment.event_time_ms for record in group]) // 1000)

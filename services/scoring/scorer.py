@@ -5,18 +5,20 @@ several that share them.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import UnknownTransaction
 from data.history import Payed
-from data.prediction_store import Answer, PredictionRecord, conflict, payment_facts
-from data.schema import Label, Transaction, event_seconds
+from data.prediction_store import Answer, PaymentFacts, PredictionRecord, conflict
+from data.schema import Label, Transaction
 from services.scoring.asked import Asked
 from services.scoring.decide import Judgement
 from services.scoring.slots import Serving
+
+Pay: TypeAlias = Asked[PaymentFacts, Answer]
 
 
 class Receipt(NamedTuple):
@@ -39,7 +41,7 @@ class Scorer(Protocol):
     @property
     def log_lag(self) -> int: ...
 
-    def begin(self, transaction: Transaction, request_id: str) -> Asked[Transaction, Answer]:
+    def begin(self, transaction: Transaction, request_id: str) -> Pay:
         """A payment on its way: what it comes to is the answer, or what `score` raises. May raise as `score` does at once."""
         ...
 
@@ -52,36 +54,26 @@ class Scorer(Protocol):
 
 
 def prediction_record(
-    transaction: Transaction, features: NDArray[np.float64], judged: Judgement, serving: Serving, seconds: float, request_id: str
+    payment: PaymentFacts, features: NDArray[np.float64], judged: Judgement, serving: Serving, seconds: float, request_id: str
 ) -> PredictionRecord:
     """What the log keeps of one judged payment."""
     arm, version, score, decision, reasons, champion_score, challenger_version, challenger_score = judged
     plan = serving.plan
     return PredictionRecord(
-        transaction, features, score, decision, reasons, arm, version, serving.champion.version, champion_score, challenger_version,
+        payment, features, score, decision, reasons, arm, version, serving.champion.version, champion_score, challenger_version,
         challenger_score, plan.rollout_id, plan.epoch, round(seconds * 1e6), request_id,
     )  # fmt: skip
 
 
-def as_payed(transaction: Transaction) -> Payed:
+def as_payed(payment: PaymentFacts) -> Payed:
     """What the history takes of a payment."""
-    t = transaction
-    return (
-        t.card_id,
-        t.terminal_id,
-        event_seconds(t.event_time),
-        t.amount_minor,
-        t.channel,
-        t.category,
-        t.latitude,
-        t.longitude,
-        t.device_id,
-    )
+    _, moment_ms, card, terminal, amount, _, channel, category, latitude, longitude, device = payment
+    return card, terminal, moment_ms // 1000, amount, channel, category, latitude, longitude, device
 
 
-def require_same(facts: tuple[object, ...], transaction: Transaction) -> None:
-    """Raises IdempotencyConflict unless these are the transaction's own `payment_facts`."""
-    if facts != payment_facts(transaction):
+def require_same(payment: PaymentFacts, other: PaymentFacts) -> None:
+    """Raises IdempotencyConflict unless both say the same."""
+    if payment != other:
         raise conflict()
 
 

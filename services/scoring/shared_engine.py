@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 from data.clock import Clock
 from data.errors import LabError, LogUnavailable, StoreAway
 from data.history import History
-from data.prediction_store import Answer, PredictionRecord, conflict, payment_facts
+from data.prediction_store import Answer, PaymentFacts, PredictionRecord, conflict, payment_facts
 from data.reasons import STORE_AWAY
-from data.schema import Label, Transaction, event_seconds
+from data.schema import Label, Transaction
 from data.shared_log import OtherLog, Outcome, SharedLog
 from services.scoring.asked import Asked
-from services.scoring.debts import Debts, Judged, Pay
-from services.scoring.decide import Ids, judge_each
+from services.scoring.debts import Debts, Judged
+from services.scoring.decide import judge_each
 from services.scoring.horizon import Horizon
 from services.scoring.metrics import Metrics
 from services.scoring.patience import Patience
-from services.scoring.scorer import Receipt, as_payed, never_scored, prediction_record, require_same
+from services.scoring.scorer import Pay, Receipt, as_payed, never_scored, prediction_record, require_same
 from services.scoring.shared_snapshots import SharedSnapshots
 from services.scoring.slots import Slots
 
@@ -112,8 +112,9 @@ class SharedEngine:
 
     async def score_batch(self, transactions: Sequence[Transaction], request_id: str = "") -> list[Answer]:
         """The same for many, in order. When it raises, some may be stored: send the batch again, it is safe to repeat."""
-        self._horizon.admit_all([transaction.event_time for transaction in transactions])
-        asked = [self._ask(transaction, request_id) for transaction in transactions]
+        payments = [payment_facts(transaction) for transaction in transactions]
+        self._horizon.admit_all([payment.event_time_ms // 1000 for payment in payments])
+        asked = [self._ask(payment, request_id) for payment in payments]
         return [await each.wait() for each in asked]
 
     async def add_labels(self, labels: Sequence[Label]) -> Receipt:
@@ -157,18 +158,19 @@ class SharedEngine:
 
     def begin(self, transaction: Transaction, request_id: str) -> Pay:
         """A payment on its way; its `result` is the answer. Raises NoModel, IdempotencyConflict, BadInput."""
-        self._horizon.admit(event_seconds(transaction.event_time))
-        return self._ask(transaction, request_id)
+        payment = payment_facts(transaction)
+        self._horizon.admit(payment.event_time_ms // 1000)
+        return self._ask(payment, request_id)
 
-    def _ask(self, transaction: Transaction, request_id: str) -> Pay:
-        key = transaction.transaction_id
+    def _ask(self, payment: PaymentFacts, request_id: str) -> Pay:
+        key = payment.transaction_id
         asked = self._asked.get(key)
         if asked is not None:
-            require_same(payment_facts(asked.entry), transaction)
+            require_same(asked.entry, payment)
             self._metrics.replays.inc()
             return asked
         self._slots.current()
-        asked = self._asked[key] = Asked(transaction, request_id)
+        asked = self._asked[key] = Asked(payment, request_id)
         asked.then(lambda: self._asked.pop(key, None))
         self._payments.append(asked)
         self._begin_turns()
@@ -195,7 +197,7 @@ class SharedEngine:
         judged, self._judged = self._judged, []
         payments, self._payments = self._payments, []
         labels, self._labels = self._labels, []
-        arriving: list[Transaction | Label] = [*(each.entry for each in payments), *(each.entry for each in labels)]
+        arriving: list[PaymentFacts | Label] = [*(each.entry for each in payments), *(each.entry for each in labels)]
         try:
             taken = await self._exchange_unless_away(arriving, [each.record for each in judged])
             if taken is None:
@@ -219,7 +221,7 @@ class SharedEngine:
                 label.fail(error)
 
     async def _exchange_unless_away(
-        self, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
+        self, arriving: Sequence[PaymentFacts | Label], answers: Sequence[PredictionRecord]
     ) -> tuple[list[Outcome], list[Outcome]] | None:
         """`_exchange`, once what is owed is paid; None while the store is away."""
         if self._outage is None:
@@ -255,11 +257,11 @@ class SharedEngine:
             found = await self._judge(some, [history.advance(*as_payed(asked.entry)) for asked in some])
             answers += [Judged(record._replace(reasons=(*record.reasons, STORE_AWAY)), asked) for record, asked in found]
         for asked in new:
-            self._horizon.passed(event_seconds(asked.entry.event_time))
+            self._horizon.passed(asked.entry.event_time_ms // 1000)
         await self._debts.take(answers)
 
     async def _exchange(
-        self, arriving: Sequence[Transaction | Label], answers: Sequence[PredictionRecord]
+        self, arriving: Sequence[PaymentFacts | Label], answers: Sequence[PredictionRecord]
     ) -> tuple[list[Outcome], list[Outcome]]:
         """Hand all to the log, and follow it. Returns what became of either."""
         restored = False
@@ -304,9 +306,9 @@ class SharedEngine:
 
     async def _judge(self, asked: Sequence[Pay], rows: Sequence[NDArray[np.float64]]) -> list[Judged]:
         """The answers, to be stored; a payment that the champion cannot score ends here."""
-        payments, matrix = [each.entry for each in asked], np.stack(rows)
+        matrix = np.stack(rows)
         started, serving = time.perf_counter(), self._slots.current()
-        judged = judge_each(serving, [Ids(payment.card_id, payment.transaction_id) for payment in payments], matrix, self._patience)
+        judged = judge_each(serving, [each.entry for each in asked], matrix, self._patience)
         seconds = (time.perf_counter() - started) / len(asked)
         found = []
         for each, row, judgement in zip(asked, matrix, judged, strict=True):

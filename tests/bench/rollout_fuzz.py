@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from data.costs import Policy
 from data.features import FEATURE_COUNT
-from data.prediction_store import Answer
+from data.prediction_store import Answer, PaymentFacts
 from data.serving_plan import ServingPlan
-from services.scoring.decide import POISON, Ids, Judgement, judge_each
+from services.scoring.decide import POISON, Judgement, judge_each
 from services.scoring.patience import Patience
 from services.scoring.slots import Serving
+from tests.records import facts
 
 TURNS = (1, 1, 1, 2, 7, 40, 200)  # payments that are decided together
 POISONED = 0.02  # of the calls of either model
@@ -93,8 +94,8 @@ def fuzz(outputs: int, seed: int) -> Fuzzed:
     done = answered = poison = failures = 0
     while done < outputs:
         size, serving = int(random.choice(TURNS)), pictures[int(random.integers(len(pictures)))]
-        ids = [Ids(f"card_{(done + row) % 997}", f"tx_{done + row}") for row in range(size)]
-        for one, judged in zip(ids, judge_each(serving, ids, matrix[:size], patience), strict=True):
+        payments = [facts(f"tx_{done + row}", f"card_{(done + row) % 997}") for row in range(size)]
+        for one, judged in zip(payments, judge_each(serving, payments, matrix[:size], patience), strict=True):
             if isinstance(judged, Exception):
                 continue
             answered += 1
@@ -120,16 +121,16 @@ def _serving(plan: ServingPlan, random: np.random.Generator) -> Serving:
     return Serving(plan, models[0], models[1] if plan.challenger else None, "registry", datetime(2026, 1, 5, tzinfo=UTC))
 
 
-def _fault(ids: Ids, judged: Judgement, serving: Serving) -> str:
+def _fault(payment: PaymentFacts, judged: Judgement, serving: Serving) -> str:
     """What is wrong with one answer; empty when nothing is."""
-    answer = Answer(ids.transaction, judged.score, judged.decision, judged.reasons, judged.model_version, judged.arm)
+    answer = Answer(payment.transaction_id, judged.score, judged.decision, judged.reasons, judged.model_version, judged.arm)
     try:
         score = json.loads(answer.json(), parse_constant=lambda _: None)["score"]
     except ValueError:
         return "is no JSON"
     if not isinstance(score, float) or not 0.0 <= score <= 1.0:
         return "is no probability"
-    if judged.arm == "challenger" and (serving.plan.arm(ids.card) != "challenger" or judged.score != judged.challenger_score):
+    if judged.arm == "challenger" and (serving.plan.arm(payment.card_id) != "challenger" or judged.score != judged.challenger_score):
         return "is of the wrong arm"
     if judged.arm == "champion" and judged.score != judged.champion_score:
         return "is of the wrong arm"

@@ -67,7 +67,7 @@ def ask(log: ValkeyLog, numbers: Sequence[int]) -> None:
 
 async def _ask(log: ValkeyLog, numbers: Sequence[int]) -> None:
     identity = log.identity()
-    await log.exchange(identity, 0, [record(number).transaction for number in numbers], [])
+    await log.exchange(identity, 0, [record(number).payment for number in numbers], [])
     await log._line.connection_pool.disconnect()  # the next loop makes connections of its own
 
 

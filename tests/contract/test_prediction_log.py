@@ -49,7 +49,7 @@ def test_an_answer_is_found_again_as_it_was_given(store: PredictionStore) -> Non
     store.append([given])
     stored = store.find(["tx_000007", "tx_000008"]).pop("tx_000008")
     assert stored.answer == given.answer
-    assert stored.facts == payment_facts(transaction(8))
+    assert stored.payment == payment_facts(transaction(8))
     assert store.parties("tx_000008") == ("card_1", "term_3")
     assert store.find(["tx_000009"]) == {} and store.find([]) == {} and store.parties("tx_000009") is None
 

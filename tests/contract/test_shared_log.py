@@ -117,7 +117,8 @@ async def accept_only(url: str, numbers: Sequence[int]) -> None:
     identity = log.identity()._replace(origin="nothing")
     position = 0
     for start in range(0, len(numbers), MOST_ARRIVALS):
-        exchange = await log.exchange(identity, position, [transaction(number) for number in numbers[start : start + MOST_ARRIVALS]], ())
+        arriving = [record(number).payment for number in numbers[start : start + MOST_ARRIVALS]]
+        exchange = await log.exchange(identity, position, arriving, ())
         assert exchange.outcomes is not None and {outcome.kind for outcome in exchange.outcomes} == {"new"}
         position = exchange.position
     await log.aclose()

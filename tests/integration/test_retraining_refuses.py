@@ -18,7 +18,7 @@ from data.errors import EmptyWindow, LabelsMissing, LabError, NotEnoughLabels, O
 from data.fault_windows import FaultWindow
 from data.features import FEATURE_COUNT
 from data.prediction_log import PredictionLog
-from data.prediction_store import PredictionRecord
+from data.prediction_store import PredictionRecord, payment_facts
 from data.scenarios import SCENARIOS, Injection
 from data.schema import Label, Transaction
 from data.world import World, WorldConfig, make_days
@@ -69,7 +69,9 @@ def _record(row: dict[Any, Any]) -> PredictionRecord:
     fields = {name: None if pd.isna(row[name]) else row[name] for name in Transaction.model_fields}
     score = float(row["score"])
     decision = Policy(0.5, 0.9).decide(score)
-    return PredictionRecord(Transaction(**fields), np.full(FEATURE_COUNT, score), score, decision, (), "champion", "1", "1", score)
+    return PredictionRecord(
+        payment_facts(Transaction(**fields)), np.full(FEATURE_COUNT, score), score, decision, (), "champion", "1", "1", score
+    )
 
 
 def _label(row: dict[Any, Any]) -> Label:

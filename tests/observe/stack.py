@@ -15,6 +15,7 @@ import httpx
 
 from data.log_database import read
 from data.open_log import open_log
+from data.schema import Transaction
 from data.settings import REPOSITORY, Settings
 from labs.engine.levels import level_of
 from labs.engine.live_state import put_back
@@ -141,7 +142,9 @@ def keep_asking(settings: Settings, leaving: threading.Event) -> None:
     with closing(open_log(settings)) as log:
         known = log.logged(transaction_id)
     assert known is not None
-    body = known.transaction.model_dump_json()
+    facts = known.payment._asdict()
+    del facts["event_time_ms"]
+    body = Transaction(event_time=known.payment.event_time, **facts).model_dump_json()
     with httpx.Client(base_url=settings.scoring_url, trust_env=False, timeout=10) as client:
         while not leaving.wait(0.1):
             with suppress(httpx.TransportError):  # the outage that is asked for

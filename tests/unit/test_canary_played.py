@@ -17,9 +17,10 @@ from labs.canaries.played import PlayedService
 from labs.canaries.scenario import Fault
 from labs.canaries.stage import NEVER, Live, Opinion
 from pipelines.rollout.evidence import DECLINE
-from services.scoring.decide import Ids, judge_payments
+from services.scoring.decide import judge_payments
 from services.scoring.patience import Patience
 from services.scoring.slots import Serving
+from tests.records import facts
 
 START = datetime(2026, 3, 9, tzinfo=UTC)
 N = 2_000
@@ -109,7 +110,7 @@ def test_it_answers_as_the_scoring_service_decides(stage: Any, fault: Fault, pla
     served = service.served(START, stage.end)
     for row in range(30, N):
         serving = Serving(plan, champion, None if out else challenger, "registry", START)
-        ids = [Ids(served.card_id[row], served.transaction_id[row])]
+        ids = [facts(served.transaction_id[row], served.card_id[row])]
         real = judge_payments(serving, ids, stage.live.features[row : row + 1], patience)[0]
         assert served.by_challenger[row] == (real.arm == "challenger")
         assert DECISIONS[served.decision[row]] == real.decision

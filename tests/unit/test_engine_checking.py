@@ -165,6 +165,7 @@ class _Answers(BaseModel):
         ('line = 2\nunit = "score"\n', Incorrect, "answers.toml:1: line: input should be less than 1"),
         ("line = 0.5\n", Incorrect, "unit: field required"),
         ("line = score\n", Incorrect, "is not TOML"),
+        (f"line = {'9' * 5_000}\n", Incorrect, "is not TOML"),
     ],
 )
 def test_written_answers_are_read_with_clear_errors(at: Workplace, text: str, kind: type[Exception], said: str) -> None:

@@ -57,7 +57,7 @@ def test_a_late_payment_does_not_bring_the_horizon_back() -> None:
 
 def test_in_a_batch_each_row_follows_those_before_it() -> None:
     replay = NOW + timedelta(days=900)
-    days = [replay + timedelta(hours=20 * i) for i in range(10)]
+    days = [event_seconds(replay + timedelta(hours=20 * i)) for i in range(10)]
     ahead = horizon(replay)
     ahead.admit_all(days)
     assert ahead.newest_s == event_seconds(replay), "looking at a batch takes nothing in"

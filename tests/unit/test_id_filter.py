@@ -15,6 +15,14 @@ def test_an_id_that_was_added_is_never_called_new_whatever_came_after_it() -> No
     assert ids.maybe(known) == known
 
 
+def test_adding_tells_what_may_have_been_there() -> None:
+    ids = IdFilter()
+    assert ids.add(names(0, 10)) == []
+    assert ids.add([*names(8, 4), "twice", "twice"]) == [*names(8, 2), "twice"]
+    ids.add(names(100, 2 * FIRST_CAPACITY))  # a layer of its own
+    assert ids.add(["tx_000000003", "new"]) == ["tx_000000003"]
+
+
 def test_of_a_hundred_new_ids_hardly_one_is_taken_for_known() -> None:
     ids = IdFilter()
     ids.add(names(0, FIRST_CAPACITY))

@@ -7,7 +7,6 @@ from prometheus_client import generate_latest
 from data.errors import LogUnavailable
 from data.features import FEATURE_COUNT, FEATURE_INDEX, FEATURES
 from data.forest_text import read_ranges
-from data.schema import event_seconds
 from services.scoring.input_quality import GROUP
 from services.scoring.metrics import Metrics
 from tests.bundles import random_features, train_booster
@@ -26,7 +25,7 @@ def answered(metrics: Metrics, number: int, features: dict[str, float] | None = 
     values = made.features.copy()
     for name, value in (features or {}).items():
         values[FEATURE_INDEX[name]] = value
-    metrics.answered(made._replace(transaction=made.transaction.model_copy(update=PLACED | changes), features=values))
+    metrics.answered(made._replace(payment=made.payment._replace(**PLACED | changes), features=values))
 
 
 def test_fields_without_a_value_are_counted_by_channel() -> None:
@@ -70,7 +69,7 @@ def test_whole_groups_are_counted_without_anybody_asking() -> None:
 def test_freshness_is_the_event_time_of_the_newest_answer() -> None:
     metrics = Metrics()
     answered(metrics, 1)
-    assert scraped(metrics)["fraud_newest_event_timestamp_seconds"] == event_seconds(record(1).transaction.event_time)
+    assert scraped(metrics)["fraud_newest_event_timestamp_seconds"] == record(1).payment.event_time_ms // 1000
 
 
 def test_the_ranges_are_those_of_the_models_training_rows() -> None:

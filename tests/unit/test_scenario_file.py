@@ -16,6 +16,7 @@ MISTAKES = [  # what is changed, to what; the line; what is said
     ("strength = 0.7", "strength = -1", 14, "greater than 0"),
     ("strength = 0.7", "strength = 0.7.1", 14, "Expected newline"),
     ("strength = 0.7", 'strength = "a"', 14, "valid number"),
+    ("strength = 0.7", f"strength = {'7' * 5_000}", 14, "more than 4,300 digits"),
     ("strength = 0.7", "", 12, "strength is missing"),
     ("strength = 0.2\n\n", "strength = 1.1\n\n", 16, "at most 1 for channel_mix"),
     ('"scale_amounts"', '"scale_amonts"', 13, "did you mean scale_amounts"),

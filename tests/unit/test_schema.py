@@ -1,11 +1,14 @@
 """The contract of a payment: what is accepted, what is refused, and that nothing like a card number gets in."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data.schema import TRANSACTION_COLUMNS, Transaction, looks_like_card_number
+from data.schema import LEVEL_PATTERN, TOKEN_PATTERN, TRANSACTION_COLUMNS, Label, Transaction, looks_like_card_number
 
 GOOD: dict[str, Any] = {
     "transaction_id": "tx_20260105_000017",
@@ -18,6 +21,8 @@ GOOD: dict[str, Any] = {
     "latitude": 52.37,
     "longitude": 4.9,
 }
+
+LABEL: dict[str, Any] = {"transaction_id": "tx", "report_time": "2026-01-05T09:30:00Z", "is_fraud": True}
 
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("no offset in the time", {"event_time": "2026-01-05T09:30:00"}),
@@ -72,6 +77,34 @@ def test_a_bad_transaction_is_refused_at_the_field_that_is_wrong(why: str, chang
 )
 def test_card_numbers_are_recognised_by_length_and_luhn_check(text: str, expected: bool) -> None:
     assert looks_like_card_number(text) is expected
+
+
+SOUP = "0123456789" * 3 + "4111" + "_.:-" + "aZ" + "é\n"
+
+
+@given(st.lists(st.sampled_from([*SOUP, "4111111111111111", "5500.0000.0000.0004", "3782-822463-10005"]), max_size=24).map("".join))
+def test_a_token_is_what_its_pattern_says_and_no_card_number(text: str) -> None:
+    """Most tokens are let through by another pattern, so that both ways must say the same."""
+    is_token = re.fullmatch(TOKEN_PATTERN, text) is not None and not text.endswith("\n")
+    for build in (
+        lambda: Transaction.model_validate(GOOD | {"card_id": text}),
+        lambda: Label.model_validate(LABEL | {"transaction_id": text}),
+    ):
+        if is_token and not looks_like_card_number(text):
+            build()
+        else:
+            with pytest.raises(ValidationError):
+                build()
+
+
+def test_a_refused_token_is_told_what_was_expected_and_keeps_its_plain_schema() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Transaction.model_validate(GOOD | {"card_id": "4111111111111111"})
+    (error,) = refused.value.errors()
+    assert error["loc"] == ("card_id",) and error["msg"].endswith("that holds no card number")
+    said = Transaction.model_json_schema()["properties"]
+    assert said["card_id"]["type"] == "string" and said["card_id"]["pattern"] == TOKEN_PATTERN
+    assert said["category"]["pattern"] == LEVEL_PATTERN
 
 
 def test_messages_and_tables_have_the_same_fields_in_the_same_order() -> None:

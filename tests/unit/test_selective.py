@@ -11,9 +11,10 @@ from data.reasons import RANDOM_APPROVE
 from pipelines.batch.answers import answer_rows
 from pipelines.monitoring.performance import matured_rows
 from pipelines.selective import outcome_weights
-from services.scoring.decide import Ids, judge_payments
+from services.scoring.decide import judge_payments
 from tests.bundles import random_features
 from tests.payments import labels, served
+from tests.records import facts
 from tests.scorers import PlainModel, slots_of
 
 IDS = [f"tx_{n:06d}" for n in range(20_000)]
@@ -88,6 +89,6 @@ def test_the_service_and_a_batch_let_the_same_payments_through() -> None:
     assert (table["decision"] == np.where(spared, "approve", "decline")).all()
     assert all(list(codes) == [RANDOM_APPROVE] for codes in table["reasons"][spared])
     serving = slots_of(Lenient()).current()
-    judged = judge_payments(serving, [Ids("card_1", key) for key in IDS[:400]], matrix, patience=None)  # type: ignore[arg-type]
+    judged = judge_payments(serving, [facts(key) for key in IDS[:400]], matrix, patience=None)  # type: ignore[arg-type]
     assert [one.decision for one in judged] == table["decision"].tolist()
     assert [one.reasons for one in judged] == [tuple(codes) for codes in table["reasons"]]

@@ -242,7 +242,7 @@ def test_label_delays_are_those_of_the_frauds_reported_lately(tmp_path: Path) ->
     place = tmp_path / "predictions.db"
     with closing(PredictionLog(place)) as log:
         log.append([record(number) for number in range(4)])
-        paid = [record(number).transaction for number in range(4)]
+        paid = [record(number).payment for number in range(4)]
         late = (timedelta(days=1), timedelta(days=2), timedelta(days=3))
         log.add_labels(
             [Label(transaction_id=p.transaction_id, report_time=p.event_time + d, is_fraud=True) for p, d in zip(paid, late, strict=False)]

@@ -32,7 +32,8 @@ _STYLE = (
 .heat td { width: 2.5rem; min-width: 2.1rem; height: 1.75rem; text-align: center; vertical-align: middle; border-radius: 3px;
   background: color-mix(in srgb, var(--tone) var(--share), var(--panel)); font-variant-numeric: tabular-nums; }
 .heat .must { --tone: var(--good); outline: 1.5px solid var(--good); outline-offset: -1.5px; }
-.heat .missed { outline-color: var(--bad); color: var(--bad); font-weight: 700; }
+.heat .missed { outline: 2px solid var(--bad); outline-offset: -2px; font-weight: 700; }
+.heat .missed:not(.strong) { color: var(--bad); }
 .heat .silent { --tone: var(--bad); }
 .heat .free { --tone: var(--series-1); }
 .key { display: inline-block; width: 1rem; height: 1rem; border-radius: 3px; vertical-align: -0.15rem; margin: 0 0.3rem 0 0.8rem; }
@@ -113,7 +114,7 @@ def _heat_cell(cell: Cell) -> str:
     kind = {"must fire": "must", "must stay silent": "silent", "may fire": "free"}[cell.role]
     if cell.role == "must fire" and cell.fired.hits < cell.fired.of:
         kind += " missed"
-    elif cell.fired.value > 0.5:
+    if cell.fired.value > 0.5:
         kind += " strong"
     shown = f"{100 * cell.fired.value:.0f}" if cell.fired.hits or cell.role == "must fire" else ""
     told = f"{cell.detector} on {cell.scenario}: fired in {cell.fired.hits} of {cell.fired.of}, {cell.role}"

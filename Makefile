@@ -46,12 +46,12 @@ observe: $(READY) ## rules and dashboards over a lab and a real Prometheus: quie
 	@$(BIN)/pytest tests/observe $(ARGS)
 
 chaos: $(READY) ## break the scoring service on purpose and count what it promised (ARGS=--nightly)
-	@$(BIN)/pytest tests/chaos $(ARGS)
+	@$(BIN)/pytest tests/chaos --numprocesses 2 $(ARGS)
 
 bench-serving: $(READY) ## load the scoring service with wrk, beside what people use instead: 15 minutes (ARGS=--only=shadow)
 	@$(BIN)/python -m tests.bench.serving --full $(ARGS)
 
-bench-drift: $(READY) ## the report card of drift monitoring, ten seeds (ARGS=--nightly for a hundred, "--nightly --resume" goes on, ARGS=--ci for two)
+bench-drift: $(READY) ## the report card of drift monitoring, ten seeds, a quarter of an hour (ARGS=--nightly for a hundred, "--nightly --resume" goes on)
 	@$(BIN)/python -m tests.bench.drift $(or $(ARGS),--quick)
 
 bench-canary: $(READY) ## our canary rule beside the others', 2,000 rollouts of each kind (ARGS=--nightly for 10,000, ARGS=--ci)

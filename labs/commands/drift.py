@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pipelines.monitoring.monitor import WindowResult
 
 TABLE_WIDTH = 100
-MILLISECOND = timedelta(milliseconds=1)  # the resolution of event time: the window ends just after the last payment
 
 
 def list_scenarios(file: Path | None, *, as_json: bool) -> None:
@@ -84,7 +83,7 @@ def _watch(settings: Settings) -> tuple["Watcher", "WindowResult"]:
 
 
 def champion_at_work(settings: Settings) -> tuple["Model", Dataset, datetime, datetime]:
-    """The model that serves, the history that leads up to it, its first live moment and the moment after the last payment.
+    """The model that serves, the history that leads up to it, its first live moment and the full hour after the last payment.
 
     Raises ServiceDown when nobody serves, NoModel before there is a champion, EmptyWindow when nothing was served.
     """
@@ -99,7 +98,12 @@ def champion_at_work(settings: Settings) -> tuple["Model", Dataset, datetime, da
     live = span[0].replace(hour=0, minute=0, second=0, microsecond=0)
     folder = settings.home / "models" / champion
     verify_bundle(folder, key_folder=settings.home / "keys")
-    return Model.load(folder, champion), _history(settings, live), live, span[1] + MILLISECOND
+    return Model.load(folder, champion), _history(settings, live), live, full_hour_after(span[1])
+
+
+def full_hour_after(last: datetime) -> datetime:
+    """Where a window ends: of days that were sent whole it then holds whole days, and no payment of the day before them."""
+    return last.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
 
 def _history(settings: Settings, live: datetime) -> Dataset:

@@ -49,7 +49,7 @@ def _print(found: "Calibration") -> None:
     out = console()
     out.print(
         f"{found.first} to {found.last}, about {found.payments_per_window:,} payments a window;"
-        f" the budget is {1000 * found.error_budget:g} false alarms per thousand windows."
+        f" {1000 * found.error_budget:g} in a thousand windows may alarm falsely."
     )
     rows = table("", *found.quiet)
     rows.add_row("false alarms per 1,000 windows", *(_false(share) for share in found.quiet.values()))

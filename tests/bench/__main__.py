@@ -38,7 +38,7 @@ BENCHES: Mapping[str, Bench] = {
     "serving": Bench("the scoring service beside an empty endpoint and what people write instead", ("--quick",), ("--full",)),
     "batch_scoring": Bench("Parquet scored out of core, beside the model alone and MLflow's own way", ("--quick",), ("--full",)),
     "scale_out": Bench("one, two and four scoring processes over a shared store", ("--quick",), ("--full",)),
-    "drift": Bench("the report card of drift monitoring, and what a retraining wins back", ("--ci",), ("--nightly",)),
+    "drift": Bench("the report card of drift monitoring, and what a retraining wins back", ("--quick",), ("--nightly",)),
     "canary": Bench("our canary rule beside the others': false rollbacks and exposure, goals H1 to H13", ("--ci",), ("--nightly",)),
     "canaries": Bench("the catalogue of canaries as CI runs it: how each ended, equal bytes, time", ("--quick",), ("--full",)),
     "rollout": Bench("how soon a rollback is felt, fuzzed scores, a controller killed at random", ("--quick",)),

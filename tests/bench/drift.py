@@ -1,7 +1,6 @@
 """The report card of drift monitoring: what each detector saw of each scenario, how often it cried wolf, what was decided.
 
-python -m tests.bench.drift --ci            # two seeds: what continuous integration runs, in two minutes
-python -m tests.bench.drift --quick         # ten seeds
+python -m tests.bench.drift --quick         # ten seeds: what continuous integration runs
 python -m tests.bench.drift --nightly       # a hundred; with --resume it goes on where the last run was cut off
 python -m tests.bench.drift --data <file>   # and what a retraining wins back on recorded payments too (the Handbook's, say)
 
@@ -56,11 +55,12 @@ class Length:
 
 
 LENGTHS = {
-    "ci": Length(2, 1, 2, 0, 0, 100, 2),
-    "quick": Length(10, 4, 15, 2, 4, 400, 5),
+    "quick": Length(10, 2, 15, 2, 2, 400, 2),
     "nightly": Length(100, 25, 10, 4, 20, 1_000, 50),
 }
-CERTAIN = frozenset({"G3", "G4", "G7", "G14", "P8"})  # what two seeds can tell: the others are rates, printed but not judged
+# What the quick run prints and does not judge: a speed, on whatever machine it is, and what a hundred seeds miss too (REPORT.md).
+# The seeds are always the same, so that all else is as certain as an equal run.
+NOT_JUDGED = frozenset({"G8", "G9", "G13", "G15"})
 FIRST_SEED = 101  # seeds on which nothing was tuned
 SEEDS_AT_ONCE = 10  # of the catalogue: what a run that is cut off may lose
 
@@ -118,7 +118,7 @@ def measure(length: str, seeds: Sequence[int], home: Path, parts: Parts) -> Meas
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the bench; 0 when every goal that was measured is reached."""
+    """Run the bench; 0 when every goal that was measured and is judged is reached."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.drift", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     length = parser.add_mutually_exclusive_group()
     for name, given in LENGTHS.items():
@@ -135,11 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measured = measure(asked.length, seeds, home, parts)
     print_card(measured.card)
     print_goals(measured.goals)
-    misses = [] if asked.length == "ci" else recovered(asked.data, home)
+    misses = recovered(asked.data, home)
     keep(measured, home / "bench", time.monotonic() - began)
     if asked.document:
         (REPOSITORY / "labs" / "exercises" / "REPORT.md").write_text(document(measured), encoding="utf-8")
-    judged = [goal for goal in measured.goals if asked.length != "ci" or goal.name in CERTAIN]
+    judged = [goal for goal in measured.goals if asked.length != "quick" or goal.name not in NOT_JUDGED]
     misses += [f"{goal.name} {goal.what}: {goal.measured}; {goal.target} wanted" for goal in judged if goal.reached is False]
     return conclude([*misses, *failures(measured.card.outcomes)[:20]] if misses else misses)
 

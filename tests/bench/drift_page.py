@@ -122,8 +122,6 @@ def _heat_cell(cell: Cell) -> str:
 
 
 def _power(points: Sequence[Point]) -> str:
-    if not points:
-        return ""
     windows = min(point.seen.of for point in points)
     caption = f"Shaded: 95 % intervals from {windows} windows or more. The axis says what strength means in `lab drift list`."
     lead = "How small a change may be and still raise an alarm in one window, at the budget that holds on quiet weeks."

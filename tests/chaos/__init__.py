@@ -1,7 +1,8 @@
 """The promises of the scoring service, counted: `make chaos` (`make chaos ARGS=--nightly` for the long counts).
 
 Every test starts the real process, does it harm from outside, proves that the harm was done, and counts what its callers
-and its prediction log saw. A file `test_07_...` holds promise 7; each ends in one row of the scoreboard.
+and its prediction log saw. A file `test_07_...` holds promise 7; each ends in one row of the scoreboard. Two tests run at once,
+but for those marked `alone`, which go first: their promises are about milliseconds.
 
     scoreboard.py   the rows, printed at the end and written to <LAB_HOME>/chaos/scoreboard.json
     service.py      one scoring process in a home of its own; start, kill -9, SIGTERM

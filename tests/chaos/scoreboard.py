@@ -1,6 +1,7 @@
 """One row per promise kept or broken: a table for people, JSON for the console and CI."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +21,8 @@ class Row:
 class Scoreboard:
     """Collects rows; a row that says a promise was broken also fails its test."""
 
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self.rows = list(rows)
 
     def record(self, *, promise: int, name: str, n: int, failures: int, figure: str, passed: bool) -> None:
         """Add a row. Raises AssertionError, once it is on the board, when the promise was not kept."""

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from itertools import count, cycle
 from pathlib import Path
 
+import pytest
+
 from data.serving_plan import ServingPlan
 from tests.chaos.load import Load, payments
 from tests.chaos.scoreboard import Scoreboard
@@ -26,6 +28,7 @@ def plans() -> Iterator[ServingPlan]:
             yield ServingPlan(epoch, champion, challenger, "canary", 0.5, "r1")
 
 
+@pytest.mark.alone
 def test_swaps_under_load_lose_nothing(lab: Lab, scoreboard: Scoreboard, bundles: Path, tier: Callable[[int, int], int]) -> None:
     swaps, requests = tier(200, 2_000), tier(5_000, 100_000)
     quiet: list[float] = []  # p99 of each round, ms

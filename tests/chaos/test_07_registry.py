@@ -32,6 +32,7 @@ def black_holed(lab: Lab) -> Iterator[None]:
         assert silent.connections > 0, "nobody tried the registry"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("outage", "name"), [(refused, "refused"), (black_holed, "black-holed")])
 def test_without_the_registry_it_answers_as_before(
     lab: Lab, scoreboard: Scoreboard, tier: Callable[[int, int], int], outage: Outage, name: str

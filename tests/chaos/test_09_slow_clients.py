@@ -29,6 +29,7 @@ def quiet(lab: Lab, tmp_path: Path) -> Iterator[Lab]:
         yield other
 
 
+@pytest.mark.alone
 def test_slow_senders_are_shut_out_and_others_do_not_notice(
     lab: Lab, quiet: Lab, scoreboard: Scoreboard, tier: Callable[[int, int], int]
 ) -> None:

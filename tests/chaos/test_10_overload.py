@@ -31,6 +31,7 @@ REJECTION_MS = 20.0
 BACK_TO_NORMAL_S = 5.0
 
 
+@pytest.mark.alone
 def test_overload_costs_those_who_are_too_many_and_nobody_else(lab: Lab, scoreboard: Scoreboard, tier: Callable[[int, int], int]) -> None:
     ensure_wrk()
     cores = Cores.of_this_machine()

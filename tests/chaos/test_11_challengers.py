@@ -29,6 +29,7 @@ def raising(folder: Path, key_folder: Path) -> None:
     shutil.copytree(healthy, folder)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("make", "command", "reason", "name"),
     [

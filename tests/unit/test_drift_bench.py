@@ -62,13 +62,6 @@ def test_power_is_reached_only_when_every_target_is() -> None:
     assert [goal.reached for goal in judge_power(blind)] == [True, False]
 
 
-def test_a_goal_that_a_short_run_leaves_out_is_printed_all_the_same_with_the_reason() -> None:
-    few = Quiet(8, 200_000)
-    goals = [goal for goal in (*judge_quiet({}, few, few), *judge_power([])) if goal.reached is None]
-    assert [goal.name for goal in goals] == ["G2", "G4", "G5", "G6"]
-    assert all("as short as this" in goal.measured or "needed" in goal.measured for goal in goals)
-
-
 def test_a_stream_that_never_alarms_counts_as_late_and_not_as_missing() -> None:
     fast = [Delays(stream, (10.0, 20.0, 30.0)) for stream in STREAMS]
     assert [goal.reached for goal in judge_streams(fast)] == [True, True]

@@ -17,6 +17,7 @@ from data.ledger import Ledger
 from data.prediction_log import PredictionLog
 from data.schema import Label
 from data.settings import Settings
+from labs.commands.drift import full_hour_after
 from labs.work import duties, rounds
 from labs.work.facts import Facts
 from labs.work.gauges import WorkGauges, standing
@@ -42,6 +43,12 @@ def scraped(home: Settings) -> dict[str, float]:
     registry.register(WorkGauges(home))
     lines = [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def test_days_that_were_sent_whole_are_judged_whole() -> None:
+    last = datetime(2026, 3, 12, 23, 58, 11, 123_000, tzinfo=UTC)
+    assert full_hour_after(last) == datetime(2026, 3, 13, tzinfo=UTC)
+    assert full_hour_after(NOON) == NOON + timedelta(hours=1), "a payment on the hour is in the window"
 
 
 def test_every_finished_window_is_due_once() -> None:

@@ -102,10 +102,9 @@ class Record:
 def read(settings: Settings | None = None) -> Record:
     """The record of the running lab."""
     settings = settings or Settings.load()
-    model, dataset, live, end = champion_at_work(settings)
+    model, dataset, live, today = champion_at_work(settings)
     watcher = Watcher.for_champion(settings, dataset, model, live=live)
     drifts = [midnight(one.since) for one in LiveSource.load(settings.home).drifts if one.scenario == DRIFT]
-    today = (pd.Timestamp(end) + pd.Timedelta(minutes=5)).floor("h").to_pydatetime()
     log, labels = window_frame(settings.log_place, live, today), labels_frame(settings.log_place, today)
     return Record(log, labels, live, today, drifts[0] if drifts else None, watcher.reference, watcher.plan)
 

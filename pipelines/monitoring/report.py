@@ -36,6 +36,7 @@ KOLMOGOROV: Final = "kolmogorov_smirnov_distance"
 VARIATION: Final = "total_variation_distance"
 WORKSPACE: Final = "evidently"  # the folder that `evidently ui --workspace` opens, beside the reports
 PROJECT: Final = "Drift of served payments"
+COLOURS: Final = 6  # that a panel of Evidently's has
 SAMPLE_ROWS: Final = 20_000  # per side: enough for a picture; the tests proper see every row
 
 
@@ -81,7 +82,8 @@ def build_report(
 
     Columns without a threshold get the smallest distance that matters.
     """
-    checked = check_window(current, reference, watched_columns(reference), words=CATEGORICAL)
+    watched = watched_columns(reference)
+    checked = check_window(current, reference, watched, words=CATEGORICAL)
     folder.mkdir(parents=True, exist_ok=True)
     columns: tuple[ColumnResult, ...] = ()
     html, kept = None, None
@@ -93,24 +95,38 @@ def build_report(
         if keep:
             html = folder / f"{name}.html"
             snapshot.save_html(str(html))
-            kept = _keep(snapshot, folder, name)
+            kept = _keep(snapshot, folder, name, watched)
     share = sum(c.drifted for c in columns) / len(columns) if columns else 0.0
     report = DriftReport(columns, checked.findings, share, html, folder / f"{name}.json", kept)
     _write(report)
     return report
 
 
-def _keep(snapshot: Any, folder: Path, name: str) -> str:
+def _keep(snapshot: Any, folder: Path, name: str, columns: Sequence[str]) -> str:
     """Put the snapshot into the workspace, in place of the one that an earlier report of this name left; returns its id."""
     from evidently.ui.workspace import Workspace
 
     workspace = Workspace(str(folder / WORKSPACE))
     found = workspace.search_project(PROJECT)
-    project = found[0] if found else workspace.create_project(PROJECT, "Windows that alarmed, each against its frozen reference.")
+    project = found[0] if found else _project(workspace, columns)
     earlier = folder / f"{name}.json"
     if earlier.exists() and (old := json.loads(earlier.read_text()).get("snapshot")) and UUID(old) in workspace.list_runs(project.id):
         workspace.delete_run(project.id, old)
     return str(workspace.add_run(project.id, snapshot, name=name).id)
+
+
+def _project(workspace: Any, columns: Sequence[str]) -> Any:
+    """A project whose first page shows how far each column was in each window, a few columns to a panel."""
+    from evidently.sdk.models import PanelMetric
+    from evidently.sdk.panels import bar_plot_panel
+
+    project = workspace.create_project(PROJECT, "Windows that alarmed, each against its frozen reference.")
+    said = "Kolmogorov-Smirnov distance, of words total variation, in each window that alarmed; its report says what is too far there"
+    for first in range(0, len(columns), COLOURS):
+        shown = columns[first : first + COLOURS]
+        bars = [PanelMetric(legend=c, metric="ValueDrift", metric_labels={"column": c}) for c in shown]
+        project.dashboard.add_panel(bar_plot_panel(f"Distance from the reference: {shown[0]} to {shown[-1]}", bars, said))
+    return project
 
 
 def default_alarm(current: pd.DataFrame, reference: pd.DataFrame, columns: Sequence[str]) -> bool:

@@ -12,9 +12,9 @@ import pytest
 from data.errors import MissingFile
 from data.settings import REPOSITORY
 from pipelines.monitoring.monitor import watch
-from pipelines.monitoring.profile import CATEGORICAL, WATCHED
+from pipelines.monitoring.profile import CATEGORICAL, WATCHED, watched_columns
 from pipelines.monitoring.reference import WatchPlan, freeze_reference
-from pipelines.monitoring.report import WORKSPACE, build_report, calibrated_alarm, main
+from pipelines.monitoring.report import COLOURS, PROJECT, WORKSPACE, build_report, calibrated_alarm, main
 from pipelines.monitoring.window_checks import check_window
 from tests.payments import START, labels, served
 
@@ -68,6 +68,17 @@ def test_a_report_made_again_leaves_one_snapshot_of_event_time_in_the_workspace(
     assert [file.stem for file in kept] == [again.snapshot]
     assert first.snapshot != again.snapshot
     assert json.loads(kept[0].read_text())["timestamp"].startswith(str(WINDOW["event_time"].max().date()))
+
+
+def test_the_workspaces_first_page_has_a_bar_for_every_column(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        build_report(WINDOW.drop(columns="amount"), REFERENCE, tmp_path, name=name, thresholds={})
+    from evidently.ui.workspace import Workspace  # by now its import warns of nothing
+
+    (project,) = Workspace(str(tmp_path / WORKSPACE)).search_project(PROJECT)
+    bars = [bar for panel in project.dashboard.model().panels for bar in panel.values]
+    assert [bar.metric_labels["column"] for bar in bars] == watched_columns(REFERENCE), "also one that this window lacks, and once"
+    assert all(len(panel.values) <= COLOURS for panel in project.dashboard.model().panels)
 
 
 def test_of_a_window_that_did_not_alarm_only_the_values_stay(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ pages open: `evidently ui --workspace <folder>/evidently`. Of any other only the
 
 Methods and thresholds are all set here. Evidently's defaults change with the size of the reference, count nulls as
 absent and raise false alarms in a third or more of quiet windows; ours are the two distances of `column_tests`, under
-names of their own in the report, with the thresholds that the monitor computed for this very window. Columns that
-Evidently would fail on become findings before it sees them.
+names of their own in the report, over the thresholds that the monitor computed for this very window: a score of 1 alarms. Columns
+that Evidently would fail on become findings before it sees them.
 """
 
 import argparse
@@ -121,11 +121,11 @@ def _project(workspace: Any, columns: Sequence[str]) -> Any:
     from evidently.sdk.panels import bar_plot_panel
 
     project = workspace.create_project(PROJECT, "Windows that alarmed, each against its frozen reference.")
-    said = "Kolmogorov-Smirnov distance, of words total variation, in each window that alarmed; its report says what is too far there"
+    said = "Distance over its threshold, in each window that alarmed: from 1 on a column has moved too far"
     for first in range(0, len(columns), COLOURS):
         shown = columns[first : first + COLOURS]
         bars = [PanelMetric(legend=c, metric="ValueDrift", metric_labels={"column": c}) for c in shown]
-        project.dashboard.add_panel(bar_plot_panel(f"Distance from the reference: {shown[0]} to {shown[-1]}", bars, said))
+        project.dashboard.add_panel(bar_plot_panel(f"How far from the reference: {shown[0]} to {shown[-1]}", bars, said))
     return project
 
 
@@ -180,17 +180,17 @@ def _evidently(current: pd.DataFrame, reference: pd.DataFrame, thresholds: Mappi
         from evidently import DataDefinition, Dataset, Report
         from evidently.metrics import ValueDrift
 
-        _register_distances()
+        _register_distances(thresholds)
         words = [c for c in thresholds if c in CATEGORICAL]
         definition = DataDefinition(numerical_columns=[c for c in thresholds if c not in CATEGORICAL], categorical_columns=words)
-        metrics = [ValueDrift(column=c, method=_method(c), threshold=t) for c, t in thresholds.items()]
+        metrics = [ValueDrift(column=c, method=_test_name(c)) for c in thresholds]
         datasets = [Dataset.from_pandas(frame, data_definition=definition) for frame in (current, reference)]
         return Report(metrics).run(*datasets, timestamp=None if times is None else times.max().to_pydatetime())
 
 
 def _results(snapshot: Any, thresholds: Mapping[str, float]) -> tuple[ColumnResult, ...]:
-    values = {m["config"]["column"]: float(m["value"]) for m in snapshot.dict()["metrics"]}
-    return tuple(ColumnResult(c, _method(c), values[c], t, values[c] >= t) for c, t in thresholds.items())
+    scores = {m["config"]["column"]: float(m["value"]) for m in snapshot.dict()["metrics"]}
+    return tuple(ColumnResult(c, _method(c), scores[c] * t, t, scores[c] >= 1) for c, t in thresholds.items())
 
 
 def _method(column: str) -> str:
@@ -201,21 +201,31 @@ def _distance(column: str) -> "Callable[[pd.Series[Any], pd.Series[Any]], float]
     return _total_variation if column in CATEGORICAL else _kolmogorov
 
 
-def _register_distances() -> None:
-    """Teach Evidently our two distances; registering one twice is harmless."""
+def _test_name(column: str) -> str:
+    return f"{_method(column)} of {column}"
+
+
+def _register_distances(thresholds: Mapping[str, float]) -> None:
+    """Teach Evidently a test for each column, whose score is the distance over the column's threshold in this window.
+
+    So 1 is too far in every column and window, on the workspace's pages too: they draw one series for each setting of a metric, and a
+    threshold among its settings would begin a new one with each window. Registering a test again replaces it.
+    """
     from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 
-    def distance(reference: "pd.Series[Any]", current: "pd.Series[Any]", kind: Any, threshold: float) -> tuple[float, bool]:
-        value = _total_variation(reference, current) if kind == ColumnType.Categorical else _kolmogorov(reference, current)
-        return value, value >= threshold
+    def scored(column: str) -> "Callable[[pd.Series[Any], pd.Series[Any], Any, float], tuple[float, bool]]":
+        def score(reference: "pd.Series[Any]", current: "pd.Series[Any]", _kind: Any, limit: float) -> tuple[float, bool]:
+            value = _distance(column)(reference, current) / thresholds[column]
+            return value, value >= limit
 
-    for name, title, kind in (
-        (KOLMOGOROV, "Kolmogorov–Smirnov distance", ColumnType.Numerical),
-        (VARIATION, "total variation distance", ColumnType.Categorical),
-    ):
-        test = StatTest(name=name, display_name=title, allowed_feature_types=[kind], default_threshold=MINIMUM_DISTANCE)
-        register_stattest(test, default_impl=distance)
+        return score
+
+    for column in thresholds:
+        is_word = column in CATEGORICAL
+        title = f"{'total variation' if is_word else 'Kolmogorov–Smirnov'} distance over its threshold"
+        kind = ColumnType.Categorical if is_word else ColumnType.Numerical
+        register_stattest(StatTest(_test_name(column), title, [kind], default_threshold=1.0), default_impl=scored(column))
 
 
 def _kolmogorov(reference: "pd.Series[Any]", current: "pd.Series[Any]") -> float:

@@ -55,7 +55,9 @@ def test_a_report_names_the_column_that_moved_and_keeps_its_page(reports: Path) 
     assert {c.column for c in report.columns} == set(WATCHED)
     moved = next(c for c in report.columns if c.column == "amount")
     assert (moved.drifted, moved.threshold, moved.method) == (True, 0.05, "kolmogorov_smirnov_distance")
-    assert [calibrated_alarm(window, REFERENCE, {"amount": moved.value + more}) for more in (0.0, 1e-9)] == [True, False], "the same value"
+    assert [calibrated_alarm(window, REFERENCE, {"amount": moved.value + more}) for more in (-1e-9, 1e-9)] == [True, False], (
+        "the same value"
+    )
     assert report.html is not None
     assert report.html.stat().st_size > 100_000
     assert json.loads(report.json.read_text())["drifted_share"] == pytest.approx(report.drifted_share)
@@ -70,15 +72,25 @@ def test_a_report_made_again_leaves_one_snapshot_of_event_time_in_the_workspace(
     assert json.loads(kept[0].read_text())["timestamp"].startswith(str(WINDOW["event_time"].max().date()))
 
 
-def test_the_workspaces_first_page_has_a_bar_for_every_column(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        build_report(WINDOW.drop(columns="amount"), REFERENCE, tmp_path, name=name, thresholds={})
+def test_the_workspaces_first_page_has_a_bar_for_every_column_whatever_its_threshold(tmp_path: Path) -> None:
+    limits = {"hour": (0.001, 1.0), "channel": (1.0, 0.001)}
+    for k in range(2):
+        thresholds = {column: limit[k] for column, limit in limits.items()}
+        build_report(WINDOW.drop(columns="amount"), REFERENCE, tmp_path, name=str(k), thresholds=thresholds)
     from evidently.ui.workspace import Workspace  # by now its import warns of nothing
 
-    (project,) = Workspace(str(tmp_path / WORKSPACE)).search_project(PROJECT)
-    bars = [bar for panel in project.dashboard.model().panels for bar in panel.values]
+    workspace = Workspace(str(tmp_path / WORKSPACE))
+    (project,) = workspace.search_project(PROJECT)
+    panels = project.dashboard.model().panels
+    bars = [bar for panel in panels for bar in panel.values]
     assert [bar.metric_labels["column"] for bar in bars] == watched_columns(REFERENCE), "also one that this window lacks, and once"
-    assert all(len(panel.values) <= COLOURS for panel in project.dashboard.model().panels)
+    assert all(len(panel.values) <= COLOURS for panel in panels)
+    runs = [json.loads(file.read_text())["metric_results"].values() for file in (tmp_path / WORKSPACE).glob("*/snapshots/*.json")]
+    settings = [sorted(str(result["metric_value_location"]["metric"]["params"]) for result in run) for run in runs]
+    assert settings[0] == settings[1], "one series of bars, not one for each threshold"
+    for column in limits:
+        told = [next(str(r["widget"]) for r in run if r["display_name"].endswith(f" {column}")) for run in runs]
+        assert sorted("Data drift detected" in one for one in told) == [False, True], "by the threshold of its own window"
 
 
 def test_of_a_window_that_did_not_alarm_only_the_values_stay(tmp_path: Path) -> None:

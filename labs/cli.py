@@ -198,6 +198,10 @@ def doctor(json: Json = False) -> None:
 def train(
     data: Data = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="On what was served since, judged against the champion.")] = False,
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="The same, but keep the champion's trees: choose its calibration and thresholds anew.")
+    ] = False,
+    days: Annotated[int | None, typer.Option(min=7, max=730, help="Days of payments to learn from, the newest. [default: 45]")] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Dask workers that fit the model together; 0: this process.")] = 0,
     all_rows: Annotated[bool, typer.Option("--all-rows", help="Fit on every genuine payment, not on 60,000 weighted ones.")] = False,
     json: Json = False,
@@ -205,7 +209,8 @@ def train(
     """Train a model; the gate decides whether it is registered."""
     from labs.commands import training
 
-    raise typer.Exit(training.train(data, retrain=retrain, workers=workers, all_rows=all_rows, as_json=json))
+    asked = training.Asked(retrain, recalibrate, days, workers, all_rows)
+    raise typer.Exit(training.train(data, asked, as_json=json))
 
 
 @app.command()

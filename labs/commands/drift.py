@@ -55,15 +55,15 @@ def _facts(one: Scenario) -> dict[str, Any]:
 def check(*, as_json: bool) -> int:
     """Print the verdict on the last week served; returns 0 when nothing needs doing, 1 otherwise.
 
-    Of a window that alarmed, Evidently's report is kept. A window that the pipeline spoilt is put on record in the ledger, and
-    training leaves its rows out.
+    Evidently reports on the window, and if it alarmed the page is kept. A window that the pipeline spoilt is put on record in
+    the ledger, and training leaves its rows out.
 
     Raises ServiceDown when nobody serves, NoModel before there is a champion, EmptyWindow when nothing was served.
     """
     settings = Settings.load()
     watcher, result = _watch(settings)
     spoilt = put_on_record(result, settings)
-    page = watcher.start_evidently(result).result().html if result.verdict.alarm else None
+    page = watcher.start_evidently(result).result().html
     if as_json:
         print_json(result.to_json() | {"evidently": page and str(page)})
     else:

@@ -1,15 +1,16 @@
 """`lab train` and `lab reproduce`: the training flow by hand, and the same training again from its run id."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.environment import use_servers
-from data.errors import EmptyWindow, GateRefused
+from data.errors import BadInput, EmptyWindow, GateRefused, NoModel
 from data.fault_windows import fault_windows
 from data.ledger import Ledger
 from data.prediction_frames import logged_span
+from data.registry import CHAMPION, Registry
 from data.settings import Settings
 from labs.archive import readable_log
 from labs.live import LiveSource
@@ -25,23 +26,47 @@ if TYPE_CHECKING:
 _SHOWN = {"average_precision": 3, "roc_auc": 3, "card_precision_at_100": 3, "recall_at_capacity": 2, "saved_per_thousand": 0}
 
 
-def train(data: Path | None, *, retrain: bool, workers: int, all_rows: bool, as_json: bool) -> int:
-    """Train, judge and register; with `retrain`, on what was served since the history ended; with `workers`, on so many of Dask.
+@dataclass(frozen=True)
+class Asked:
+    """What `lab train` was asked for."""
 
-    MLflow and Prefect are started for the time of the training where they do not run. Returns the exit status. Raises GateRefused
-    with the gate's reasons (JSON holds them already: 1 is returned), and what the steps raise.
+    retrain: bool = False  # on what was served since the history ended
+    recalibrate: bool = False  # on the same, but the champion's trees are kept: only calibration and thresholds are new
+    days: int | None = None  # of payments to learn from, the newest
+    workers: int = 0  # of Dask
+    all_rows: bool = False
+
+    @property
+    def on_log(self) -> bool:
+        return self.retrain or self.recalibrate
+
+
+def train(data: Path | None, asked: Asked, *, as_json: bool) -> int:
+    """Train, judge and register.
+
+    MLflow and Prefect are started for the time of the training where they do not run. Returns the exit status. Raises BadInput for
+    options that exclude each other, NoModel when there are no trees to keep, GateRefused with the gate's reasons (JSON holds them
+    already: 1 is returned), and what the steps raise.
     """
+    if asked.recalibrate and (asked.retrain or asked.workers or asked.all_rows or asked.days):
+        raise BadInput(
+            "--recalibrate fits no trees, so that no other option goes with it.",
+            next_step="Leave the others out, or train new trees: `lab train --retrain`.",
+            where="--recalibrate",
+        )
     settings = Settings.load()
     use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
     out = console(to_stderr=as_json)
     with Supervisor(settings).owning() as supervisor, out.status("starting MLflow and Prefect") as status:
         supervisor.launch(("mlflow", "prefect"))
         status.update("making the days of payments")
-        request = _request(settings, data, retrain=retrain)
-        recipe = replace(request.recipe, workers=workers, genuine_rows=EVERY_ROW if all_rows else request.recipe.genuine_rows)
-        request = replace(request, recipe=recipe)
+        request = _request(settings, data, on_log=asked.on_log, days=asked.days)
+        genuine_rows = EVERY_ROW if asked.all_rows else request.recipe.genuine_rows
+        request = replace(request, recipe=replace(request.recipe, workers=asked.workers, genuine_rows=genuine_rows))
         supervisor.wait(("mlflow", "prefect"))
-        status.update("retraining" if retrain else "training")
+        if asked.recalibrate:
+            request = _with_champions_trees(request, settings)
+        status.update("recalibrating" if asked.recalibrate else "retraining" if asked.retrain else "training")
         outcome = _run(request, settings)
     if as_json:
         print_json(outcome.to_json())
@@ -56,10 +81,14 @@ def train(data: Path | None, *, retrain: bool, workers: int, all_rows: bool, as_
     return 0
 
 
-def retrain(settings: Settings) -> TrainingOutcome:
-    """On what was served since the history ended, with servers that run already; a refusal is in the outcome. For `lab work`."""
+def retrain(settings: Settings, *, recalibrate: bool) -> TrainingOutcome:
+    """On what was served since the history ended, with servers that run already; a refusal is in the outcome. For `lab work`.
+
+    `recalibrate`: keep the champion's trees.
+    """
     use_servers(settings.mlflow_url, settings.prefect_url, str(settings.home / "prefect"))
-    return _run(_request(settings, LiveSource.load(settings.home).data, retrain=True, reason="asked for by monitoring"), settings)
+    request = _request(settings, LiveSource.load(settings.home).data, on_log=True, reason="asked for by monitoring")
+    return _run(_with_champions_trees(request, settings) if recalibrate else request, settings)
 
 
 def reproduce(run_id: str, *, as_json: bool) -> int:
@@ -78,20 +107,30 @@ def reproduce(run_id: str, *, as_json: bool) -> int:
     return 0 if result.equal else 1
 
 
-def _request(settings: Settings, data: Path | None, *, retrain: bool, reason: str = "by hand") -> TrainingRequest:
+def _request(settings: Settings, data: Path | None, *, on_log: bool, days: int | None = None, reason: str = "by hand") -> TrainingRequest:
     stream = open_stream(settings, data, 0)
     stream.make_history(lambda _: None)
     live = midnight(stream.live)
+    split = SplitPlan.for_retraining() if on_log else SplitPlan()
     return TrainingRequest(
         stream.source,
-        _end_of_log(settings) if retrain else live,
-        log=LogSource(live, fault_windows(_ledger(settings))) if retrain else None,
-        split=SplitPlan.for_retraining() if retrain else SplitPlan(),
+        _end_of_log(settings) if on_log else live,
+        log=LogSource(live, fault_windows(_ledger(settings))) if on_log else None,
+        split=replace(split, train_days=days or split.train_days),
         recipe=Recipe(seed=settings.seed),
         alert_capacity_per_thousand=settings.alert_capacity_per_thousand,
         random_approve_share=settings.random_approve_share,
         reason=reason,
     )
+
+
+def _with_champions_trees(request: TrainingRequest, settings: Settings) -> TrainingRequest:
+    """Raises NoModel without a champion."""
+    with Registry.of(settings) as registry:
+        champion = registry.alias(CHAMPION)
+    if champion is None:
+        raise NoModel("There is no champion whose trees could be kept.", next_step="Train one: `lab train`.", where="champion")
+    return replace(request, recipe=replace(request.recipe, trees_of=champion))
 
 
 def _end_of_log(settings: Settings) -> datetime:

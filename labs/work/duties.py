@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from pipelines.monitoring.monitor import WindowResult
 
 MOST_WINDOWS: Final = 7  # judged at once: whoever starts after months begins with the last week
-RETRAIN_ON: Final = frozenset({"retrain", "recalibrate"})  # verdicts that a new model answers
+ANSWER: Final = {"retrain": "--retrain", "recalibrate": "--recalibrate"}  # verdicts that a new version answers -> how it is trained
 _DAY: Final = timedelta(days=1)
 
 
 def monitoring(settings: Settings) -> str:
-    """Judge every window that has ended and was not judged; of one that alarmed, Evidently's report is kept.
+    """Judge every window that has ended and was not judged, Evidently reporting on each; of one that alarmed, its page is kept.
 
     Raises what `Watcher` and `champion_at_work` raise.
     """
@@ -52,13 +52,12 @@ def monitoring(settings: Settings) -> str:
 
 
 def _evidently(watcher: "Watcher", result: "WindowResult") -> str:
-    """Where the report of a window that alarmed is, or why it is not there; the verdict does not depend on it. Empty for a quiet one."""
-    if not result.verdict.alarm:
-        return ""
+    """Where the page of a window that alarmed is, or why there is none; the verdict does not depend on it. Empty for a quiet one."""
     try:
-        return f" Evidently's report: {watcher.start_evidently(result).result().html}"
+        page = watcher.start_evidently(result).result().html
     except StepFailed as failed:
         return f" {failed.message} {failed.next_step}"
+    return f" Evidently's report: {page}" if page else ""
 
 
 def due_days(judged: list[date], live: date, now: datetime) -> list[date]:
@@ -90,7 +89,7 @@ def rollout(settings: Settings) -> str:
 
 
 def retraining(settings: Settings) -> str:
-    """Retrain once for each verdict that asks for it, unless a challenger waits. The gate decides; nobody is promoted.
+    """Retrain, or recalibrate, once for each verdict that asks for it, unless a challenger waits. The gate decides; nobody is promoted.
 
     Raises what training raises; a gate that refuses is an answer.
     """
@@ -99,20 +98,20 @@ def retraining(settings: Settings) -> str:
     if not days:
         return "no window was judged yet"
     decision = facts.window(days[-1])["verdict"]["decision"]
-    if decision not in RETRAIN_ON:
+    if decision not in ANSWER:
         return f"the last verdict, {decision.replace('_', ' ')}, asks for no model"
     from pipelines.monitoring.change_log import deployments
 
     if later := deployments(ledger.entries(), midnight(days[-1]), datetime.max.replace(tzinfo=UTC)):
         return f"the last verdict, {decision}, is of before {later[-1].what}: the next one will tell"
     if not settings.work_retrains:
-        return f"the last verdict, {decision}, asks for a model: `lab train --retrain` (LAB_WORK_RETRAINS=true does it by itself)"
+        return f"the last verdict, {decision}, asks for a model: `lab train {ANSWER[decision]}` (LAB_WORK_RETRAINS=true does it by itself)"
     if reason := not_now(ledger.entries(), days[-1]):
         return reason
     ledger.record("retraining_asked", {"window": str(days[-1]), "decision": decision, "by": "lab work"}, midnight(days[-1]))
     from labs.commands.training import retrain
 
-    outcome = retrain(settings)
+    outcome = retrain(settings, recalibrate=decision == "recalibrate")
     if outcome.version is None:
         raise GateRefused(
             f"The gate refused the retrained model: {'; '.join(outcome.gate.reasons)}",

@@ -12,6 +12,8 @@ from pipelines.metrics import Interval
 from pipelines.monitoring.decision_table import Row, find_row
 from pipelines.monitoring.evidence import Evidence
 
+TOLD: Final = ("unseen_level", "volume", "empty_window", "small_window", "constant")  # findings that are told, though no faults
+NOTE: Final = "change_log"  # a detector that notes what was deployed, which by itself is nothing wrong
 GRADUAL_DAYS: Final = 3  # an onset no surer than this is a ramp, or a change of which little is seen
 
 
@@ -42,7 +44,7 @@ class Verdict:
 
 NEXT_STEP: Final[Mapping[Action, str]] = {
     "ignore": "Nothing to do.",
-    "recalibrate": "Tell the fraud team, then train with a threshold chosen on matured labels: `lab train --retrain`.",
+    "recalibrate": "Tell the fraud team; then keep the trees and choose the threshold anew on matured labels: `lab train --recalibrate`.",
     "retrain": "Retrain on the newest matured labels: `lab train --retrain`, then `lab rollout start`.",
     "fix_pipeline": "Mend the sender, keep these rows out of training, and check again: `lab drift check`.",
     "roll_back": "Put the previous champion back: `lab rollback --reason WHY`.",
@@ -72,7 +74,7 @@ def decide(evidence: Evidence) -> Verdict:
 
 def _describe(e: Evidence) -> list[str]:
     """What changed, causes first."""
-    lines = [f.message for f in e.findings if f in e.faults or f.kind in ("unseen_level", "volume", "empty_window", "small_window")]
+    lines = [f.message for f in e.findings if f in e.faults or f.kind in TOLD]
     lines += [
         f"{t.column} moved {t.direction}: {t.method} {t.value:.3f} (alarms from {t.threshold:.3f}), PSI {t.population_stability:.2f}"
         for t in e.moved
@@ -100,8 +102,8 @@ def _how_sure(e: Evidence) -> str:
     if p:
         chance = f"p {max(min(p), 1e-99):.1g}, where {_share(e.error_budget)} of quiet windows would raise any alarm"
         return f"{'Practically certain' if min(p) < 1e-9 else 'Very likely'}: {chance}."
-    if any(d.alarmed for d in e.detections):
-        return f"A sequential detector alarmed; {_share(e.error_budget)} of quiet windows would raise any alarm."
+    if alarmed := [d.detector.replace("_", " ") for d in e.detections if d.alarmed and d.detector != NOTE]:
+        return f"By {' and '.join(alarmed)}; {_share(e.error_budget)} of quiet windows would raise any alarm."
     return f"No test alarmed; quiet windows do so in {_share(e.error_budget)} of cases."
 
 
@@ -137,5 +139,5 @@ def _next_step(row: Row, e: Evidence) -> str:
     if row.action == "hold" and e.knowable_on is not None and e.damage is None:
         return f"Wait for labels until {e.knowable_on}, then check again: `lab drift check`."
     if row.action == "retrain" and e.onset is not None and (e.onset.high - e.onset.low).days >= GRADUAL_DAYS:
-        return f"{NEXT_STEP['retrain']} The change came gradually: keep the newest weeks and leave the older ones out."
+        return f"{NEXT_STEP['retrain']} The change came gradually: older weeks may be left out with --days 21."
     return NEXT_STEP[row.action]

@@ -41,7 +41,7 @@ def assess(fitted: Fitted, parts: dict[str, TrainingTable], request: TrainingReq
     against = judge.compare(f"champion {champion.version}", candidate, opponent) if champion and opponent else None
     gate = judge_candidate(
         training_ap=fitted.training_ap["lightgbm"],
-        baseline_training_ap=fitted.training_ap["logistic"],
+        baseline_training_ap=0.0 if request.recipe.trees_of else fitted.training_ap["logistic"],  # kept trees saw none of these rows
         champion=against,
         baselines=baselines,
         rule=request.gate,

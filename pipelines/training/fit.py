@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from data.partial import partial_of
 from pipelines.metrics import average_precision
 from pipelines.training.baselines import fit_logistic, logistic_margin, rules_margin
-from pipelines.training.boost import Trial, fit_best, fit_trees, gain_shares, margins, search
+from pipelines.training.boost import Trial, fit_best, fit_trees, gain_shares, load_booster, margins, search
 from pipelines.training.dask_fit import Cluster, fit_on_workers
 from pipelines.training.parameters import LightGBMParameters
 from pipelines.training.request import ModelName, Recipe
@@ -42,18 +42,24 @@ class Fitted:
     margins: dict[ModelName, dict[str, Floats]]
 
 
-def fit_models(parts: dict[str, TrainingTable], recipe: Recipe, *, threads: int, dask_address: str = "") -> Fitted:
+def fit_models(parts: dict[str, TrainingTable], recipe: Recipe, *, threads: int, dask_address: str = "", trees: str = "") -> Fitted:
     """Fit rules (nothing to fit), logistic regression and LightGBM on `parts["train"]`.
 
     Where the recipe names workers they fit the last, the largest fit; `dask_address` is theirs, empty for some of this machine.
+    `trees`: LightGBM's text of a model that is kept as it is, where the recipe says so.
     """
     train, validation = parts["train"], parts["validation"]
     logistic = fit_logistic(thin_genuine(train, recipe.search_genuine_rows, recipe.seed))
-    trials = search(train, validation, recipe, threads=threads)
-    fit = partial(fit_trees, threads=threads)
-    if recipe.workers:
-        fit = partial(fit_on_workers, cluster=Cluster(recipe.workers, threads, dask_address))
-    booster = fit_best(train, validation, trials[0].parameters, recipe, fit)
+    trials: tuple[Trial, ...]
+    if recipe.trees_of:
+        booster = load_booster(trees)
+        trials = (Trial(recipe.parameters, average_precision(validation.is_fraud, margins(booster, validation.features))),)
+    else:
+        trials = search(train, validation, recipe, threads=threads)
+        fit = partial(fit_trees, threads=threads)
+        if recipe.workers:
+            fit = partial(fit_on_workers, cluster=Cluster(recipe.workers, threads, dask_address))
+        booster = fit_best(train, validation, trials[0].parameters, recipe, fit)
     answer: dict[ModelName, Callable[[Floats], Floats]] = {
         "rules": rules_margin,
         "logistic": partial(logistic_margin, logistic),
@@ -70,11 +76,13 @@ def fit_models(parts: dict[str, TrainingTable], recipe: Recipe, *, threads: int,
     )
 
 
-def load_or_fit(folder: Path, parts: dict[str, TrainingTable], recipe: Recipe, threads: int, dask_address: str = "") -> Fitted:
+def load_or_fit(
+    folder: Path, parts: dict[str, TrainingTable], recipe: Recipe, threads: int, dask_address: str = "", trees: str = ""
+) -> Fitted:
     """What `folder` holds, or else a new fit, which is then put there whole or not at all."""
     if folder.is_dir():
         return _load(folder)
-    fitted = fit_models(parts, recipe, threads=threads, dask_address=dask_address)
+    fitted = fit_models(parts, recipe, threads=threads, dask_address=dask_address, trees=trees)
     _save(folder, fitted)
     return fitted
 

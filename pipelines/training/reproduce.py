@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.registry import Registry
 from data.settings import Settings
 from pipelines.training.assess import assess
 from pipelines.training.fit import fit_models
@@ -17,7 +18,7 @@ from pipelines.training.provenance import provenance
 from pipelines.training.publish import Training, training_facts
 from pipelines.training.request import TrainingRequest
 from pipelines.training.track import Tracker
-from pipelines.training.train import inputs_digest, prepare
+from pipelines.training.train import inputs_digest, kept_trees, prepare
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def _train_again(request: TrainingRequest, threads: int, settings: Settings) -> 
     with tempfile.TemporaryDirectory(dir=scratch, prefix="reproduce-") as folder:
         dataset = ingest(request.source, Path(folder) / "dataset", label_delay_days=settings.label_delay_days)
         prepared = prepare(request, dataset, Path(folder), settings.log_place)
-    fitted = fit_models(prepared.parts, request.recipe, threads=threads, dask_address=settings.dask_address)
+    with Registry.of(settings) as registry:
+        trees = kept_trees(request, registry, settings.home / "keys")
+    fitted = fit_models(prepared.parts, request.recipe, threads=threads, dask_address=settings.dask_address, trees=trees)
     training = Training(
         request,
         prepared.split,

@@ -66,6 +66,7 @@ class Recipe:
     early_stopping_rounds: int = 40
     bootstrap_resamples: int = 100
     workers: int = 0  # Dask workers that fit the model together; 0: this process does
+    trees_of: str = ""  # the version whose trees are kept: only calibration and thresholds are chosen anew; empty: new trees
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from data.bundle import Model, verify_bundle
+from data.bundle import MODEL, Model, verify_bundle
 from data.dataset import Dataset
 from data.errors import NotEnoughLabels
 from data.log_database import LogPlace
@@ -81,7 +82,8 @@ def train_model(
     known = known_outcome(cache, registry, inputs)
     if known is not None:
         return known
-    fitted: Fitted = steps("fit", load_or_fit, cache / "fitted", prepared.parts, request.recipe, threads, settings.dask_address)
+    trees = kept_trees(request, registry, settings.home / "keys")
+    fitted: Fitted = steps("fit", load_or_fit, cache / "fitted", prepared.parts, request.recipe, threads, settings.dask_address, trees)
     assessment: Assessment = steps("assess", assess_against_champion, fitted, prepared, request, registry, settings.home / "keys", inputs)
     training = Training(
         request, prepared.split, prepared.parts, prepared.data_digest, inputs, provenance(threads), fitted, assessment, prepared.excluded
@@ -161,6 +163,15 @@ def known_outcome(cache: Path, registry: Registry, inputs: str) -> TrainingOutco
     return replace(outcome, version=version.version, alias=settle_alias(registry, version.version), created=False)
 
 
+def kept_trees(request: TrainingRequest, registry: Registry, key_folder: Path) -> str:
+    """LightGBM's text of the version whose trees the recipe keeps; empty where it wants new ones. Raises what `download` raises."""
+    version = request.recipe.trees_of
+    if not version:
+        return ""
+    with verified(registry, version, key_folder) as folder:
+        return (folder / MODEL).read_text()
+
+
 def assess_against_champion(
     fitted: Fitted, prepared: Prepared, request: TrainingRequest, registry: Registry, key_folder: Path, inputs: str
 ) -> Assessment:
@@ -168,10 +179,17 @@ def assess_against_champion(
     version = registry.alias(CHAMPION)
     if version is None or registry.version(version).tags.get(INPUTS_TAG) == inputs:
         return assess(fitted, prepared.parts, request, None)
+    with verified(registry, version, key_folder) as folder:
+        return assess(fitted, prepared.parts, request, Model.load(folder, version))
+
+
+@contextmanager
+def verified(registry: Registry, version: str, key_folder: Path) -> Iterator[Path]:
+    """A folder with the version's bundle, its seal checked, for as long as the block lasts."""
     with tempfile.TemporaryDirectory() as folder:
         registry.download(version, Path(folder))
         verify_bundle(Path(folder), key_folder=key_folder)
-        return assess(fitted, prepared.parts, request, Model.load(Path(folder), version))
+        yield Path(folder)
 
 
 def publish_to(training: Training, mlflow_url: str, registry: Registry, key_folder: Path) -> TrainingOutcome:

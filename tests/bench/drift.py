@@ -58,8 +58,8 @@ LENGTHS = {
     "quick": Length(10, 2, 15, 2, 2, 400, 2),
     "nightly": Length(100, 25, 10, 4, 20, 1_000, 50),
 }
-# What the quick run prints and does not judge: a speed, on whatever machine it is, and what a hundred seeds miss too (REPORT.md).
-# The seeds are always the same, so that all else is as certain as an equal run.
+# What the quick run prints and does not judge: a speed, on whatever machine it is, and what its ten seeds miss as a hundred do (REPORT.md).
+# They are always the same, so that all else is as certain as an equal run; few windows reach goals that a hundred seeds just miss.
 NOT_JUDGED = frozenset({"G8", "G9", "G13", "G15"})
 FIRST_SEED = 101  # seeds on which nothing was tuned
 SEEDS_AT_ONCE = 10  # of the catalogue: what a run that is cut off may lose

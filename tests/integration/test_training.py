@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.bundle import Model, check_golden, verify_bundle
+from data.bundle import MODEL, Model, check_golden, verify_bundle
 from data.errors import BadBatch, NotEnoughLabels, RegistryUnavailable, UnknownRun
 from data.history import History
 from data.registry import Registry
@@ -137,6 +137,21 @@ def test_a_candidate_that_is_not_better_than_the_champion_is_tracked_but_not_reg
     with registry_of(lab) as registry:
         assert len(registry.versions()) == 1
         assert registry.alias("challenger") is None
+
+
+def test_a_recalibration_keeps_the_champions_trees_and_passes_where_its_threshold_saves_more(lab: Settings, tmp_path: Path) -> None:
+    first = train_model(replace(REQUEST, alert_capacity_per_thousand=0.5), lab)  # a team that could look at next to nothing
+    again = train_model(replace(REQUEST, recipe=replace(QUICK, trees_of="1")), lab)
+    assert (again.version, again.alias, again.gate.passed) == ("2", "challenger", True)
+    assert again.thresholds.review_at < first.thresholds.review_at
+    assert any(reason.startswith("average precision +0.000 [+0.000, +0.000] against champion 1") for reason in again.gate.reasons)
+    with registry_of(lab) as registry:
+        for version in ("1", "2"):
+            registry.download(version, tmp_path / version)
+    models = [Model.load(tmp_path / version, version) for version in ("1", "2")]
+    assert (tmp_path / "1" / MODEL).read_bytes() == (tmp_path / "2" / MODEL).read_bytes()
+    assert models[0].policy.review_at > models[1].policy.review_at
+    assert reproduce(again.run_id, lab).equal
 
 
 def test_runs_of_a_process_that_is_gone_are_closed_and_those_of_a_living_one_are_not(mlflow_url: str) -> None:

@@ -122,6 +122,16 @@ def test_a_fit_is_kept_whole_and_read_back_equal(tmp_path: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["abc"]
 
 
+def test_trees_that_are_kept_answer_as_before_whatever_the_new_rows_are() -> None:
+    old = fit_models(PARTS, RECIPE, threads=1)
+    parts = PARTS | {"train": signal_table(seed=4)}
+    kept = fit_models(parts, replace(RECIPE, trees_of="1"), threads=1, trees=old.booster_text)
+    assert (kept.booster_text, kept.parameters.rounds) == (old.booster_text, old.parameters.rounds)
+    for part in ("validation", "test"):
+        assert np.array_equal(kept.margins["lightgbm"][part], old.margins["lightgbm"][part])
+    assert kept.training_ap["logistic"] != old.training_ap["logistic"], "the baselines are fitted to the new rows"
+
+
 def test_boosting_beats_both_baselines_where_there_is_something_to_learn() -> None:
     fitted = fit_models(PARTS, RECIPE, threads=1)
     reached = {name: average_precision(PARTS["test"].is_fraud, fitted.margins[name]["test"]) for name in fitted.margins}

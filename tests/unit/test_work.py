@@ -61,7 +61,7 @@ def test_every_finished_window_is_due_once() -> None:
 
 @pytest.mark.parametrize("alarm", [True, False])
 @pytest.mark.parametrize("broken", [True, False])
-def test_evidently_reports_on_every_window_that_alarmed_and_costs_no_verdict(
+def test_evidently_reports_on_every_window_and_costs_no_verdict(
     home: Settings, alarm: bool, broken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
@@ -75,15 +75,15 @@ def test_evidently_reports_on_every_window_that_alarmed_and_costs_no_verdict(
             asked.append(result)
             if broken:
                 raise StepFailed("Evidently's report could not be made.", next_step="It said: no.", where="evidently")
-            return SimpleNamespace(result=lambda: SimpleNamespace(html="page.html"))
+            return SimpleNamespace(result=lambda: SimpleNamespace(html="page.html" if alarm else None))
 
     at_work = (SimpleNamespace(version="1"), None, datetime(2026, 3, 11, tzinfo=UTC), NOON)
     monkeypatch.setattr("labs.commands.drift.champion_at_work", lambda _: at_work)
     monkeypatch.setattr("labs.watching.Watcher.at_work", lambda *_, **__: Watching())
     said = duties.monitoring(home)
     assert Facts(home.home).window_days() == [date(2026, 3, 12)]
-    assert len(asked) == alarm
-    assert ("page.html" in said, "It said: no." in said) == (alarm and not broken, alarm and broken)
+    assert len(asked) == 1
+    assert ("page.html" in said, "It said: no." in said) == (alarm and not broken, broken)
 
 
 def test_whoever_starts_late_begins_with_the_last_week() -> None:
@@ -141,7 +141,8 @@ class _Outcome:
 def trained(monkeypatch: pytest.MonkeyPatch, version: str | None = "2") -> list[Settings]:
     calls: list[Settings] = []
 
-    def retrain(settings: Settings) -> _Outcome:
+    def retrain(settings: Settings, *, recalibrate: bool) -> _Outcome:
+        assert not recalibrate
         calls.append(settings)
         return _Outcome(version)
 
@@ -169,6 +170,15 @@ def test_a_verdict_that_asks_is_answered_by_one_training(home: Settings, monkeyp
     assert [entry.kind for entry in ledger(home).entries()] == ["retraining_asked"]
 
 
+def test_a_verdict_to_recalibrate_keeps_the_trees(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr("labs.commands.training.retrain", lambda _, *, recalibrate: kept.append(recalibrate) or _Outcome("2"))
+    Facts(home.home).keep_window(date(2026, 3, 12), WINDOW | {"verdict": {"decision": "recalibrate", "headline": "x"}})
+    assert "`lab train --recalibrate`" in duties.retraining(home)
+    assert "lab rollout start" in duties.retraining(allowed(home))
+    assert kept == [True]
+
+
 def test_a_verdict_on_a_champion_that_was_replaced_trains_nothing(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, home = trained(monkeypatch), allowed(home)
     Facts(home.home).keep_window(date(2026, 3, 12), WINDOW)
@@ -184,7 +194,9 @@ def test_the_days_after_a_promotion_that_cannot_be_judged_hold_no_later_one_up(h
         if now < watched_from:
             raise EmptyWindow("Version 2 answers since 2026-03-10, too short a time to be watched.", next_step="Wait.", where="window")
         verdict = SimpleNamespace(decision="ignore", headline="Nothing is wrong.", alarm=False)
-        return SimpleNamespace(watch=lambda _: SimpleNamespace(verdict=verdict, to_json=lambda: {"verdict": {"decision": "ignore"}}))
+        result = SimpleNamespace(verdict=verdict, to_json=lambda: {"verdict": {"decision": "ignore"}})
+        report = SimpleNamespace(result=lambda: SimpleNamespace(html=None))
+        return SimpleNamespace(watch=lambda _: result, start_evidently=lambda _: report)
 
     champion = (SimpleNamespace(version="2"), None, datetime(2026, 3, 9, tzinfo=UTC), NOON)
     monkeypatch.setattr("labs.commands.drift.champion_at_work", lambda _: champion)

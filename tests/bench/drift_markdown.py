@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from tests.bench.drift_card import Card
+from pipelines.monitoring.detectors import DETECTORS
+from tests.bench.drift_card import Card, Cell
 from tests.bench.drift_goals import Goal
 from tests.bench.drift_page import Measured
+from tests.bench.drift_quiet import Quiet
 
 _NOTES = (
     "G8 and G9 are judged as served: the usual rate is known from two weeks of reference only. `rate known` is how the targets",
@@ -37,6 +39,18 @@ def document(measured: Measured) -> str:
             "",
             *_table(("id", "scenario", "must fire", "right decision", "wrong action", "right cause first"), _scenarios(card)),
             "",
+            "## Detectors",
+            "",
+            "In how many of a hundred exercises each alarmed. **Bold**: it must; *slanted*: it must not,",
+            "and did; –: it must not, and did not.",
+            "",
+            *_table(("id", "scenario", *(name.replace("_", " ") for name in DETECTORS)), _detectors(card)),
+            "",
+            f"False alarms per 1,000 quiet windows, with their 95 % interval: {measured.days.windows:,} of drawn days, and",
+            f"{measured.weeks.windows:,} weeks in order. Those that are not named raised none.",
+            "",
+            *_table(("detector", "days drawn", "weeks in order"), _false_alarms(measured.days, measured.weeks)),
+            "",
         )
     )
 
@@ -48,6 +62,28 @@ def _scenarios(card: Card) -> Iterable[Sequence[str]]:
         cause = card.cause(name, 1)
         shares = [f"{rate.value:.0%}" if rate.of else "–" for rate in (card.decisions([name]), card.wrong(name), cause)]
         yield card.id(name), name, told, *shares
+
+
+def _detectors(card: Card) -> Iterable[Sequence[str]]:
+    for name in card.scenarios:
+        yield card.id(name), name, *(_fired(card.cell(name, detector)) for detector in DETECTORS)
+
+
+def _fired(cell: Cell) -> str:
+    share = f"{100 * cell.fired.value:.0f}" if cell.fired.hits else ""
+    if cell.role == "must fire":
+        return f"**{share or 0}**"
+    if cell.role == "must stay silent":
+        return f"*{share}*" if share else "–"
+    return share
+
+
+def _false_alarms(days: Quiet, weeks: Quiet) -> Iterable[Sequence[str]]:
+    yield "any", days.any.per_thousand(), weeks.any.per_thousand()
+    for detector in DETECTORS:
+        drawn, in_order = days.of(detector), weeks.of(detector)
+        if drawn.hits or in_order.hits:
+            yield detector.replace("_", " "), drawn.per_thousand(), in_order.per_thousand()
 
 
 def _mark(goal: Goal) -> str:

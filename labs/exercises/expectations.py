@@ -1,6 +1,6 @@
 """Expected outcomes under review: a TOML file beside the code, which overrides what the catalogue expects.
 
-[D9]                                  # a scenario, by id or by name
+[D9]                                  # an id stands for all its scenarios; or by name: [mis_join]
 decision = ["fix_pipeline"]           # any of these is right
 must_fire = ["parity"]
 must_stay_silent = ["score", "inputs:amount"]
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from data.scenarios import Action, Scenario
 from labs.exercises.outcome import Expectation
@@ -35,12 +35,11 @@ def catalogue_review(scenario: Scenario) -> Review:
 
 
 def read_reviews(file: Path, scenarios: Mapping[str, Scenario]) -> dict[str, Review]:
-    """The file's expectations by scenario name; an id stands for the first scenario that bears it. Raises as `read_review` does."""
-    ids = {one.catalogue_id: one for one in reversed(tuple(scenarios.values()))}
+    """The file's expectations by scenario name; an id stands for every scenario that bears it. Raises as `read_review` does."""
+    ids = dict.fromkeys(one.catalogue_id for one in scenarios.values())
 
-    def find(key: str) -> tuple[str, ...]:
-        found = scenarios.get(key) or ids.get(key)
-        return (found.name,) if found else ()
+    def find(key: str) -> list[str]:
+        return [one.name for one in scenarios.values() if key in (one.name, one.catalogue_id)]
 
     tables = read_review(file, find, (*ids, *scenarios), _Table)
     return {name: _review(table, scenarios[name]) for name, table in tables.items()}
@@ -63,6 +62,12 @@ class _Table(BaseModel):
     must_fire: Detectors | None = None
     must_stay_silent: Detectors | None = None
     strength: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "_Table":
+        if set(self.must_fire or ()) & set(self.must_stay_silent or ()):
+            raise ValueError("a detector cannot be in must_fire and in must_stay_silent")
+        return self
 
 
 def _review(given: _Table, scenario: Scenario) -> Review:

@@ -39,6 +39,7 @@ def test_what_the_file_says_replaces_the_catalogue_and_what_it_leaves_out_stays(
         ("[D9]\ndecision = []\n", 2, "decision"),
         ("[D9]\nstrength = -1\n", 2, "strength"),
         ("[D9\n", 1, "not TOML"),
+        ('# hi\n[D9]\nmust_fire = ["parity"]\nmust_stay_silent = ["parity"]\n', 2, "cannot be in must_fire and in must_stay_silent"),
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_not_with_its_value(tmp_path: Path, text: str, line: int, named: str) -> None:
@@ -47,6 +48,15 @@ def test_a_mistake_is_told_with_its_line_and_not_with_its_value(tmp_path: Path, 
     assert f"line {line}" in refused.value.message
     assert named in refused.value.message
     assert "panic" not in str(refused.value)
+
+
+def test_an_id_of_the_file_stands_for_every_scenario_that_bears_it_and_a_name_for_one(tmp_path: Path) -> None:
+    reviews = read_reviews(write(tmp_path, '[D12]\ndecision = ["hold"]\n[labels_late]\ndecision = ["ignore"]\n'), SCENARIOS)
+    assert [(name, one.expected.decisions) for name, one in reviews.items()] == [
+        ("new_pattern", ("hold",)),
+        ("new_tactic", ("hold",)),
+        ("labels_late", ("ignore",)),
+    ]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

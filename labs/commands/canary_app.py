@@ -72,5 +72,4 @@ def ci_canary(
     """
     from labs.commands import ci
 
-    names = () if every or scenario is None else scenario
-    raise typer.Exit(ci.canary(ci.Request(names, seeds, form, expect, out, jobs)))
+    raise typer.Exit(ci.canary(ci.Request(scenario or (), seeds, form, expect, out, jobs, every)))

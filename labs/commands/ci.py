@@ -26,8 +26,11 @@ class Request:
     expect: Path | None = None  # expected outcomes under review
     out: Path | None = None  # where every outcome is kept as JSON and as a page, and all as junit.xml
     jobs: int | None = None
+    every: bool = False  # --all was given
 
     def __post_init__(self) -> None:
+        if self.every and self.names:
+            raise BadInput("--all runs the whole catalogue.", next_step="Leave out --all, or --scenario.", where="--all")
         if self.form not in FORMATS:
             raise BadInput("No such format.", next_step=f"Choose one of {', '.join(FORMATS)}.", where="--format")
 

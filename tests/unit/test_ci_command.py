@@ -80,6 +80,12 @@ def test_what_does_not_fit_fails_as_a_command_and_not_as_a_check(arguments: tupl
     assert not tasks
 
 
+def test_the_whole_catalogue_and_a_part_of_it_are_not_asked_at_once() -> None:
+    refused = lab("ci", "canary", "--all", "--scenario", "C3")
+    assert refused.exit_code == 65
+    assert "Leave out --all, or --scenario." in refused.stderr
+
+
 @pytest.mark.parametrize("arguments", [("--sceanrio", "D3"), ("--seeds", "many"), ("D3",)])
 def test_a_mistyped_command_is_not_taken_for_an_inconclusive_run(arguments: tuple[str, ...], tasks: list[Task]) -> None:
     assert lab("ci", "drift", *arguments).exit_code == lab("--sceanrio").exit_code == lab("nonsense").exit_code == 64

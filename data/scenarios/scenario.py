@@ -218,7 +218,7 @@ class Injection:
     def _refused(self, why: str) -> BadInput:
         return BadInput(
             f"{self.scenario.name} {why}.",
-            next_step="Choose price_rise, price_fall, unit_change or time_zone; `lab drift list` says what each one needs.",
+            next_step="Choose price_rise, price_fall, unit_change or time_zone; `lab drift list --json` says what each one needs.",
             where=self.scenario.name,
         )
 

@@ -123,7 +123,7 @@ def _heat_cell(cell: Cell) -> str:
 
 def _power(points: Sequence[Point]) -> str:
     windows = min(point.seen.of for point in points)
-    caption = f"Shaded: 95 % intervals from {windows} windows or more. The axis says what strength means in `lab drift list`."
+    caption = f"Shaded: 95 % intervals from {windows} windows or more. What strength means: `lab drift list --json`."
     lead = "How small a change may be and still raise an alarm in one window, at the budget that holds on quiet weeks."
     return section("Power", lead, figure(power_curves(points), caption))
 

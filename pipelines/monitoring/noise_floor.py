@@ -3,8 +3,8 @@
 Whole days are drawn anew (a bootstrap of clusters, Field and Welsh 2007, JRSS B 69), weekday for weekday, because payments
 of a day share its weather, paydays and campaigns. Fourteen days make a reference, seven others a window; both come from the
 same quiet span, so every alarm is a false one. Design effects measured on all days replace those guessed from a reference's
-fourteen, and a detector that still alarms more often than the budget allows has its own raised. `labs/watching.py` gives them
-to `watch`. Called by `lab drift calibrate`.
+fourteen; while more windows alarm than the budget and chance explain, the detectors behind it have their own raised.
+`labs/watching.py` gives them to `watch`. Called by `lab drift calibrate`.
 
 Drawn days have no order, so the detectors that remember are not drawn: their half of the budget is a guaranteed run length. The
 champion learned from some of the days, on which its scores are surer than on the others: that widens the noise, never narrows it.
@@ -72,6 +72,10 @@ class Share:
         _, low, high = exact_share(self.alarms, self.windows)
         return low, high
 
+    def breaks(self, budget: float) -> bool:
+        """Whether a monitor that alarms in `budget` of all windows is ruled out: the whole interval is above it."""
+        return self.interval[0] > budget
+
     def __add__(self, alarmed: bool) -> "Share":
         return Share(self.alarms + alarmed, self.windows + 1)
 
@@ -86,7 +90,7 @@ class Calibration:
     last: str
     payments_per_window: int
     noise: dict[str, float]  # design effect by "detector:column"
-    within_budget: bool  # whether raising what alarmed too often brought the portfolio's window tests to the budget
+    within_budget: bool  # whether the false alarms left to the portfolio's window tests are no more than the budget and chance explain
     quiet: dict[str, Share]  # false alarms by monitor
     power: dict[str, dict[str, Share]]  # by drift and monitor
 
@@ -147,7 +151,7 @@ def calibrate(
             alarmed = _names(examined, said)
             loud |= alarmed
             quiet += bool(alarmed)
-        within = quiet.alarms <= max(1, round(plan.error_budget * windows))
+        within = not quiet.breaks(plan.error_budget)
         if within or not left:
             break
         noise |= {name: RAISE * noise.get(name, 1.0) for name in loud}

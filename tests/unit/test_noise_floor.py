@@ -56,3 +56,10 @@ def test_an_interval_covers_what_was_seen() -> None:
     assert Share(0, 100).interval == pytest.approx((0.0, 0.0362), abs=1e-4)
     low, high = Share(5, 100).interval
     assert low < 0.05 < high
+
+
+@pytest.mark.parametrize(
+    ("share", "broken"), [(Share(1, 20), True), (Share(1, 400), False), (Share(3, 400), True), (Share(0, 20), False), (Share(0, 0), False)]
+)
+def test_a_budget_is_broken_once_chance_no_longer_explains_the_alarms_however_few_the_windows(share: Share, broken: bool) -> None:
+    assert share.breaks(0.001) is broken

@@ -57,7 +57,7 @@ class Measured:
 
 
 def render(measured: Measured) -> str:
-    """The page as text; parts that the run left out are left out."""
+    """The page as text."""
     parts = (
         _head(measured),
         goals_section(measured.goals),
@@ -142,20 +142,17 @@ def _delays(measured: Measured) -> str:
         for d in measured.streams
     ]
     heads = ("stream", "usual rate is", "usual", "changed to", "median delay", "p95", "run length to a false alarm, at least")
-    listed = "<h3>Sequential detectors on simulated streams</h3>" + table(heads, rows, numbers=(2, 3, 4, 5, 6)) if rows else ""
+    listed = "<h3>Sequential detectors on simulated streams</h3>" + table(heads, rows, numbers=(2, 3, 4, 5, 6))
     lead = "From the onset to the first alarm of every detector that must fire. A window test knows at the end of its week."
     return section("Delays", lead, figure(delays(measured.card), "Dot: median; bar: to the 95th percentile."), listed)
 
 
 def _quiet(measured: Measured) -> str:
-    if not measured.days.windows:
-        return ""
     rows = [(f"<code>{name}</code>", measured.days.of(name).per_thousand(), measured.weeks.of(name).per_thousand()) for name in DETECTORS]
     rows.append(("<b>any detector</b>", measured.days.any.per_thousand(), measured.weeks.any.per_thousand()))
     heads = ("detector", f"days drawn, {measured.days.windows:,} windows", f"weeks in order, {measured.weeks.windows:,} windows")
     cells = [(f"{reference:,}", f"{window:,}", quiet.tests.percent()) for (reference, window), quiet in sorted(measured.rows.items())]
-    heading = "<h3>Rows drawn one by one</h3>"
-    independent = heading + table(("reference", "window", "windows with an alarm"), cells, numbers=(0, 1, 2)) if cells else ""
+    independent = "<h3>Rows drawn one by one</h3>" + table(("reference", "window", "windows with an alarm"), cells, numbers=(0, 1, 2))
     lead = "False alarms per thousand quiet windows, with exact 95 % intervals. Nothing happened in any of these windows."
     return section("Crying wolf", lead, table(heads, rows, numbers=(1, 2)), independent)
 

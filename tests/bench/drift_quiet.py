@@ -180,8 +180,6 @@ def judge_quiet(rows: dict[tuple[int, int], Quiet], days: Quiet, weeks: Quiet) -
 
 def in_processes(work: Callable[[Any], T], jobs: Sequence[Any]) -> list[T]:
     """`work` on every job, in order, on all cores."""
-    if not jobs:
-        return []
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         return list(pool.map(work, jobs, chunksize=max(1, len(jobs) // (2 * cores()))))
 

@@ -73,7 +73,8 @@ def test_the_page_shows_every_goal_and_scenario_and_fetches_nothing() -> None:
     points = [Point(name, strength, rows, Rate(3, 4)) for name, some in CURVES.items() for strength in some for rows in SIZES]
     goals = [Goal("G1", "what <this> is", "≤ 1", "2", False), Goal("G2", "that", "≥ 1", "–", None)]
     card = Card((outcome(), outcome("retrain")))
-    page = render(Measured("quick", card, goals, {}, Quiet(8, 1_000), Quiet(8, 1_000), points, [Delays(STREAMS[0], (1.0,))]))
+    quiet, streams = Quiet(8, 1_000), [Delays(STREAMS[0], (1.0,))]
+    page = render(Measured("quick", card, goals, {(1_000, 500): quiet}, quiet, quiet, points, streams))
     for part in ("what &lt;this&gt; is", "MISSED", "not measured", "D3 unit change", "Power", "Crying wolf", "prefers-color-scheme: dark"):
         assert part in page
     assert "<script" not in page

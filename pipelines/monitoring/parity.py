@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from data.features import FEATURE_COUNT, FEATURES
-from data.history import History, Payed, build_features
+from data.history import History, Payed
 from data.prediction_store import FraudReport, Payment
 from pipelines.monitoring.profile import Floats
 from pipelines.monitoring.window_checks import Finding
@@ -48,16 +48,6 @@ class ParityResult:
             f" first on {worst.first}{f'; so were {others} more features' if others else ''}."
         )
         return (Finding("parity", worst.column, text, self.differing, self.differing / self.rows),)
-
-
-def replay(payments: pd.DataFrame, served: Floats, labels: pd.DataFrame, history: History) -> ParityResult:
-    """Recompute `payments` (TRANSACTION_COLUMNS, in order of arrival) and compare with the features `served`, (n, FEATURE_COUNT).
-
-    `history` is what was known before the first of them, and is used up; `labels` are those known then. For tables whose
-    labels arrived as soon as they were reported; a running lab's log keeps its own order (`recompute`).
-    """
-    again, _ = build_features(payments, labels, history)
-    return compare(payments["transaction_id"], served, again)
 
 
 def recompute(events: Iterable[Payment | FraudReport], history: History) -> Floats:

@@ -10,9 +10,11 @@ import pytest
 from data.features import FEATURE_INDEX
 from data.history import History, build_features
 from data.prediction_log import PredictionLog
+from data.prediction_store import Payment
+from data.schema import event_seconds
 from pipelines.monitoring.detectors import fired
 from pipelines.monitoring.monitor import watch
-from pipelines.monitoring.parity import compare, recompute, replay
+from pipelines.monitoring.parity import compare, recompute
 from pipelines.monitoring.reference import WatchPlan, freeze_reference
 from tests.payments import START, labels, served, transactions
 from tests.records import fraud_label, record
@@ -21,9 +23,16 @@ PAYMENTS = transactions(3, 200)
 NO_LABELS = labels(served(1, 50)).iloc[:0]
 
 
+def logged(frame: pd.DataFrame) -> list[Payment]:
+    """Payments as the log hands them out."""
+    rows = frame.assign(event_time=frame["event_time"].map(event_seconds)).astype(object)
+    columns = ["card_id", "terminal_id", "event_time", "amount_minor", "channel", "category", "latitude", "longitude", "device_id"]
+    return [Payment(number, *row) for number, row in enumerate(rows.where(rows.notna(), None)[columns].to_numpy().tolist(), 1)]
+
+
 def test_rows_served_as_their_history_gives_them_pass() -> None:
     features, _ = build_features(PAYMENTS, NO_LABELS)
-    result = replay(PAYMENTS, features, NO_LABELS, History())
+    result = compare(PAYMENTS["transaction_id"], features, recompute(logged(PAYMENTS), History()))
     assert (result.rows, result.differing, result.findings) == (600, 0, ())
 
 

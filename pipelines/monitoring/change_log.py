@@ -11,7 +11,7 @@ from pipelines.monitoring.evidence import Deployment
 def deployments(entries: Iterable[Entry], since: datetime, until: datetime) -> tuple[Deployment, ...]:
     """Changes of who answers with event times in (since, until], oldest first.
 
-    `since` is when the reference's champion went live: what made it champion is no suspect.
+    For a window, `since` is its start: the rollout that brought the watched champion had ended by then, and is no suspect.
     """
     found = []
     for entry in entries:

@@ -70,8 +70,8 @@ def watch(
     """Judge the `plan.window_days` before `now`.
 
     `frame`: what was served since the reference, the window included (onset and matured payments need what came before
-    it); `labels`: LABEL_COLUMNS, those reported after `now` are left out. `deployments`: of the change log, since
-    the reference (`change_log.deployments`). `parity`: of features of the window's rows, where they were recomputed. Raises
+    it); `labels`: LABEL_COLUMNS, those reported after `now` are left out. `deployments`: of the change log, in
+    the window (`change_log.deployments`). `parity`: of features of the window's rows, where they were recomputed. Raises
     EmptyWindow when nothing was served.
     """
     start = now - timedelta(days=plan.window_days)

@@ -80,7 +80,11 @@ class EvidentlyJob:
             file.unlink()
         if self.process.returncode != 0:
             last = said.strip().splitlines()[-1:] or ["nothing"]
-            raise StepFailed("Evidently's report could not be made.", next_step=f"It said: {last[0]}.", where="evidently")
+            raise StepFailed(
+                f"Evidently's report could not be made. It said: {last[0].rstrip('.')}.",
+                next_step="Check again: `lab drift check`. The verdict does not depend on this report.",
+                where="evidently",
+            )
         return _read(self.json)
 
 

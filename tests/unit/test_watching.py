@@ -1,5 +1,10 @@
-"""The reference of a champion that a rollout brought: what it was tried on, and not the weeks that it learned from."""
+"""The reference of a champion that a rollout brought: what it was tried on, and not the weeks that it learned from.
 
+And what is said when Evidently's report of a window could not be made.
+"""
+
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +15,11 @@ import pytest
 
 from data.costs import Policy
 from data.dataset import Dataset
-from data.errors import EmptyWindow
+from data.errors import EmptyWindow, StepFailed
 from data.ledger import Ledger
 from data.prediction_log import PredictionLog
 from data.settings import Settings
-from labs.watching import Watcher, tried_on
+from labs.watching import EvidentlyJob, Watcher, tried_on
 from tests.records import START, record
 
 MINUTES_A_DAY = 1_440
@@ -51,3 +56,14 @@ def test_until_a_week_of_its_own_has_matured_nothing_is_said_of_it_but_when(sett
     with pytest.raises(EmptyWindow, match=r"Version 2 answers since 2026-03-11.*check again from 2026-03-18 01:00"):
         Watcher.at_work(settings, Dataset(settings.home), VERSION_2, live=START, now=PROMOTED + timedelta(hours=hours))
     assert datetime(2026, 3, 18, 1, tzinfo=UTC) == START + timedelta(days=2, hours=1 + 7 * 24 * 2)
+
+
+def test_a_report_that_could_not_be_made_says_why_and_what_to_do(tmp_path: Path) -> None:
+    table = tmp_path / "current.parquet"
+    table.touch()
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit('No disk.')"], stderr=subprocess.PIPE, text=True)
+    with pytest.raises(StepFailed) as failed:
+        EvidentlyJob(process, tmp_path / "report.json", (table,)).result()
+    assert failed.value.message == "Evidently's report could not be made. It said: No disk."
+    assert "`lab drift check`" in failed.value.next_step
+    assert not table.exists()

@@ -1,9 +1,9 @@
 """From evidence to an action: the table, first row that fits. Pure; `verdict` puts the row into words.
 
-| evidence                                                               | decision     | the false one          |
-|------------------------------------------------------------------------|--------------|------------------------|
-| a schema, null, unit, clock, duplicate or parity check fails, or most   | fix_pipeline | retrain                |
-| payments do not come                                                    |              |                        |
+| evidence                                                                | decision     | the false one          |
+|-------------------------------------------------------------------------|--------------|------------------------|
+| a schema, null, range, unit, clock, value spike, duplicate or parity    | fix_pipeline | retrain                |
+| check fails, or most payments do not come                               |              |                        |
 | too few payments to compare                                             | hold         | any                    |
 | score or alerts moved, inputs did not, a model was just deployed        | roll_back    | recalibrate            |
 | labels stopped, are late, or lack where payments were alerted           | hold         | retrain                |

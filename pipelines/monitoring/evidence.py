@@ -99,7 +99,7 @@ class Evidence:
     knowable_on: date | None  # when labels told, or will tell, what it cost
     deployed: bool  # another version answered than the reference's
     error_budget: float
-    deployments: tuple[Deployment, ...] = ()  # of the change log, about the time of the change
+    deployments: tuple[Deployment, ...] = ()  # of the change log, in the window
     detections: tuple[Detection, ...] = ()
     causes: tuple[Cause, ...] = ()
     estimate: Estimate | None = None

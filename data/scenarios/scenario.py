@@ -62,7 +62,7 @@ class Scenario:
     strength: float
     strength_means: str
     columns: tuple[str, ...]  # columns of the message, or features, that change first
-    expected: tuple[Action, ...]  # decisions that are right once labels have matured; which of several, the damage says
+    expected: tuple[Action, ...]  # right decisions, any of them: of the first action that monitoring asks for, or of none
     must_fire: tuple[str, ...] = ()  # detectors, as `pipelines/monitoring/detectors.py` names them; "inputs:<column>" for one column
     must_stay_silent: tuple[str, ...] = ()  # detectors that cannot see it
     parts: tuple[Part, ...] = ()

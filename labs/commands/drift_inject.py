@@ -21,6 +21,7 @@ from labs.replay import Replay
 from labs.service import reload, reload_if_up
 from labs.stream import Stream, midnight
 from labs.terminal import console, print_json
+from pipelines.rollout.rollback import Rollback
 
 DAY: Final = timedelta(days=1)
 
@@ -61,12 +62,13 @@ def inject(request: Request, *, as_json: bool) -> None:
             begins = midnight(drift.since)
             replay = take_up(settings, stream, stands, (begins - stands) / DAY + request.days)
             replay.run_until(begins)
+            wrong = None
             if "scores" in injection.scenario.layers:
-                serve_wrong_version(registry, ledger, partial(reload, settings), sender.champion, begins)
+                wrong = serve_wrong_version(registry, ledger, partial(reload, settings), sender.champion, begins)
             for number in range(request.days):
                 status.update(f"{replay.now:%Y-%m-%d}: {replay.sent:,} payments sent")
                 replay.run_until(begins + (number + 1) * DAY)
-    _tell(injection, replay, stream, as_json=as_json)
+    _tell(injection, wrong, replay, stream, as_json=as_json)
 
 
 def stop(*, as_json: bool) -> None:
@@ -97,13 +99,16 @@ def stop(*, as_json: bool) -> None:
     out.print(f"[green]✓[/] {names} ends: payments from {end} on are without it{again}")
 
 
-def _tell(injection: Injection, replay: Replay, stream: Stream, *, as_json: bool) -> None:
+def _tell(injection: Injection, wrong: Rollback | None, replay: Replay, stream: Stream, *, as_json: bool) -> None:
+    """`wrong`: the version that was put to work, where that is the drift: no strength, and not what the exercise of the name does."""
     if as_json:
         print_json({"injected": _facts(injection), "sent": replay.sent, "failed": replay.failed, "until": replay.now.isoformat()})
         return
     one, out = injection.scenario, console()
-    out.print(f"[bold]{one.name}[/] ({one.catalogue_id}) since {injection.start}: {one.mechanism}")
-    out.print(f"[dim]strength {one.strength:g}: {one.strength_means}[/]")
+    what = f"version {wrong.champion} answers instead of {wrong.instead_of}, without a rollout" if wrong else one.mechanism
+    out.print(f"[bold]{one.name}[/] ({one.catalogue_id}) since {injection.start}: {what}")
+    if not wrong:
+        out.print(f"[dim]strength {one.strength:g}: {one.strength_means}[/]")
     out.print(f"{replay.sent:,} payments of {stream.name} sent, up to {replay.now:%Y-%m-%d %H:%M}")
     out.print("What monitoring says of them: [bold]lab drift check[/]; to end it: [bold]lab drift stop[/].")
 

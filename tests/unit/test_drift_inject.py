@@ -153,6 +153,17 @@ def test_the_wrong_model_is_another_version_without_a_rollout_and_stopping_puts_
     assert "lab drift run lost_calibrator" in said
 
 
+def test_a_person_is_told_which_version_answers_and_not_what_the_exercise_of_that_name_does(
+    home: Path, service: Service, registry: FakeRegistry
+) -> None:
+    registry.create_version("run-2", "nowhere", {})
+    told = CliRunner().invoke(app, ["drift", "inject", "wrong_model", "--days", "1"]).stdout
+    assert f"wrong_model (D15) since {LIVE}: version 2 answers instead of 1" in told
+    assert "off by" not in told
+    told = CliRunner().invoke(app, ["drift", "inject", "price_fall", "--days", "1"]).stdout
+    assert "all prices fall by half" in told and "factor on every amount" in told
+
+
 def test_a_version_that_was_rolled_back_meanwhile_stays_back(run: Run, service: Service, registry: FakeRegistry) -> None:
     registry.create_version("run-2", "nowhere", {})
     assert run("inject", "D15", "--days", "1")[0] == 0

@@ -390,8 +390,7 @@ def ci_drift(
     """
     from labs.commands import ci
 
-    names = () if every or scenario is None else scenario
-    raise typer.Exit(ci.drift(ci.Request(names, seeds, form, expect, out, jobs), scenarios))
+    raise typer.Exit(ci.drift(ci.Request(scenario or (), seeds, form, expect, out, jobs, every), scenarios))
 
 
 ci_app.command("canary")(ci_canary)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.dataset import Dataset
-from data.errors import EmptyWindow, MissingFile, NoModel
+from data.errors import EmptyWindow, MissingFile, NoModel, StepFailed
 from data.fault_windows import FaultWindow, record_fault_window
 from data.ledger import Ledger
 from data.prediction_frames import logged_span
@@ -63,14 +63,20 @@ def check(*, as_json: bool) -> int:
     settings = Settings.load()
     watcher, result = _watch(settings)
     spoilt = put_on_record(result, settings)
-    page = watcher.start_evidently(result).result().html
-    if as_json:
-        print_json(result.to_json() | {"evidently": page and str(page)})
-    else:
+    job = watcher.start_evidently(result)
+    if not as_json:
         _print(result, spoilt)
-        if page:
-            console().print(f"Evidently's report: {page}", soft_wrap=True)
-            console().print(f"[dim]or among the others: evidently ui --workspace {page.with_name('evidently')}[/]", soft_wrap=True)
+    try:
+        page, failed = job.result().html, None
+    except StepFailed as failure:  # the verdict does not depend on it
+        page, failed = None, f"{failure.message} {failure.next_step}"
+    if as_json:
+        print_json(result.to_json() | {"evidently": page and str(page), "evidently_failed": failed})
+    elif page:
+        console().print(f"Evidently's report: {page}", soft_wrap=True)
+        console().print(f"[dim]or among the others: evidently ui --workspace {page.with_name('evidently')}[/]", soft_wrap=True)
+    elif failed:
+        console().print(failed, style="yellow", markup=False, soft_wrap=True)
     return 0 if result.verdict.decision == "ignore" else 1
 
 

@@ -80,8 +80,9 @@ def test_what_does_not_fit_fails_as_a_command_and_not_as_a_check(arguments: tupl
     assert not tasks
 
 
-def test_the_whole_catalogue_and_a_part_of_it_are_not_asked_at_once() -> None:
-    refused = lab("ci", "canary", "--all", "--scenario", "C3")
+@pytest.mark.parametrize(("kind", "name"), [("drift", "D3"), ("canary", "C3")])
+def test_the_whole_catalogue_and_a_part_of_it_are_not_asked_at_once(kind: str, name: str) -> None:
+    refused = lab("ci", kind, "--all", "--scenario", name)
     assert refused.exit_code == 65
     assert "Leave out --all, or --scenario." in refused.stderr
 

@@ -3,7 +3,7 @@
 Whole days are drawn anew (a bootstrap of clusters, Field and Welsh 2007, JRSS B 69), weekday for weekday, because payments
 of a day share its weather, paydays and campaigns. Fourteen days make a reference, seven others a window; both come from the
 same quiet span, so every alarm is a false one. Design effects measured on all days replace those guessed from a reference's
-fourteen; while more windows alarm than the budget and chance explain, the detectors behind it have their own raised.
+fourteen; while more windows alarm than the budget allows (one may be chance), the detectors behind it have their own raised.
 `labs/watching.py` gives them to `watch`. Called by `lab drift calibrate`.
 
 Drawn days have no order, so the detectors that remember are not drawn: their half of the budget is a guaranteed run length. The
@@ -152,7 +152,7 @@ def calibrate(
             loud |= alarmed
             quiet += bool(alarmed)
         within = not quiet.breaks(plan.error_budget)
-        if within or not left:
+        if not left or (within and quiet.alarms <= max(1, plan.error_budget * windows)):
             break
         noise |= {name: RAISE * noise.get(name, 1.0) for name in loud}
     calibrated = replace(plan, noise=noise)

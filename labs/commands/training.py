@@ -50,7 +50,7 @@ def train(data: Path | None, asked: Asked, *, as_json: bool) -> int:
     """
     if asked.recalibrate and (asked.retrain or asked.workers or asked.all_rows or asked.days):
         raise BadInput(
-            "--recalibrate fits no trees, so that no other option goes with it.",
+            "--recalibrate fits no trees: --retrain, --days, --workers and --all-rows do not go with it.",
             next_step="Leave the others out, or train new trees: `lab train --retrain`.",
             where="--recalibrate",
         )

@@ -279,6 +279,13 @@ def test_drift_check_without_a_service_names_the_command_that_starts_it(run: Cal
     assert "lab up" in err
 
 
+@pytest.mark.parametrize("other", [("--retrain",), ("--days", "21"), ("--workers", "2"), ("--all-rows",)])
+def test_a_recalibration_refuses_what_is_for_new_trees(run: Callable[..., tuple[int, str, str]], other: tuple[str, ...]) -> None:
+    status, _, err = run("train", "--recalibrate", *other)
+    assert status == 65
+    assert other[0] in err and "lab train --retrain" in err
+
+
 def test_report_before_any_demo_names_the_command_that_makes_one(run: Callable[..., tuple[int, str, str]]) -> None:
     status, _, err = run("report")
     assert status == 66
